@@ -1,0 +1,120 @@
+package kith
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+)
+
+// An App is an application as a value: web, news, chat. The list of them in
+// package app/all is the set that a node runs; adding one is a folder and a
+// line.
+type App struct {
+	Name    string // "web": its folder, its API prefix, its table prefix, its verb
+	Title   string // "Web", as people see it
+	Summary string // one line for people
+
+	Ports      []Port    // where it wants to be reached
+	Migrations fs.FS     // NNNN_name.sql for its tables, nil for none
+	Commands   []Command // verbs of the command line; they speak to API only
+
+	// New makes the application on a host. It opens nothing.
+	New func(Host) (Service, error)
+}
+
+// A Port is one protocol that an application serves.
+type Port struct {
+	Protocol string // "http", as Host.Listen and people name it
+	Overlay  uint16 // the IANA number, for other members; 0: not on the overlay
+	Local    int    // offset from the port base on loopback; LocalNone: not there
+	NodeOnly bool   // refuse local programs of other hosts: a service between nodes
+}
+
+// LocalNone as a Port's Local: programs on this host reach it by the gateway
+// or not at all.
+const LocalNone = -1
+
+// A Service is an application running on one host.
+type Service struct {
+	// Serve does the application's work until ctx ends, then returns nil
+	// within a bounded time. Its error restarts it, after a pause, and never
+	// touches another application.
+	Serve func(ctx context.Context) error
+
+	// API is served below /api/<name>/ (the prefix removed) on the control
+	// socket, to the user who runs the node. It may be nil.
+	API http.Handler
+
+	// Screens are the application's pages in the dashboard.
+	Screens []Screen
+}
+
+// A Screen is a page, or a tree of pages, of the dashboard. Requests reach its
+// handler after the session and cross-site checks, the path reduced to what
+// follows the application's own prefix, "/<app name>". Handlers write pages
+// with package ui.
+type Screen struct {
+	Path    string // "/" or "/sites/", below the application's prefix
+	Title   string // in the rail; "" for pages that are not in it
+	Icon    string // a name that package ui draws
+	Handler http.Handler
+}
+
+// A Command is a verb of the command line: "kith publish DIR".
+type Command struct {
+	Name    string // "publish"; unique among all applications
+	Args    string // "DIR [--at PATH]", for the help text
+	Summary string // one line
+	Help    string // further lines: what it does, what it prints, an example
+
+	// Run does it. Its error is printed as "kith: ..." and its kind becomes
+	// the exit code.
+	Run func(ctx context.Context, env Env, args []string) error
+}
+
+// Env is what a command sees of the world.
+type Env struct {
+	API    func(ctx context.Context, method, path string, in, out any) error // JSON to the application's API: path is below /api/<name>
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Dir    string // the working directory; relative paths of arguments mean this
+	JSON   bool   // print the result as JSON
+	Kith   string // how this program was started ("kith", "go run ./cmd/kith"), for next steps
+}
+
+// A Host is what an application knows of the node it runs in. It is safe for
+// concurrent use.
+type Host interface {
+	ID() ID
+	Name() Name // may change: ask each time
+
+	// Dial opens a socket to a process of any member, by name or ID.
+	Dial(ctx context.Context, address Address) (net.Conn, error)
+
+	// Listen returns the listener of one of the application's declared ports,
+	// by its protocol: the overlay's and the loopback one's connections
+	// together. PeerOf tells who calls.
+	Listen(ctx context.Context, protocol string) (net.Listener, error)
+
+	// ListenPort takes any overlay port from 1024 up for the application, as
+	// a person asked it to.
+	ListenPort(ctx context.Context, port uint16) (net.Listener, error)
+
+	Members() []Member // sorted by name, this host included
+	Store() Store
+	Log() *slog.Logger // "app" is set
+	Metrics() *Metrics
+	Event(text string) // tells the owner, in plain words, in the dashboard
+}
+
+// A Member is a host of the group as this host sees it now.
+type Member struct {
+	ID     ID
+	Host   string // its short name
+	Online bool
+	Admin  bool
+}

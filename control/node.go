@@ -1,0 +1,164 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// Node is what can be asked of a running node. It is safe for concurrent use.
+// The hosts that arguments name are short names, full names or IDs.
+//
+// Its Dial and Listen are for local programs: sockets opened by them carry
+// kith.Peer.Program at the far end, and Listen takes overlay ports from 1024
+// up, except 5269.
+type Node interface {
+	kith.Network
+
+	Status(ctx context.Context) (Status, error)
+	Doctor(ctx context.Context) ([]Finding, error)
+	Events(ctx context.Context) ([]Event, error)   // newest first, at most 200
+	Sockets(ctx context.Context) ([]Socket, error) // open ones, oldest first
+	Stop(ctx context.Context) error                // returns once stopping has begun
+
+	Invite(ctx context.Context, request InviteRequest) (Invitation, error)
+	Join(ctx context.Context, ticket string) error // returns when admitted
+	Revoke(ctx context.Context, host string) error
+	SetAdmin(ctx context.Context, host string, admin bool) error
+	Leave(ctx context.Context) error // back to a group of one, with key, accounts and sites
+	Rename(ctx context.Context, request RenameRequest) error
+
+	Accounts(ctx context.Context) ([]Account, error)
+	AddAccount(ctx context.Context, name string) error
+	AddAppPassword(ctx context.Context, account, label string) (AppPassword, error)
+	RemoveAppPassword(ctx context.Context, account, id string) error
+	SetPassword(ctx context.Context, account, password string) error // for the dashboard; "" removes it
+	SignInLink(ctx context.Context, account string) (string, error)  // opens the dashboard once, within 10 minutes; "" is the first account
+}
+
+// Status is a node at a glance. It is the JSON that "kith status --json"
+// prints: fields may be added, never renamed.
+type Status struct {
+	ID        kith.ID    `json:"id"`
+	Host      string     `json:"host"`  // short name
+	Group     string     `json:"group"` // group's name
+	Name      string     `json:"name"`  // full name
+	Listeners []Listener `json:"listeners"`
+	Members   []Member   `json:"members"` // this host first, then by name
+	Sockets   int        `json:"sockets"` // open overlay sockets
+
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started"`
+	Data      string    `json:"data"`      // the data directory
+	Dashboard string    `json:"dashboard"` // http://localhost:8080/
+	Site      string    `json:"site"`      // this host's site in a browser on this host
+}
+
+// A Listener is a place where the node accepts connections.
+type Listener struct {
+	App      string `json:"app"`
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"` // "127.0.0.1:8080", "udp 0.0.0.0:4747", "overlay:80"
+	Error    string `json:"error,omitempty"`
+}
+
+// States of a member, and the paths to it.
+const (
+	Online  = "online"
+	Offline = "offline"
+	Revoked = "revoked"
+
+	PathSelf    = "self"
+	PathLAN     = "lan"
+	PathDirect  = "direct"
+	PathRelayed = "relayed"
+	PathNone    = "none"
+)
+
+// A Member is a host of the group as this node sees it.
+type Member struct {
+	Host    string  `json:"host"`
+	ID      kith.ID `json:"id"`
+	State   string  `json:"state"`
+	Path    string  `json:"path"`
+	Via     string  `json:"via"`     // the relaying member, or ""
+	Carrier string  `json:"carrier"` // "quic", "tls", or ""
+	RTT     float64 `json:"rtt_ms"`
+
+	Admin    bool      `json:"admin"`
+	Site     string    `json:"site"`      // where a browser on this host reads its site
+	LastSeen time.Time `json:"last_seen"` // zero: never
+	Address  string    `json:"address"`   // the carrier's far address, or ""
+	Sent     uint64    `json:"bytes_sent"`
+	Received uint64    `json:"bytes_received"`
+}
+
+// A Socket is an open overlay socket.
+type Socket struct {
+	Peer     string    `json:"peer"` // the far host's short name
+	Port     uint16    `json:"port"`
+	Inbound  bool      `json:"inbound"`
+	By       string    `json:"by"` // "web", "gateway", "program"
+	Opened   time.Time `json:"opened"`
+	Sent     uint64    `json:"bytes_sent"`
+	Received uint64    `json:"bytes_received"`
+}
+
+// An Event is something that happened, in a neighbour's words.
+type Event struct {
+	Time time.Time `json:"time"`
+	Text string    `json:"text"`
+}
+
+// Levels of a Finding.
+const (
+	Good    = "good"
+	Notice  = "notice"
+	Problem = "problem"
+)
+
+// A Finding is what the doctor says about one thing.
+type Finding struct {
+	Level  string `json:"level"`
+	What   string `json:"what"`
+	Cause  string `json:"cause,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// InviteRequest asks for a ticket. Zero values mean one use, 24 hours and an
+// admin.
+type InviteRequest struct {
+	Uses    int           `json:"uses"`
+	Expires time.Duration `json:"expires"`
+	Role    string        `json:"role"` // "admin" or "member"
+}
+
+// An Invitation is a ticket to hand to the person who is invited.
+type Invitation struct {
+	Ticket  string    `json:"ticket"`
+	Uses    int       `json:"uses"`
+	Expires time.Time `json:"expires"`
+	Role    string    `json:"role"`
+}
+
+// RenameRequest renames this host, or the group, or both; "" leaves a name.
+type RenameRequest struct {
+	Host  string `json:"host"`
+	Group string `json:"group"`
+}
+
+// An Account is a person on this host.
+type Account struct {
+	Name         string        `json:"name"`
+	Password     bool          `json:"password"` // has one for the dashboard
+	AppPasswords []AppPassword `json:"app_passwords"`
+}
+
+// An AppPassword is a generated secret for one client program.
+type AppPassword struct {
+	ID      string    `json:"id"`
+	Label   string    `json:"label"`
+	Secret  string    `json:"secret,omitempty"` // only when it is made: shown once
+	Created time.Time `json:"created"`
+}

@@ -1,0 +1,28 @@
+package kith
+
+// A Kind is what went wrong, as far as a caller can act on it. Kinds are
+// errors: code wraps one with context,
+//
+//	return fmt.Errorf("look up %s: %w", name, kith.NotFound)
+//
+// and callers branch with errors.Is(err, kith.NotFound). Each protocol turns
+// kinds into its own codes at one place; an error without a kind is
+// temporary to strangers and logged in full at home.
+type Kind string
+
+const (
+	Invalid     Kind = "invalid"           // the input can never work: do not try again unchanged
+	NotFound    Kind = "not found"         // what was named does not exist
+	Exists      Kind = "exists already"    // what was to be made exists
+	Denied      Kind = "not allowed"       // the caller is known and may not
+	NotMember   Kind = "not a member"      // the peer is not, or no longer, in the group
+	Refused     Kind = "nobody listens"    // the host answered: no process has that port
+	Unreachable Kind = "no path"           // the host did not answer on any path
+	InUse       Kind = "in use"            // another process holds the port or file
+	Expired     Kind = "expired"           // it was valid, and is not any longer
+	Quota       Kind = "limit reached"     // a stated limit in size, count or rate
+	Temporary   Kind = "temporary failure" // the same call may succeed later
+)
+
+// Error returns the kind in words that end a sentence.
+func (k Kind) Error() string { return string(k) }
