@@ -1,0 +1,21 @@
+// Package node builds, supervises and stops everything that makes a computer a
+// host of a group: store, group, overlay, gateway, dashboard, control socket and
+// applications. It is the one place where these meet.
+//
+// [New] opens nothing. [Node.Serve] creates what is missing on the first start,
+// joins a group when the configuration holds a ticket, starts one supervised
+// service after another, and stops them in reverse order when its context
+// ends. A service that fails is started again after a pause and touches no
+// other.
+//
+// A node is always in exactly one group. A group of one listens on nothing but
+// loopback; the overlay's port opens when the first invitation is made or a
+// group with others is joined. Joining and leaving exchange the group under a
+// running node: key, accounts and sites stay.
+//
+// What the package does, by file: node.go life; listen.go the loopback
+// listeners; host.go what an application gets; members.go who is where and how
+// to reach them; join.go joining and leaving; names and admission are package
+// group's. requests.go answers control.Node, status.go and doctor.go say how
+// things are, events.go what happened.
+package node

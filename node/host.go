@@ -1,0 +1,67 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"kith.alt/kith"
+)
+
+// host is what one application sees of the node: kith.Host.
+type host struct {
+	node *Node
+	app  kith.App
+	log  *slog.Logger
+}
+
+func (h *host) ID() kith.ID            { return h.node.id }
+func (h *host) Name() kith.Name        { return h.node.name() }
+func (h *host) Store() kith.Store      { return h.node.store }
+func (h *host) Log() *slog.Logger      { return h.log }
+func (h *host) Metrics() *kith.Metrics { return h.node.metrics }
+func (h *host) Event(text string)      { h.node.event("%s", text) }
+
+func (h *host) Dial(ctx context.Context, address kith.Address) (net.Conn, error) {
+	return h.node.sockets.Dial(ctx, address)
+}
+
+func (h *host) Listen(ctx context.Context, protocol string) (net.Listener, error) {
+	for _, port := range h.app.Ports {
+		if port.Protocol != protocol {
+			continue
+		}
+		var listeners []net.Listener
+		if port.Overlay != 0 {
+			ln, err := h.node.overlay.Listen(ctx, kith.Address{Port: port.Overlay})
+			if err != nil {
+				return nil, fmt.Errorf("listen for %s: %w", protocol, err)
+			}
+			listeners = append(listeners, ln)
+		}
+		if port.Local != kith.LocalNone {
+			ln, err := h.node.listenLoopback(h.app.Name, protocol, port.Local)
+			if err != nil {
+				h.node.event("%s is not reachable on this computer: %v", h.app.Title, err)
+			} else {
+				listeners = append(listeners, ln)
+			}
+		}
+		return joinListeners(listeners), nil
+	}
+	return nil, fmt.Errorf("%s declares no port for %s: %w", h.app.Name, protocol, kith.NotFound)
+}
+
+func (h *host) ListenPort(ctx context.Context, port uint16) (net.Listener, error) {
+	return h.node.programs.Listen(ctx, kith.Address{Port: port})
+}
+
+func (h *host) Members() []kith.Member {
+	status := h.node.members()
+	members := make([]kith.Member, len(status))
+	for i, m := range status {
+		members[i] = kith.Member{ID: m.ID, Host: m.Host, Online: m.State == online, Admin: m.Admin}
+	}
+	return members
+}

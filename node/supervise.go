@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// A service that fails is started again after firstPause, then twice that, up
+// to longestPause; one that lasted longer than that starts afresh.
+const (
+	firstPause   = time.Second
+	longestPause = time.Minute
+)
+
+// supervisor runs services and stops them in reverse order. It belongs to one
+// goroutine.
+type supervisor struct {
+	log      *slog.Logger
+	failed   func(service string, err error)
+	services []*service
+}
+
+type service struct {
+	name   string
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// start runs serve until stop, and again whenever it fails.
+func (s *supervisor) start(name string, serve func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	svc := &service{name: name, cancel: cancel, done: make(chan struct{})}
+	s.services = append(s.services, svc)
+	go func() {
+		defer close(svc.done)
+		pause := firstPause
+		for {
+			started := time.Now()
+			err := protect(ctx, serve)
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil {
+				err = fmt.Errorf("ended although nobody stopped it")
+			}
+			if time.Since(started) > longestPause {
+				pause = firstPause
+			}
+			s.log.Error("service failed, starts again", "service", name, "err", err, "pause", pause)
+			s.failed(name, err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, longestPause)
+		}
+	}()
+}
+
+// protect turns a panic into an error, so that one application's fault is not
+// every application's end.
+func protect(ctx context.Context, serve func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return serve(ctx)
+}
+
+// stop ends the services, the last started first, and gives all of them
+// together the time of grace.
+func (s *supervisor) stop(grace time.Duration) {
+	deadline := time.After(grace)
+	for _, svc := range slices.Backward(s.services) {
+		svc.cancel()
+		select {
+		case <-svc.done:
+		case <-deadline:
+			s.log.Warn("service did not stop in time", "service", svc.name)
+			for _, rest := range s.services {
+				rest.cancel()
+			}
+			return
+		}
+	}
+}
