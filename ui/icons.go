@@ -1,0 +1,67 @@
+package ui
+
+import (
+	"html/template"
+	"maps"
+	"slices"
+)
+
+// icons are drawn for kith on a square of 24 with a line of 1.6, ends and
+// corners round. Names say what is drawn or what it stands for.
+var icons = map[string]string{
+	"home":     `<path d="M3.8 11.2 12 4.2l8.2 7M6 9.6V19a.8.8 0 0 0 .8.8h10.4a.8.8 0 0 0 .8-.8V9.6"/><path d="M10 19.6v-4.8a2 2 0 0 1 4 0v4.8"/>`,
+	"globe":    `<circle cx="12" cy="12" r="8.2"/><path d="M3.8 12h16.4M12 3.8c2.6 2.3 3.7 5 3.7 8.2s-1.1 5.9-3.7 8.200c-2.6-2.3-3.7-5-3.7-8.200S9.4 6.1 12 3.800z"/>`,
+	"mail":     `<rect x="3.6" y="5.6" width="16.8" height="12.8" rx="2"/><path d="m4.2 7.2 7.8 5.8 7.8-5.8"/>`,
+	"news":     `<path d="M5 4.800h11v13.400a1.5 1.5 0 0 0 3 0V9h-3M5 4.800v13a1.6 1.6 0 0 0 1.6 1.600h11"/><path d="M8 8.600h5M8 12h5M8 15.400h3"/>`,
+	"chat":     `<path d="M5.6 5h12.800A1.6 1.6 0 0 1 20 6.600v8a1.6 1.6 0 0 1-1.6 1.600H11l-4.4 3.400v-3.400h-1A1.6 1.6 0 0 1 4 14.600v-8A1.6 1.6 0 0 1 5.6 5z"/><path d="M8.4 10.600h.1M12 10.600h.1M15.6 10.600h.1"/>`,
+	"folder":   `<path d="M3.6 7.200c0-.9.7-1.6 1.6-1.600h4l2 2.200h7.600c.9 0 1.6.7 1.6 1.600v7.800c0 .9-.7 1.6-1.6 1.600H5.200c-.9 0-1.6-.7-1.6-1.600z"/>`,
+	"share":    `<circle cx="12" cy="5.6" r="2.2"/><circle cx="5.8" cy="17" r="2.2"/><circle cx="18.2" cy="17" r="2.2"/><path d="m10.9 7.6-4 7.400M13.1 7.600l4 7.400M8 17h8"/>`,
+	"play":     `<rect x="3.6" y="5" width="16.8" height="14" rx="2"/><path d="m10.4 9.2 4.6 2.8-4.6 2.800z"/>`,
+	"people":   `<circle cx="9" cy="8.6" r="3"/><path d="M3.6 18.800c.3-3.3 2.5-5.4 5.4-5.400s5.1 2.1 5.4 5.4"/><path d="M15.4 6a2.7 2.7 0 0 1 0 5.200M17 13.800c1.9.7 3.2 2.5 3.4 5"/>`,
+	"settings": `<path d="M4 7.600h8.400M17.6 7.600H20M4 16.400h2.400M11.6 16.400H20"/><circle cx="15" cy="7.6" r="2.4"/><circle cx="9" cy="16.4" r="2.4"/>`,
+	"invite":   `<circle cx="10" cy="8.4" r="3.2"/><path d="M4 19c.3-3.5 2.7-5.8 6-5.8 1.4 0 2.6.4 3.6 1.100M17.8 13.600v6M14.8 16.600h6"/>`,
+	"ticket":   `<path d="M4 7.400h16v3a1.8 1.8 0 0 0 0 3.400v2.800H4v-2.800a1.8 1.8 0 0 0 0-3.400z"/><path d="M14.4 8.600v1.200M14.4 11.500v1.200M14.4 14.400v1"/>`,
+	"computer": `<rect x="4" y="5" width="16" height="10.6" rx="1.6"/><path d="M2.8 19h18.400M9.6 15.800l-.5 3M14.4 15.800l.5 3"/>`,
+	"plug":     `<path d="M9 3.800v4M15 3.800v4M6.6 7.800h10.800v3.400a5.4 5.4 0 0 1-10.8 0zM12 16.600v3.6"/>`,
+	"key":      `<circle cx="8.2" cy="15.4" r="3.8"/><path d="m11 12.6 8-8M15.6 8l2.8 2.800M13.4 10.200l1.4 1.4"/>`,
+	"person":   `<circle cx="12" cy="8.4" r="3.6"/><path d="M5.2 19.400c.4-3.9 3.1-6.2 6.8-6.200s6.4 2.3 6.8 6.2"/>`,
+	"copy":     `<rect x="8.4" y="8.4" width="11" height="11" rx="1.8"/><path d="M15.6 8.200V6.400c0-1-.8-1.8-1.8-1.800H6.400c-1 0-1.8.8-1.8 1.800v7.400c0 1 .8 1.8 1.8 1.800h1.8"/>`,
+	"check":    `<path d="m5 12.8 4.6 4.600L19 7.6"/>`,
+	"cross":    `<path d="m6.4 6.4 11.2 11.200M17.6 6.4 6.4 17.6"/>`,
+	"plus":     `<path d="M12 5v14M5 12h14"/>`,
+	"warning":  `<path d="M10.7 5.2 3.7 17.300a1.5 1.5 0 0 0 1.3 2.300h14a1.5 1.5 0 0 0 1.3-2.300L13.3 5.200a1.5 1.5 0 0 0-2.6 0z"/><path d="M12 9.800v4M12 16.600h.1"/>`,
+	"info":     `<circle cx="12" cy="12" r="8.2"/><path d="M12 11.200v5M12 8h.1"/>`,
+	"sun":      `<circle cx="12" cy="12" r="3.8"/><path d="M12 3.400v1.800M12 18.800v1.800M3.4 12h1.800M18.8 12h1.800M5.9 5.900l1.3 1.300M16.8 16.800l1.3 1.300M5.9 18.100l1.3-1.300M16.8 7.200l1.3-1.3"/>`,
+	"moon":     `<path d="M19.6 14.600A8 8 0 0 1 9.4 4.400a8 8 0 1 0 10.2 10.200z"/>`,
+	"asleep":   `<path d="M18.4 15.600A7.2 7.2 0 0 1 9.2 6.400a7.2 7.2 0 1 0 9.2 9.200z"/><path d="M14.6 4.600h4.600l-4.6 5h4.6"/>`,
+	"link":     `<path d="M10.2 13.800a3.6 3.6 0 0 0 5.1 0l3.3-3.300a3.6 3.6 0 0 0-5.1-5.100l-1.2 1.2"/><path d="M13.8 10.200a3.6 3.6 0 0 0-5.1 0l-3.3 3.300a3.6 3.6 0 0 0 5.1 5.100l1.2-1.2"/>`,
+	"out":      `<path d="M13.4 5h5.600v5.600M18.8 5.2 11 13M10 6H6.600C5.7 6 5 6.7 5 7.600v9.800c0 .9.7 1.6 1.6 1.600h9.800c.9 0 1.6-.7 1.6-1.600V14"/>`,
+	"leave":    `<path d="M13 4.600H6.600C5.7 4.6 5 5.3 5 6.200v11.600c0 .9.7 1.6 1.6 1.600H13M10.6 12h9M16.4 8.600l3.4 3.4-3.4 3.4"/>`,
+	"stop":     `<path d="M12 3.800v7.400M7 6.600a7.4 7.4 0 1 0 10 0"/>`,
+	"trash":    `<path d="M4.6 7h14.800M9.4 6.800V5.200c0-.6.4-1 1-1h3.200c.6 0 1 .4 1 1v1.600M6.4 7l.8 11.200c.1.9.7 1.4 1.5 1.400h6.600c.8 0 1.4-.5 1.5-1.400L17.6 7M10.4 10.600v5.400M13.6 10.600v5.4"/>`,
+	"pencil":   `<path d="m5 19 .9-3.800L16 5.100a1.7 1.7 0 0 1 2.4 0l.5.500a1.7 1.7 0 0 1 0 2.400L8.8 18.100zM14.4 6.800l2.9 2.9"/>`,
+	"back":     `<path d="M19.4 12H4.800M10.4 6.4 4.8 12l5.6 5.6"/>`,
+	"next":     `<path d="M4.6 12h14.600M13.6 6.400l5.6 5.6-5.6 5.6"/>`,
+	"publish":  `<path d="M12 15.400V5M7.8 9 12 4.8 16.2 9M4.6 15.600v2.200c0 1 .8 1.8 1.8 1.800h11.200c1 0 1.8-.8 1.8-1.800v-2.2"/>`,
+	"download": `<path d="M12 4.600V15M7.8 11l4.2 4.2 4.2-4.200M4.6 15.600v2.200c0 1 .8 1.8 1.8 1.800h11.200c1 0 1.8-.8 1.8-1.800v-2.2"/>`,
+	"terminal": `<rect x="3.6" y="5" width="16.8" height="14" rx="2"/><path d="m7.2 9.4 2.8 2.6-2.8 2.600M12.4 14.800h4"/>`,
+	"clock":    `<circle cx="12" cy="12" r="8.2"/><path d="M12 7.400V12l3 2"/>`,
+	"search":   `<circle cx="10.8" cy="10.8" r="6"/><path d="m15.4 15.4 4.2 4.2"/>`,
+	"health":   `<path d="M3.6 12.400h4l2-5.4 4.2 10.4 2.2-5h4.4"/>`,
+	"leaf":     `<path d="M5.4 18.600C4 10.6 9 5.2 19.4 4.800c.6 9.4-4.4 15-12 12.6"/><path d="M4.6 20.200c1.8-4.6 4.8-7.8 9-9.8"/>`,
+	"kith":     `<path d="M12 12 6 6.400M12 12l6.4-4.600M12 12l-1.2 7.2"/><circle cx="12" cy="12" r="3" fill="currentColor"/><circle cx="5.4" cy="5.8" r="1.8" fill="currentColor"/><circle cx="19" cy="7" r="1.8" fill="currentColor"/><circle cx="10.6" cy="20" r="1.8" fill="currentColor"/>`,
+}
+
+// Icon draws the icon of that name, in the colour of the text around it. It
+// is decoration: the words beside it, or a label, say what it means. A name
+// that is not there draws a leaf.
+func Icon(name string) template.HTML {
+	drawing, ok := icons[name]
+	if !ok {
+		drawing = icons["leaf"]
+	}
+	return template.HTML(`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">` + drawing + `</svg>`)
+}
+
+// Icons returns the names of all icons, sorted.
+func Icons() []string { return slices.Sorted(maps.Keys(icons)) }
