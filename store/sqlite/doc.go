@@ -1,0 +1,26 @@
+// Package sqlite keeps a node's durable state in one SQLite file. [Open] gives
+// a [Store], which is a [kith.Store]. The driver is pure Go
+// (modernc.org/sqlite), and nothing outside this package knows it.
+//
+// On disk, where the path given is kith.db:
+//
+//	kith.db            everything (0600)
+//	kith.db-wal, -shm  what is committed and not yet moved into kith.db
+//	kith.db.before-N   copies made before migrations; the newest two are kept
+//
+// Commits go to the write-ahead log and are synced to the disk before Update
+// returns (journal_mode=WAL, synchronous=FULL), so that a process killed or a
+// power cut at any moment loses nothing that was acknowledged.
+//
+// There is one connection that writes; Updates take it in turn and begin with
+// BEGIN IMMEDIATE, so none fails half-way for another's sake. Views have a pool
+// of connections that cannot write, each transaction a snapshot of its own.
+//
+// Migrations are recorded in the table store_migrations by owner, version and
+// checksum. All pending migrations of an owner are applied in one transaction.
+// Before the first one that changes an existing database, in each life of a
+// Store, the database is copied aside; N counts the migrations it had.
+//
+// What a file cannot be used for is an error that names the remedy; the file
+// is left as it was.
+package sqlite

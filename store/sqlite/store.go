@@ -1,0 +1,143 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"kith.alt/kith"
+)
+
+const (
+	readers = 8                // connections for Views
+	patient = 10 * time.Second // for another process's lock on the file
+)
+
+// A Store is a [kith.Store] in one SQLite file. It is safe for concurrent use.
+type Store struct {
+	path   string
+	writer *sql.DB // one connection
+	reader *sql.DB
+
+	migrating sync.Mutex
+	copied    bool // no copy is needed any more: made, or nothing to copy
+}
+
+// Open opens the database at path, or makes it. The directory must exist. Who
+// opens a Store closes it. Errors are of kind Denied when the file may not be
+// read and written, and Invalid when it is damaged or no database.
+func Open(ctx context.Context, path string) (*Store, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := createPrivate(path); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	s := &Store{path: path}
+	if s.writer, err = connect(path, 1, "_txlock=immediate"); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if s.reader, err = connect(path, readers, "_query_only=1"); err != nil {
+		s.writer.Close()
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := s.prepare(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return s, nil
+}
+
+// createPrivate makes an empty file at path if there is none, and lets only
+// its owner at it. SQLite gives the log the same mode.
+func createPrivate(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: let the user who runs kith read and write it: %w", err, kith.Denied)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Chmod(0o600), file.Close(), syncDir(filepath.Dir(path)))
+}
+
+// connect returns a pool of at most n connections. It opens none.
+func connect(path string, n int, options string) (*sql.DB, error) {
+	location := filepath.ToSlash(path)
+	if !strings.HasPrefix(location, "/") { // C:/...
+		location = "/" + location
+	}
+	dsn := "file:" + (&url.URL{Path: location}).EscapedPath() +
+		fmt.Sprintf("?_busy_timeout=%d&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1", patient.Milliseconds()) +
+		"&_pragma=fullfsync(1)&_pragma=checkpoint_fullfsync(1)" + // macOS: past the drive's cache
+		"&_dqs=0&_error_rc=1&" + options
+	connector, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(n)
+	db.SetMaxIdleConns(n)
+	db.SetConnMaxIdleTime(0)
+	return db, nil
+}
+
+// prepare makes the table of migrations and finds out whether the database is
+// new.
+func (s *Store) prepare(ctx context.Context) error {
+	return s.Update(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS store_migrations (
+			owner    TEXT    NOT NULL,
+			version  INTEGER NOT NULL,
+			name     TEXT    NOT NULL,
+			checksum TEXT    NOT NULL,
+			applied  TEXT    NOT NULL DEFAULT CURRENT_TIMESTAMP,
+			PRIMARY KEY (owner, version)
+		) STRICT`); err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, `SELECT count(*) = 0 FROM store_migrations`).Scan(&s.copied)
+	})
+}
+
+// Close ends all transactions' connections and moves the log into the file.
+// Transactions that run finish first.
+func (s *Store) Close() error {
+	return errors.Join(s.reader.Close(), s.writer.Close()) // the last moves the log, so it must be able to write
+}
+
+// Dialect is [kith.SQLite].
+func (s *Store) Dialect() kith.Dialect { return kith.SQLite }
+
+// Update runs fn in the writing transaction. What fn did is on the disk when
+// Update returns nil.
+func (s *Store) Update(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	return s.transact(ctx, s.writer, nil, fn)
+}
+
+// View runs fn in a snapshot that is taken at its first query.
+func (s *Store) View(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	return s.transact(ctx, s.reader, &sql.TxOptions{ReadOnly: true}, fn)
+}
+
+func (s *Store) transact(ctx context.Context, db *sql.DB, options *sql.TxOptions, fn func(tx *sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, options)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	defer tx.Rollback() // no effect after Commit; also when fn panics
+	if err := fn(tx); err != nil {
+		return s.explain(ctx, err)
+	}
+	return s.explain(ctx, tx.Commit())
+}
