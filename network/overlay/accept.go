@@ -1,0 +1,415 @@
+package overlay
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"kith.alt/kith"
+)
+
+// A door is the UDP and TCP port on which the overlay is reached. The UDP
+// socket also serves for dialling.
+type door struct {
+	tcp       net.Listener
+	udp       *net.UDPConn
+	transport *quic.Transport
+	listener  *quic.Listener
+}
+
+// Open binds UDP and TCP on one port of host ("" is every interface; port 0
+// takes a free one) and accepts carriers there until Shut. It fails with kind
+// InUse when the port is taken on either, and with kind Exists when the
+// overlay is open already.
+func (o *Overlay) Open(ctx context.Context, host string, port uint16) (netip.AddrPort, error) {
+	d, err := o.newDoor(ctx, host, port)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("open the overlay's port: %w", err)
+	}
+	o.mu.Lock()
+	switch {
+	case o.stopped:
+		err = errStopped
+	case o.door != nil:
+		err = fmt.Errorf("the overlay is open already: %w", kith.Exists)
+	default:
+		o.door = d
+		o.tasks.Go(func() { o.acceptTCP(d.tcp) })
+		o.tasks.Go(func() { o.acceptQUIC(d.listener) })
+	}
+	o.mu.Unlock()
+	if err != nil {
+		d.stopAccepting()
+		d.close()
+		return netip.AddrPort{}, err
+	}
+	address := d.tcp.Addr().(*net.TCPAddr).AddrPort()
+	o.log.Info("overlay open", "address", address)
+	return address, nil
+}
+
+// Shut takes back Open: nobody reaches the overlay from outside any more. TLS
+// carriers live on; QUIC carriers, which use the same socket, end.
+func (o *Overlay) Shut() {
+	o.mu.Lock()
+	d := o.door
+	o.door = nil
+	o.mu.Unlock()
+	if d != nil {
+		d.stopAccepting()
+		d.close()
+	}
+}
+
+func (o *Overlay) newDoor(ctx context.Context, host string, port uint16) (*door, error) {
+	config, err := o.acceptorConfig()
+	if err != nil {
+		return nil, err
+	}
+	d := new(door)
+	for range 10 { // a free port must be free on both
+		if d.tcp, d.udp, err = listenBoth(ctx, host, port); err == nil || port != 0 {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.transport = &quic.Transport{
+		Conn:                d.udp,
+		ConnContext:         o.gate.quicContext,
+		VerifySourceAddress: func(net.Addr) bool { return o.gate.busy() },
+	}
+	if d.listener, err = d.transport.Listen(config, quicConfig(false)); err != nil {
+		d.tcp.Close()
+		d.udp.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func listenBoth(ctx context.Context, host string, port uint16) (net.Listener, *net.UDPConn, error) {
+	config := net.ListenConfig{KeepAlive: -1} // carriers ping for themselves
+	tcp, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+	if err != nil {
+		return nil, nil, inUse(err)
+	}
+	udp, err := config.ListenPacket(ctx, "udp", net.JoinHostPort(host, fmt.Sprint(tcp.Addr().(*net.TCPAddr).Port)))
+	if err != nil {
+		tcp.Close()
+		return nil, nil, inUse(err)
+	}
+	return tcp, udp.(*net.UDPConn), nil
+}
+
+// Windows reports a taken port in its own numbers.
+const (
+	wsaAccess    syscall.Errno = 10013
+	wsaAddrInUse syscall.Errno = 10048
+)
+
+func inUse(err error) error {
+	for _, taken := range []error{syscall.EADDRINUSE, wsaAddrInUse, wsaAccess} {
+		if errors.Is(err, taken) {
+			return fmt.Errorf("%w: %w", err, kith.InUse)
+		}
+	}
+	return err
+}
+
+func (d *door) stopAccepting() {
+	d.tcp.Close()
+	d.listener.Close()
+}
+
+func (d *door) close() {
+	d.transport.Close()
+	d.udp.Close()
+}
+
+func (o *Overlay) acceptTCP(l net.Listener) {
+	for pause := time.Duration(0); ; {
+		conn, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // out of descriptors, most likely
+			pause = min(pause+10*time.Millisecond, time.Second)
+			o.log.Warn("accept overlay connection", "error", err)
+			select {
+			case <-time.After(pause):
+			case <-o.ctx.Done():
+				return
+			}
+			continue
+		}
+		pause = 0
+		release, ok := o.gate.enter(conn.RemoteAddr())
+		if !ok || !o.spawn(func() {
+			defer release()
+			o.turnAway(conn.RemoteAddr(), o.receiveTLS(conn, release))
+		}) {
+			o.metrics.turnedAway.Add(1)
+			release()
+			conn.Close()
+		}
+	}
+}
+
+func (o *Overlay) acceptQUIC(l *quic.Listener) {
+	for {
+		conn, err := l.Accept(o.ctx)
+		if err != nil {
+			return
+		}
+		release := o.gate.quicRelease(conn)
+		if !o.spawn(func() {
+			defer release()
+			o.turnAway(conn.RemoteAddr(), o.receiveQUIC(conn, release))
+		}) {
+			conn.CloseWithError(0, "")
+		}
+	}
+}
+
+func (o *Overlay) turnAway(from net.Addr, err error) {
+	if err != nil {
+		o.metrics.turnedAway.Add(1)
+		o.log.Debug("connection turned away", "from", from, "error", err)
+	}
+}
+
+// receiveTLS runs the acceptor's handshake on a TCP connection. release gives
+// the place at the gate back once the peer is admitted.
+func (o *Overlay) receiveTLS(tcp net.Conn, release func()) (err error) {
+	stop := context.AfterFunc(o.ctx, func() { tcp.Close() })
+	defer stop()
+	defer func() {
+		if err != nil {
+			tcp.Close()
+		}
+	}()
+	tcp.SetDeadline(time.Now().Add(handshakePatience))
+	config, err := o.acceptorConfig()
+	if err != nil {
+		return err
+	}
+	conn := tls.Server(tcp, config)
+	if err := conn.HandshakeContext(o.ctx); err != nil {
+		return err
+	}
+	state := conn.ConnectionState()
+	id, err := peerOf(state)
+	if err != nil {
+		return err
+	}
+	if state.NegotiatedProtocol == alpnJoin {
+		err := o.answerJoin(conn, conn.RemoteAddr(), id, state)
+		conn.CloseWrite()
+		awaitEnd(conn)
+		return errors.Join(err, tcp.Close())
+	}
+	theirs, err := o.greetAsAcceptor(conn, id)
+	if err != nil {
+		conn.CloseWrite()
+		awaitEnd(conn)
+		return err
+	}
+	tcp.SetDeadline(time.Time{})
+	release()
+	c, err := newYamuxCarrier(carrierTLS, conn, false)
+	if err != nil {
+		return err
+	}
+	_, err = o.adopt(c, id, false, theirs)
+	return err
+}
+
+// receiveQUIC is receiveTLS on a QUIC connection, whose first stream takes the
+// part of the TCP connection.
+func (o *Overlay) receiveQUIC(conn *quic.Conn, release func()) (err error) {
+	defer func() {
+		if err != nil {
+			conn.CloseWithError(0, "")
+		}
+	}()
+	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
+	defer cancel()
+	state := conn.ConnectionState().TLS
+	id, err := peerOf(state)
+	if err != nil {
+		return err
+	}
+	first, err := conn.AcceptStream(ctx)
+	if err != nil {
+		return err
+	}
+	first.SetDeadline(time.Now().Add(handshakePatience))
+	stop := context.AfterFunc(ctx, quicStream{first}.reset)
+	defer stop()
+	if state.NegotiatedProtocol == alpnJoin {
+		err := o.answerJoin(first, conn.RemoteAddr(), id, state)
+		first.Close()
+		awaitEnd(first)
+		return errors.Join(err, conn.CloseWithError(0, ""))
+	}
+	theirs, err := o.greetAsAcceptor(first, id)
+	first.Close()
+	if err != nil {
+		awaitEnd(first)
+		return err
+	}
+	release()
+	_, err = o.adopt(quicCarrier{conn}, id, false, theirs)
+	return err
+}
+
+// awaitEnd lets the peer take our last word: it closes when it has. What it
+// still sends is dropped, the deadlines of conn bound the wait.
+func awaitEnd(conn interface{ Read([]byte) (int, error) }) {
+	buf := make([]byte, 512)
+	for range 64 {
+		if _, err := conn.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// approach dials a peer one way, up to the acceptor's hello.
+func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.Config) (candidate, error) {
+	deadline, _ := ctx.Deadline()
+	if w.key.carrier == carrierTLS {
+		conn, err := dialTLS(ctx, w.key.address, config)
+		if err != nil {
+			return candidate{}, err
+		}
+		stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
+		conn.SetDeadline(deadline)
+		theirs, err := o.greetAsDialler(conn, id)
+		if !stop() {
+			return candidate{}, ctx.Err()
+		}
+		if err != nil {
+			conn.Close()
+			return candidate{}, err
+		}
+		return candidate{instance: theirs, discard: func() { conn.NetConn().Close() }, carrier: func() (carrier, error) {
+			if err := confirm(conn); err != nil {
+				conn.NetConn().Close()
+				return nil, err
+			}
+			conn.SetDeadline(time.Time{})
+			return newYamuxCarrier(carrierTLS, conn, true)
+		}}, nil
+	}
+	conn, err := dialQUIC(ctx, w.door, w.key.address, config)
+	if err != nil {
+		return candidate{}, err
+	}
+	giveUp := func() { conn.CloseWithError(0, "") }
+	stop := context.AfterFunc(ctx, giveUp)
+	first, err := conn.OpenStreamSync(ctx)
+	var theirs instance
+	if err == nil {
+		first.SetDeadline(deadline)
+		theirs, err = o.greetAsDialler(first, id)
+	}
+	if !stop() {
+		return candidate{}, ctx.Err()
+	}
+	if err != nil {
+		giveUp()
+		return candidate{}, err
+	}
+	return candidate{instance: theirs, discard: giveUp, carrier: func() (carrier, error) {
+		if err := errors.Join(confirm(first), first.Close()); err != nil {
+			giveUp()
+			return nil, err
+		}
+		return quicCarrier{conn}, nil
+	}}, nil
+}
+
+// A gate limits the connections whose peers are not admitted yet.
+type gate struct {
+	mu    sync.Mutex
+	total int
+	from  map[netip.Addr]int
+}
+
+const (
+	gateTotal   = 256
+	gateAddress = 64
+)
+
+func newGate() *gate { return &gate{from: make(map[netip.Addr]int)} }
+
+// enter takes a place, or reports false. release gives it back, once.
+func (g *gate) enter(from net.Addr) (release func(), ok bool) {
+	host := hostOf(from)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.total >= gateTotal || g.from[host] >= gateAddress {
+		return func() {}, false
+	}
+	g.total++
+	g.from[host]++
+	return sync.OnceFunc(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.total--
+		if g.from[host]--; g.from[host] == 0 {
+			delete(g.from, host)
+		}
+	}), true
+}
+
+// busy has QUIC peers prove their address first (RFC 9000 8.1.2).
+func (g *gate) busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.total >= gateTotal/4
+}
+
+type gateKey struct{}
+
+func (g *gate) quicContext(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	release, ok := g.enter(info.RemoteAddr)
+	if !ok {
+		return nil, kith.Quota
+	}
+	context.AfterFunc(ctx, release)
+	return context.WithValue(ctx, gateKey{}, release), nil
+}
+
+func (g *gate) quicRelease(conn *quic.Conn) func() {
+	if release, ok := conn.Context().Value(gateKey{}).(func()); ok {
+		return release
+	}
+	return func() {}
+}
+
+// hostOf is what limits count by: an IPv4 address, or the /64 that an IPv6
+// subscriber has to himself.
+func hostOf(from net.Addr) netip.Addr {
+	var a netip.Addr
+	switch from := from.(type) {
+	case *net.TCPAddr:
+		a = from.AddrPort().Addr()
+	case *net.UDPAddr:
+		a = from.AddrPort().Addr()
+	}
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		p, _ := a.Prefix(64)
+		return p.Addr()
+	}
+	return a
+}

@@ -1,0 +1,57 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Names of carriers, in the order in which they are preferred.
+const (
+	carrierTLS  = "tls"
+	carrierQUIC = "quic"
+	carrierSelf = "self" // this host's own end; never to another host
+)
+
+const (
+	keepAlive    = 25 * time.Second // a ping after so much silence
+	pingPatience = 30 * time.Second // with keepAlive: a dead peer is noticed in 55 s
+
+	maxStreams      = 4096     // open at once, by one peer on one carrier
+	maxStreamWindow = 16 << 20 // bytes one stream may buffer
+	maxWindow       = 32 << 20 // bytes the streams of one carrier may buffer beyond their first windows
+)
+
+// A carrier is an authenticated connection to one peer with any number of
+// streams. It is safe for concurrent use.
+type carrier interface {
+	kind() string
+	remote() netip.AddrPort // invalid for carrierSelf
+	rtt() time.Duration     // 0 until measured
+
+	openStream(ctx context.Context) (stream, error)
+	acceptStream() (stream, error) // ends with an error once the carrier has ended
+
+	done() <-chan struct{}     // closed when the carrier has ended
+	drain(ctx context.Context) // waits until the peer has what was written, or ctx ends
+	close() error              // ends the carrier and its streams at once
+}
+
+// A stream is a flow of bytes each way. Its errors are io.EOF,
+// os.ErrDeadlineExceeded, errReset, or anything else when the carrier is
+// gone. Read and Write may run beside each other and beside reset; closing
+// and Write exclude each other.
+type stream interface {
+	Read(p []byte) (int, error)
+	Write(p []byte) (int, error)
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+
+	closeWrite() error // the peer reads what was written, then io.EOF
+	close() error      // closeWrite, and the peer's further writes fail
+	reset()            // both directions end at once
+}
+
+// errReset says that the peer ended the stream and not the carrier.
+var errReset = errors.New("reset by the peer")

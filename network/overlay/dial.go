@@ -1,0 +1,353 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"kith.alt/kith"
+)
+
+const (
+	quicDelay    = 150 * time.Millisecond // the head start of TLS over TCP
+	addressDelay = 50 * time.Millisecond  // between a peer's addresses
+	maxAddresses = 8                      // of one peer, tried at once
+
+	verdictPatience = 30 * time.Second
+	redials         = 2 // when the carrier ends while a stream is opened
+)
+
+// Dial opens a socket to a port of the host whose ID address.Host is. See
+// kith.Network; names are not known here.
+func (o *Overlay) Dial(ctx context.Context, address kith.Address) (net.Conn, error) {
+	return o.dial(ctx, address, false)
+}
+
+func (o *Overlay) dial(ctx context.Context, address kith.Address, program bool) (net.Conn, error) {
+	s, err := o.openSocket(ctx, address, program)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, &net.OpError{Op: "dial", Net: "kith", Addr: address, Err: err}
+	}
+	return s, nil
+}
+
+func (o *Overlay) openSocket(ctx context.Context, address kith.Address, program bool) (*socket, error) {
+	id, err := kith.ParseID(address.Host)
+	if err != nil {
+		return nil, err
+	}
+	if address.Port == 0 {
+		return nil, fmt.Errorf("port 0 names nobody: %w", kith.Invalid)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for try := 0; ; try++ {
+		l, err := o.linkTo(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		s, verdict, err := o.openStream(ctx, l, header{program: program, port: address.Port})
+		switch {
+		case err == nil && verdict == nil:
+			return s, nil
+		case err == nil:
+			return nil, verdict
+		case errors.Is(err, errReset):
+			return nil, fmt.Errorf("host %s ended the stream before its verdict: %w", id.Short(), kith.Temporary)
+		case ctx.Err() != nil || try == redials:
+			return nil, l.lost(err)
+		}
+		// The carrier ended meanwhile: it retired, or the path is gone.
+		select {
+		case <-l.done():
+		default:
+			return nil, fmt.Errorf("host %s gave no verdict (%v): %w", id.Short(), err, kith.Unreachable)
+		}
+	}
+}
+
+// openStream opens a stream, sends the header and waits for the verdict; err
+// says why there is none.
+func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket, verdict, err error) {
+	st, err := l.openStream(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, st.reset)
+	st.SetReadDeadline(time.Now().Add(verdictPatience))
+	if _, err = st.Write(h.append(nil)); err == nil {
+		verdict, err = readVerdict(st)
+	}
+	if !stop() { // st.reset has begun
+		return nil, nil, ctx.Err()
+	}
+	if err != nil || verdict != nil {
+		st.reset()
+		return nil, verdict, err
+	}
+	st.SetReadDeadline(time.Time{})
+	s = &socket{
+		stream: st, link: l, port: h.port, program: h.program, opened: time.Now(),
+		local:   kith.Address{Host: o.id.String()},
+		distant: kith.Address{Host: l.peer.String(), Port: h.port},
+		peer:    kith.Peer{ID: l.peer},
+	}
+	l.hold(s)
+	return s, nil, nil
+}
+
+// An attempt is a dial to a peer, shared by all who wait for its outcome.
+type attempt struct {
+	done    chan struct{} // closed when link or err is set
+	link    *link
+	err     error
+	waiting int // guarded by Overlay.mu; the last one to leave cancels
+	cancel  context.CancelCauseFunc
+}
+
+// linkTo returns the link to a peer, dialling if there is none.
+func (o *Overlay) linkTo(ctx context.Context, id kith.ID) (*link, error) {
+	if id == o.id {
+		return o.selfLink()
+	}
+	o.mu.Lock()
+	if o.stopped {
+		o.mu.Unlock()
+		return nil, errStopped
+	}
+	p := o.peerLocked(id)
+	if l := p.current; l != nil && !l.ended() {
+		o.mu.Unlock()
+		return l, nil
+	}
+	a := p.attempt
+	if a == nil {
+		dialCtx, cancel := context.WithCancelCause(o.ctx)
+		a = &attempt{done: make(chan struct{}), cancel: cancel}
+		p.attempt = a
+		o.tasks.Go(func() {
+			defer cancel(nil)
+			a.link, a.err = o.connect(dialCtx, id)
+			o.mu.Lock()
+			if p.attempt == a {
+				p.attempt = nil
+			}
+			o.forgetLocked(id, p)
+			o.mu.Unlock()
+			close(a.done)
+		})
+	}
+	a.waiting++
+	o.mu.Unlock()
+
+	select {
+	case <-a.done:
+		return a.link, a.err
+	case <-ctx.Done():
+	}
+	o.mu.Lock()
+	if a.waiting--; a.waiting == 0 {
+		a.cancel(context.Canceled)
+		if p.attempt == a {
+			p.attempt = nil // whoever comes next dials afresh
+		}
+	}
+	o.mu.Unlock()
+	return nil, ctx.Err()
+}
+
+func (l *link) ended() bool {
+	select {
+	case <-l.done():
+		return true
+	default:
+		return false
+	}
+}
+
+// A candidate is a handshake that one way of dialling brought.
+type candidate struct {
+	carrier  func() (carrier, error) // confirms, and makes the carrier
+	discard  func()
+	instance instance
+}
+
+// connect dials a peer on all its addresses and carriers, and adopts the first
+// that answers with the right key and admits us.
+func (o *Overlay) connect(ctx context.Context, id kith.ID) (*link, error) {
+	if err := o.admit(id, nil); err != nil {
+		return nil, err
+	}
+	config, err := o.diallerConfig(id)
+	if err != nil {
+		return nil, err
+	}
+	var addresses []netip.AddrPort
+	if o.cfg.Addresses != nil {
+		addresses = o.cfg.Addresses(id)
+	}
+	ways := o.ways(id, addresses[:min(len(addresses), maxAddresses)])
+	if len(ways) == 0 {
+		return nil, fmt.Errorf("no address of host %s to try: %w", id.Short(), kith.Unreachable)
+	}
+	tries := make([]try[candidate], len(ways))
+	for i, w := range ways {
+		tries[i] = try[candidate]{name: w.String(), after: w.after, run: func(ctx context.Context) (candidate, error) {
+			ctx, cancel := context.WithTimeout(ctx, handshakePatience)
+			defer cancel()
+			c, err := o.approach(ctx, id, w, config.Clone())
+			switch {
+			case err == nil:
+				o.failed.forget(w.key)
+			case ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded):
+				o.failed.add(w.key)
+			}
+			return c, err
+		}}
+	}
+	c, err := race(ctx, o.spawn, tries, func(c candidate) { c.discard() })
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+			return nil, cause
+		}
+		return nil, fmt.Errorf("host %s: %w", id.Short(), err)
+	}
+	carrier, err := c.carrier()
+	if err != nil {
+		return nil, fmt.Errorf("host %s (%v): %w", id.Short(), err, kith.Unreachable)
+	}
+	return o.adopt(carrier, id, true, c.instance)
+}
+
+// A way is a carrier to an address, and when to try it.
+type way struct {
+	key   wayKey
+	after time.Duration
+	door  *quic.Transport // for QUIC
+}
+
+type wayKey struct {
+	peer    kith.ID
+	carrier string
+	address netip.AddrPort
+}
+
+func (w way) String() string { return w.key.carrier + " " + w.key.address.String() }
+
+// ways orders what can be tried, leaving out what failed lately unless nothing
+// else is left.
+func (o *Overlay) ways(id kith.ID, addresses []netip.AddrPort) []way {
+	o.mu.Lock()
+	var transport *quic.Transport
+	if o.door != nil {
+		transport = o.door.transport
+	}
+	o.mu.Unlock()
+	var fresh, stale []way
+	for rank, carrier := range o.cfg.Carriers {
+		if carrier == carrierQUIC && transport == nil {
+			continue
+		}
+		for i, address := range addresses {
+			w := way{
+				key:   wayKey{id, carrier, unmapped(address)},
+				after: time.Duration(rank)*quicDelay + time.Duration(i)*addressDelay,
+				door:  transport,
+			}
+			if o.failed.holds(w.key) {
+				stale = append(stale, w)
+			} else {
+				fresh = append(fresh, w)
+			}
+		}
+	}
+	if len(fresh) == 0 {
+		fresh = stale
+	}
+	slices.SortStableFunc(fresh, func(a, b way) int { return int(a.after - b.after) })
+	return fresh
+}
+
+// A try is one of several ways to the same end.
+type try[T any] struct {
+	name  string
+	after time.Duration // since the first began; less when one before it failed
+	run   func(ctx context.Context) (T, error)
+}
+
+// race runs tries, sorted by after, beside each other until one succeeds, as
+// RFC 8305 5 does with addresses. It discards what arrives later. A peer's
+// own refusal ends the race; otherwise the error is of kind Unreachable and
+// names what was tried.
+func race[T any](ctx context.Context, spawn func(func()) bool, tries []try[T], discard func(T)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+		name  string
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan outcome)
+	start := func(t try[T]) bool {
+		return spawn(func() {
+			value, err := t.run(ctx)
+			select {
+			case outcomes <- outcome{value, err, t.name}:
+			case <-ctx.Done():
+				if err == nil {
+					discard(value)
+				}
+			}
+		})
+	}
+	var zero T
+	var failures []string
+	began := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for next, running := 0, 0; next < len(tries) || running > 0; {
+		select {
+		case <-timer.C:
+			if next < len(tries) {
+				if !start(tries[next]) {
+					return zero, errStopped
+				}
+				running++
+				if next++; next < len(tries) {
+					timer.Reset(time.Until(began.Add(tries[next].after)))
+				}
+			}
+		case out := <-outcomes:
+			running--
+			if out.err == nil {
+				return out.value, nil
+			}
+			for _, kind := range []kith.Kind{kith.NotMember, kith.Denied, kith.Quota, kith.Expired, kith.Invalid} {
+				if errors.Is(out.err, kind) {
+					return zero, out.err
+				}
+			}
+			if failures = append(failures, out.name+": "+out.err.Error()); next < len(tries) {
+				timer.Reset(0)
+			}
+		case <-ctx.Done():
+			return zero, ctx.Err()
+		}
+	}
+	const most = 4
+	if len(failures) > most {
+		failures = append(failures[:most], fmt.Sprintf("%d more", len(failures)-most))
+	}
+	return zero, fmt.Errorf("%s: %w", strings.Join(failures, "; "), kith.Unreachable)
+}

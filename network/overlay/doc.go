@@ -1,0 +1,51 @@
+// Package overlay carries bytes between processes that are named by a public
+// key and a port, wherever the host with that key is on the network.
+//
+// An [Overlay] is a [kith.Network]. Dial finds or makes a carrier to the peer,
+// opens a stream on it, sends the port, and returns after the far host's
+// verdict. Three layers, each in files of its own:
+//
+//   - A carrier is one authenticated connection to one peer with any number of
+//     streams: TLS 1.3 over TCP, multiplexed by yamux (tls.go), or QUIC
+//     (quic.go, RFC 9000). TLS over TCP is tried first, since a byte costs a
+//     quarter of the CPU time there; QUIC follows after a short head start, and
+//     all of a peer's addresses are raced (dial.go, RFC 8305).
+//   - A link (link.go) is a carrier in the service of a peer. One link per peer
+//     is in use; when both sides dial at once, both keep the one that the
+//     smaller ID dialled and the other retires when its last socket closes.
+//   - A socket (socket.go) is one stream as a net.Conn, with the semantics of
+//     TCP: Close delivers what was written and refuses what the peer still
+//     sends, without making the peer lose what it has not read yet.
+//
+// # Handshake
+//
+// Mutual TLS 1.3 (RFC 8446) with self-signed Ed25519 certificates that say
+// nothing but the key; no authority, no names, no session tickets. Two
+// protocols are told apart by ALPN (RFC 7301). On "kith/1" the dialler accepts
+// the expected key only. Both sides then exchange a hello (hello.go): the
+// dialler's carries the signed entries that admit it; the acceptor's its
+// verdict and its own entries; the dialler closes with its own verdict. The
+// entries travel here and not in the certificate because a server's
+// certificate is sent to strangers too, and because QUIC may answer an unproven
+// address with three times what it received only (RFC 9000 8.1). Admission is
+// asked after TLS has proved that the peer holds its key. On "kith-join/1",
+// offered only while an invitation is open, any key gets one bounded exchange
+// (join.go) and nothing else.
+//
+// # Limits
+//
+// Connections that are not admitted yet are limited in number, per address
+// and in all, and in time (10 s); joining is limited in rate. A peer may hold
+// 4,096 streams open; a stream buffers at most 16 MiB for a reader that does
+// not read, beginning with 256 KiB; all streams of a QUIC carrier together at
+// most 32 MiB, the growth of all windows of a TLS carrier as much. Dead peers
+// are noticed within 60 s.
+//
+// # Locking
+//
+// Overlay.mu guards the tables of peers, links, ports and sockets and is never
+// held while a callback runs or a byte is sent. Sockets have locks of their own.
+//
+// Addresses, admission and what is proved in a join are the business of
+// whoever configures the overlay: package group, by functions.
+package overlay

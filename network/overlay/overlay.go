@@ -1,0 +1,259 @@
+package overlay
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// Config is what an overlay is handed. Its functions are called concurrently
+// and never while the overlay holds a lock.
+type Config struct {
+	Key ed25519.PrivateKey // this host's; required
+
+	// Admit decides whether a peer may be connected: nil, or an error of kind
+	// NotMember whose text the peer is told. proof is what the peer brought,
+	// perhaps nothing. It is asked in every handshake, of both sides.
+	Admit func(peer kith.ID, proof []byte) error
+
+	// Proof returns the signed entries that admit this host, at most 16 KiB,
+	// for peers that do not know them yet. It may be nil.
+	Proof func() []byte
+
+	// JoinOpen reports whether an invitation is open; while it is false,
+	// nobody can even begin to join. Join answers the one request of somebody
+	// whom no group has admitted; exporter is bound to the connection
+	// (RFC 9266), so that what proves a secret cannot be passed on. Requests
+	// and replies have at most 4 KiB. Both nil: nobody joins here.
+	JoinOpen func() bool
+	Join     func(ctx context.Context, peer kith.ID, exporter, request []byte) (reply []byte, err error)
+
+	// Addresses returns where the peer may be, the best first.
+	Addresses func(peer kith.ID) []netip.AddrPort
+
+	// NodePorts refuse sockets that local programs opened.
+	NodePorts []uint16
+
+	// OnPeer is told when the first carrier to a peer is up and when the last
+	// has ended, in turn. It must not wait for the overlay. It may be nil.
+	OnPeer func(peer kith.ID, up bool)
+
+	Carriers []string // which ones, by preference; nil is "tls", "quic"
+
+	Log     *slog.Logger  // nil discards
+	Metrics *kith.Metrics // nil counts nowhere
+}
+
+// An Overlay is the network of hosts by key. It is safe for concurrent use.
+type Overlay struct {
+	cfg         Config
+	id          kith.ID
+	instance    instance
+	log         *slog.Logger
+	certificate func() (tls.Certificate, error)
+	metrics     metrics
+
+	ctx    context.Context // ends when Serve does
+	cancel context.CancelFunc
+	gate   *gate
+	joins  *joinLimit
+	failed *backoff
+
+	telling sync.Mutex // held while OnPeer runs; taken before mu
+
+	mu      sync.Mutex
+	stopped bool
+	tasks   sync.WaitGroup // grows only while !stopped
+	peers   map[kith.ID]*peer
+	self    *link // our end of the carrier to ourselves, nil until needed
+	links   map[*link]struct{}
+	sockets map[*socket]struct{}
+	ports   map[uint16]*listener
+	door    *door // the UDP and TCP port, nil while shut
+}
+
+// New returns an overlay that holds nothing open yet.
+func New(config Config) *Overlay {
+	if len(config.Carriers) == 0 {
+		config.Carriers = []string{carrierTLS, carrierQUIC}
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.Metrics == nil {
+		config.Metrics = new(kith.Metrics)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &Overlay{
+		cfg:         config,
+		id:          kith.IDOf(config.Key.Public().(ed25519.PublicKey)),
+		log:         config.Log,
+		certificate: sync.OnceValues(func() (tls.Certificate, error) { return newCertificate(config.Key) }),
+		ctx:         ctx,
+		cancel:      cancel,
+		gate:        newGate(),
+		joins:       newJoinLimit(),
+		failed:      newBackoff(),
+		peers:       make(map[kith.ID]*peer),
+		links:       make(map[*link]struct{}),
+		sockets:     make(map[*socket]struct{}),
+		ports:       make(map[uint16]*listener),
+	}
+	rand.Read(o.instance[:])
+	o.metrics = newMetrics(o, config.Metrics)
+	return o
+}
+
+// drainPatience is how long Serve waits for the peers to have what was
+// written before it ends the carriers.
+const drainPatience = time.Second
+
+// Serve runs the overlay until ctx ends. Then it ends all listeners, lets
+// what was written reach the peers, for a second at most, ends everything else
+// and returns nil. It is called once.
+func (o *Overlay) Serve(ctx context.Context) error {
+	<-ctx.Done()
+
+	o.mu.Lock()
+	o.stopped = true
+	door := o.door
+	o.door = nil
+	listeners := make([]*listener, 0, len(o.ports))
+	for _, l := range o.ports {
+		listeners = append(listeners, l)
+	}
+	links := make([]*link, 0, len(o.links))
+	for l := range o.links {
+		links = append(links, l)
+	}
+	o.mu.Unlock()
+
+	for _, l := range listeners {
+		l.Close()
+	}
+	if door != nil {
+		door.stopAccepting()
+	}
+	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainPatience)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, l := range links {
+		wg.Go(func() {
+			l.drain(drained)
+			l.finish(errStopped)
+		})
+	}
+	wg.Wait()
+	o.cancel()
+	if door != nil {
+		door.close()
+	}
+	o.tasks.Wait()
+	return nil
+}
+
+var errStopped error = &net.OpError{Op: "serve", Net: "kith", Err: net.ErrClosed}
+
+// spawn runs task until it returns; Serve waits for it. It reports false,
+// without running it, when the overlay has stopped.
+func (o *Overlay) spawn(task func()) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stopped {
+		return false
+	}
+	o.tasks.Go(task)
+	return true
+}
+
+// A PeerInfo is what can be seen of a peer with a carrier.
+type PeerInfo struct {
+	ID             kith.ID
+	Carrier        string // "tls" or "quic"
+	Address        netip.AddrPort
+	RTT            time.Duration // 0 until measured
+	Since          time.Time
+	Dialled        bool // by us
+	Sent, Received uint64
+}
+
+// Peers returns the peers that have a carrier, sorted by ID.
+func (o *Overlay) Peers() []PeerInfo {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list := make([]PeerInfo, 0, len(o.peers))
+	for id, p := range o.peers {
+		if l := p.current; l != nil {
+			list = append(list, PeerInfo{
+				ID: id, Carrier: l.kind(), Address: l.remote(), RTT: l.rtt(), Since: l.since, Dialled: l.dialled,
+				Sent: l.sent.Load(), Received: l.received.Load(),
+			})
+		}
+	}
+	slices.SortFunc(list, func(a, b PeerInfo) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	return list
+}
+
+// A SocketInfo is what can be seen of an open socket.
+type SocketInfo struct {
+	Peer           kith.ID
+	Port           uint16 // at the acceptor
+	Inbound        bool   // the peer dialled
+	Program        bool   // a local program opened it, not the node of the dialler
+	Opened         time.Time
+	Sent, Received uint64
+}
+
+// Sockets returns the open sockets, oldest first.
+func (o *Overlay) Sockets() []SocketInfo {
+	o.mu.Lock()
+	list := make([]SocketInfo, 0, len(o.sockets))
+	for s := range o.sockets {
+		list = append(list, SocketInfo{
+			Peer: s.peer.ID, Port: s.port, Inbound: s.inbound, Program: s.program, Opened: s.opened,
+			Sent: s.sent.Load(), Received: s.received.Load(),
+		})
+	}
+	o.mu.Unlock()
+	slices.SortFunc(list, func(a, b SocketInfo) int { return a.Opened.Compare(b.Opened) })
+	return list
+}
+
+// metrics are the overlay's counters.
+type metrics struct {
+	turnedAway *kith.Counter // connections refused before or in the handshake
+	joined     *kith.Counter // join exchanges
+	sent       *kith.Counter // bytes of sockets that are closed
+	received   *kith.Counter
+}
+
+func newMetrics(o *Overlay, m *kith.Metrics) metrics {
+	m.Gauge("kith_overlay_peers", "Peers with a carrier.", func() float64 { return float64(len(o.Peers())) })
+	m.Gauge("kith_overlay_sockets", "Open overlay sockets.", func() float64 {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return float64(len(o.sockets))
+	})
+	const bytesHelp = "Bytes of overlay sockets that are closed."
+	return metrics{
+		turnedAway: m.Counter("kith_overlay_turned_away_total", "Connections that were not admitted."),
+		joined:     m.Counter("kith_overlay_joins_total", "Join requests answered."),
+		sent:       m.Counter("kith_overlay_bytes_total", bytesHelp, "direction", "sent"),
+		received:   m.Counter("kith_overlay_bytes_total", bytesHelp, "direction", "received"),
+	}
+}
+
+// isClosed reports whether err is what closing something on our side causes.
+func isClosed(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,213 @@
+package overlay
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-yamux/v5"
+
+	"kith.alt/kith"
+)
+
+// yamuxCarrier is a carrier on any reliable flow of bytes: a TLS connection,
+// or a pipe to ourselves.
+type yamuxCarrier struct {
+	name    string
+	session *yamux.Session
+	address netip.AddrPort
+}
+
+// newYamuxCarrier multiplexes conn, which it closes when the carrier ends.
+func newYamuxCarrier(name string, conn net.Conn, dialled bool) (*yamuxCarrier, error) {
+	cfg := yamux.DefaultConfig()
+	cfg.LogOutput = io.Discard
+	cfg.MaxIncomingStreams = maxStreams
+	cfg.InitialStreamWindowSize = 256 << 10
+	cfg.MaxStreamWindowSize = maxStreamWindow
+	cfg.ConnectionWriteTimeout = pingPatience
+	cfg.KeepAliveInterval = keepAlive
+	cfg.MeasureRTTInterval = keepAlive
+	newSession := yamux.Client
+	if !dialled {
+		// The dialler's pings are enough for both: received, they put off the
+		// acceptor's own.
+		cfg.KeepAliveInterval = keepAlive + 5*time.Second
+		cfg.MeasureRTTInterval = 10 * time.Minute
+		newSession = yamux.Server
+	}
+	c := &yamuxCarrier{name: name}
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		c.address = unmapped(tcp.AddrPort())
+	}
+	windows := new(atomic.Int64)
+	var err error
+	c.session, err = newSession(conn, cfg, func() (yamux.MemoryManager, error) { return &windowBudget{total: windows}, nil })
+	return c, err
+}
+
+func (c *yamuxCarrier) kind() string           { return c.name }
+func (c *yamuxCarrier) remote() netip.AddrPort { return c.address }
+func (c *yamuxCarrier) rtt() time.Duration     { return c.session.RTT() }
+func (c *yamuxCarrier) done() <-chan struct{}  { return c.session.CloseChan() }
+func (c *yamuxCarrier) close() error           { return c.session.Close() }
+
+func (c *yamuxCarrier) openStream(ctx context.Context) (stream, error) {
+	s, err := c.session.OpenStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &yamuxStream{Stream: s}, nil
+}
+
+func (c *yamuxCarrier) acceptStream() (stream, error) {
+	s, err := c.session.AcceptStream()
+	if err != nil {
+		return nil, err
+	}
+	return &yamuxStream{Stream: s}, nil
+}
+
+// drain says goodbye in the queue of what was written: the peer ends the
+// session when it has read that far.
+func (c *yamuxCarrier) drain(ctx context.Context) {
+	if c.session.GoAway() != nil {
+		return
+	}
+	select {
+	case <-c.session.CloseChan():
+	case <-ctx.Done():
+	}
+}
+
+// windowBudget bounds by how much the windows of a session may grow together
+// beyond the first ones, which are part of yamux's protocol.
+type windowBudget struct {
+	total *atomic.Int64 // of the session
+	taken atomic.Int64  // of the stream
+}
+
+func (b *windowBudget) ReserveMemory(size int, priority uint8) error {
+	if priority == 255 { // a new stream: limited in number
+		return nil
+	}
+	if b.total.Add(int64(size)) > maxWindow {
+		b.total.Add(-int64(size))
+		return kith.Quota
+	}
+	b.taken.Add(int64(size))
+	return nil
+}
+
+func (b *windowBudget) ReleaseMemory(size int) {
+	b.taken.Add(-int64(size))
+	b.total.Add(-int64(size))
+}
+
+func (b *windowBudget) Done() { b.total.Add(-b.taken.Swap(0)) }
+
+// yamuxStream adapts a yamux stream. Its read deadline never reaches yamux
+// while bytes are taken out: yamux loses the window update that it owes when
+// the deadline passes at that moment, and the sender would stall in the end.
+type yamuxStream struct {
+	*yamux.Stream
+
+	reader sync.Mutex // held by the one Read at a time
+
+	mu       sync.Mutex
+	taking   bool
+	deadline time.Time
+}
+
+func (s *yamuxStream) Read(p []byte) (int, error) {
+	s.reader.Lock()
+	defer s.reader.Unlock()
+	s.mu.Lock()
+	late := !s.deadline.IsZero() && !time.Now().Before(s.deadline)
+	s.mu.Unlock()
+	if late {
+		return 0, os.ErrDeadlineExceeded
+	}
+	if _, err := s.Stream.Read(nil); err != nil { // waits for bytes, takes none
+		return 0, yamuxError(err)
+	}
+	s.setTaking(true)
+	n, err := s.Stream.Read(p)
+	s.setTaking(false)
+	return n, yamuxError(err)
+}
+
+func (s *yamuxStream) setTaking(taking bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taking = taking
+	switch {
+	case s.deadline.IsZero():
+	case taking:
+		s.Stream.SetReadDeadline(time.Time{})
+	default:
+		s.Stream.SetReadDeadline(s.deadline)
+	}
+}
+
+func (s *yamuxStream) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deadline = t
+	if s.taking {
+		return nil
+	}
+	return s.Stream.SetReadDeadline(t)
+}
+
+func (s *yamuxStream) Write(p []byte) (int, error) {
+	n, err := s.Stream.Write(p)
+	return n, yamuxError(err)
+}
+
+func (s *yamuxStream) closeWrite() error { return yamuxError(s.CloseWrite()) }
+
+// close sends FIN and then RST: the peer reads to the end, and its writes
+// fail instead of waiting for a window that nobody opens.
+func (s *yamuxStream) close() error {
+	err := s.CloseWrite()
+	s.Reset()
+	return yamuxError(err)
+}
+
+func (s *yamuxStream) reset() { s.Reset() }
+
+func yamuxError(err error) error {
+	var ended *yamux.StreamError
+	switch {
+	case err == nil || err == io.EOF:
+		return err
+	case errors.Is(err, yamux.ErrTimeout):
+		return os.ErrDeadlineExceeded
+	case errors.As(err, &ended):
+		return errReset
+	}
+	return err
+}
+
+// dialTLS connects to address and performs the handshake as far as TLS goes.
+func dialTLS(ctx context.Context, address netip.AddrPort, config *tls.Config) (*tls.Conn, error) {
+	dialer := net.Dialer{KeepAlive: -1} // carriers ping for themselves
+	tcp, err := dialer.DialContext(ctx, "tcp", address.String())
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(tcp, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		tcp.Close()
+		return nil, err
+	}
+	return conn, nil
+}
