@@ -32,6 +32,7 @@ type link struct {
 
 	open    int  // sockets; guarded by Overlay.mu
 	retired bool // takes no new sockets of ours; guarded by Overlay.mu
+	leaving bool // the peer waits for us to end it; guarded by Overlay.mu
 }
 
 const (
@@ -91,6 +92,7 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 
 var (
 	errRestarted = fmt.Errorf("the host restarted: %w", kith.Unreachable)
+	errLeft      = fmt.Errorf("the host has stopped: %w", kith.Unreachable)
 	errRetired   = fmt.Errorf("the connection gave way to another: %w", kith.Unreachable)
 )
 
@@ -129,8 +131,10 @@ func (o *Overlay) serveLink(l *link) {
 		delete(p.links, l)
 		if p.current == l {
 			p.current = nil
-			for other := range p.links { // it retired, but it lives
-				p.current, other.retired = other, false
+			for other := range p.links {
+				if !other.leaving { // it retired, but it lives
+					p.current, other.retired = other, false
+				}
 			}
 		}
 		o.forgetLocked(l.peer, p)
@@ -162,6 +166,22 @@ func (l *link) reapLater() {
 	})
 }
 
+// leave ends the link for a peer that said goodbye, as soon as our sockets on
+// it are closed.
+func (l *link) leave() {
+	o := l.overlay
+	o.mu.Lock()
+	l.retired, l.leaving = true, true
+	if p := o.peers[l.peer]; p != nil && p.current == l {
+		p.current = nil
+	}
+	idle := l.open == 0
+	o.mu.Unlock()
+	if idle {
+		l.finish(errLeft)
+	}
+}
+
 // hold registers a socket of the link.
 func (l *link) hold(s *socket) {
 	o := l.overlay
@@ -177,10 +197,15 @@ func (l *link) release(s *socket) {
 	o.metrics.sent.Add(s.sent.Load())
 	o.metrics.received.Add(s.received.Load())
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	delete(o.sockets, s)
-	if l.open--; l.open == 0 && l.retired {
+	l.open--
+	idle, leaving := l.open == 0, l.leaving
+	if idle && l.retired && !leaving {
 		l.reapLater()
+	}
+	o.mu.Unlock()
+	if idle && leaving {
+		l.finish(errLeft)
 	}
 }
 

@@ -162,6 +162,11 @@ func (o *Overlay) answer(l *link, st stream) {
 	if err == nil {
 		st.SetReadDeadline(time.Time{})
 	}
+	if err == nil && h.goodbye {
+		st.close()
+		l.leave()
+		return
+	}
 	var to *listener
 	if err == nil {
 		to, err = o.listenerFor(h)

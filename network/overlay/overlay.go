@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -251,9 +250,4 @@ func newMetrics(o *Overlay, m *kith.Metrics) metrics {
 		sent:       m.Counter("kith_overlay_bytes_total", bytesHelp, "direction", "sent"),
 		received:   m.Counter("kith_overlay_bytes_total", bytesHelp, "direction", "received"),
 	}
-}
-
-// isClosed reports whether err is what closing something on our side causes.
-func isClosed(err error) bool {
-	return errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
 }

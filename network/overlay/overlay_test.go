@@ -464,9 +464,18 @@ func TestServeDrains(t *testing.T) {
 			t.Fatal(err)
 		}
 		dialed.Close()
+		read := make(chan error, 1)
+		go func() {
+			got, err := io.ReadAll(accepted)
+			if err == nil && !bytes.Equal(got, want) {
+				err = fmt.Errorf("read %d bytes, want %d", len(got), len(want))
+			}
+			accepted.Close()
+			read <- err
+		}()
 		stop()
-		if got, err := io.ReadAll(accepted); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: read %d bytes of %d, %v", carrier, len(got), len(want), err)
+		if err := <-read; err != nil {
+			t.Errorf("%s: %v", carrier, err)
 		}
 		if _, err := a.Dial(t.Context(), kith.Address{Host: b.id.String(), Port: 1}); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("dial after Serve: %v, want net.ErrClosed", err)

@@ -57,13 +57,16 @@ func (c quicCarrier) acceptStream() (stream, error) {
 	return quicStream{s}, nil
 }
 
-// drain gives what is in flight the time to arrive and be repeated once: QUIC
-// ends a connection at once, whatever is still unacknowledged.
+// drain says goodbye and leaves it to the peer to end the connection: when we
+// end it, the peer loses even what has arrived and was not read.
 func (c quicCarrier) drain(ctx context.Context) {
-	t := time.NewTimer(10*time.Millisecond + 3*c.rtt())
-	defer t.Stop()
+	s, err := c.conn.OpenStreamSync(ctx)
+	if err != nil {
+		return
+	}
+	s.Write(header{goodbye: true}.append(nil))
+	s.Close()
 	select {
-	case <-t.C:
 	case <-c.done():
 	case <-ctx.Done():
 	}

@@ -99,9 +99,10 @@ func cleanReason(s string) string {
 //	version (1) | flags (1) | port (2)
 //
 // Unknown flags are ignored. The acceptor answers with a verdict and, unless
-// it accepts, a length (1) and a reason.
+// it accepts, a length (1) and a reason. Goodbye has no port and no answer.
 type header struct {
 	program bool // a local program dials, not the node itself
+	goodbye bool // the sender's host leaves: end the carrier when you have read to the end
 	port    uint16
 }
 
@@ -109,12 +110,16 @@ const (
 	headerVersion = 1
 	headerSize    = 4
 	flagProgram   = 1 << 0
+	flagGoodbye   = 1 << 1
 )
 
 func (h header) append(b []byte) []byte {
 	flags := byte(0)
 	if h.program {
 		flags |= flagProgram
+	}
+	if h.goodbye {
+		flags |= flagGoodbye
 	}
 	return binary.BigEndian.AppendUint16(append(b, headerVersion, flags), h.port)
 }
@@ -127,8 +132,8 @@ func readHeader(r io.Reader) (header, error) {
 	if b[0] != headerVersion {
 		return header{}, fmt.Errorf("stream header has version %d, want %d: %w", b[0], headerVersion, kith.Invalid)
 	}
-	h := header{program: b[1]&flagProgram != 0, port: binary.BigEndian.Uint16(b[2:])}
-	if h.port == 0 {
+	h := header{program: b[1]&flagProgram != 0, goodbye: b[1]&flagGoodbye != 0, port: binary.BigEndian.Uint16(b[2:])}
+	if h.port == 0 && !h.goodbye {
 		return header{}, fmt.Errorf("stream header names port 0: %w", kith.Invalid)
 	}
 	return h, nil
