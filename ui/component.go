@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -87,6 +88,11 @@ func (f Field) Note() string {
 		return f.Error
 	}
 	return f.Hint
+}
+
+// Offers reports whether Value is one of the options.
+func (f Field) Offers() bool {
+	return slices.ContainsFunc(f.Options, func(o Option) bool { return o.Value == f.Value })
 }
 
 // HTML draws the field.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"fmt"
 	"html/template"
 	"io"
 	"net/http"
@@ -53,6 +54,14 @@ type Frame struct {
 	Rail    []Entry
 	CSRF    string // the session's token
 	SignOut string // where the sign-out form posts to; "" for none
+}
+
+// Presence says who is awake, in a few words.
+func (f Frame) Presence() string {
+	if f.Members == 1 {
+		return "a group of one"
+	}
+	return fmt.Sprintf("%d of %d awake", f.Awake, f.Members)
 }
 
 type frameKey struct{}

@@ -16,7 +16,13 @@ type Templates struct{ set *template.Template }
 // its base name. It panics when they do not parse: they are part of the
 // program.
 func Parse(files fs.FS, patterns ...string) *Templates {
-	return &Templates{template.Must(template.New("").Funcs(functions()).ParseFS(files, patterns...))}
+	return ParseWith(nil, files, patterns...)
+}
+
+// ParseWith is [Parse] with more functions for the templates.
+func ParseWith(more template.FuncMap, files fs.FS, patterns ...string) *Templates {
+	set := template.New("").Funcs(functions()).Funcs(more)
+	return &Templates{template.Must(set.ParseFS(files, patterns...))}
 }
 
 // Body returns a page body: the template name applied to data.

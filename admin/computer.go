@@ -1,0 +1,152 @@
+package admin
+
+import (
+	"context"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+	"kith.alt/kith/ui"
+)
+
+// settingsTabs are the pages below Settings.
+var settingsTabs = []ui.Entry{
+	{Href: "/settings/", Title: "This computer"},
+	{Href: "/settings/accounts", Title: "Accounts"},
+	{Href: "/settings/programs", Title: "Programs"},
+}
+
+// maxSockets is how many open sockets the page lists.
+const maxSockets = 100
+
+type computerData struct {
+	CSRF      template.HTML
+	Status    control.Status
+	Self      control.Member
+	Alone     bool
+	Listeners []control.Listener
+	Sockets   []control.Socket
+	More      int // sockets beyond those listed
+	Findings  []control.Finding
+	Troubles  int
+	Host      ui.Field
+	Group     ui.Field
+}
+
+func (a *Admin) computerView(ctx context.Context) (view, error) {
+	status, err := a.node.Status(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	sockets, err := a.node.Sockets(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	_, all := awake(status)
+	data := computerData{Status: status, Self: visit{status: status}.self(), Alone: all <= 1, Listeners: status.Listeners, Sockets: sockets}
+	if data.More = len(sockets) - maxSockets; data.More > 0 {
+		data.Sockets = sockets[:maxSockets]
+	}
+	return view{data, []string{"live-sockets", "live-listeners"}}, nil
+}
+
+func (a *Admin) computer(w http.ResponseWriter, r *http.Request, v visit) {
+	a.showComputer(w, r, http.StatusOK, control.RenameRequest{Host: v.status.Host, Group: v.status.Group}, nil)
+}
+
+// showComputer shows the page, with what was typed for new names and why they
+// were refused.
+func (a *Admin) showComputer(w http.ResponseWriter, r *http.Request, status int, names control.RenameRequest, wrong map[string]string) {
+	view, err := a.computerView(r.Context())
+	if err != nil {
+		a.refuse(w, r, "This page could not be made", err)
+		return
+	}
+	data := view.data.(computerData)
+	data.CSRF = ui.CSRF(r)
+	if data.Findings, err = a.node.Doctor(r.Context()); err != nil {
+		data.Findings = []control.Finding{{Level: control.Problem, What: "The doctor could not look.", Cause: a.explain(err)}}
+	}
+	slices.SortStableFunc(data.Findings, func(x, y control.Finding) int { return severity(y) - severity(x) })
+	for _, f := range data.Findings {
+		if f.Level == control.Problem {
+			data.Troubles++
+		}
+	}
+	data.Host = ui.Field{Name: "host", Label: "This computer", Value: names.Host, Error: wrong["host"], Required: true, MaxLength: kith.MaxLabel, Autocomplete: "off",
+		Hint: "Its old name goes on working for those who have it."}
+	data.Group = ui.Field{Name: "group", Label: "The group", Value: names.Group, Error: wrong["group"], Required: true, MaxLength: kith.MaxLabel, Autocomplete: "off",
+		Hint: "For every member. Full names and sites' addresses change with it."}
+	ui.Write(w, r, status, ui.Page{
+		Title: "Settings", Active: "/settings/", Tabs: settingsTabs, Tab: "/settings/", Live: "/events/computer",
+		Body: pages.Body("computer.html", data),
+	})
+}
+
+func severity(f control.Finding) int {
+	switch f.Level {
+	case control.Problem:
+		return 2
+	case control.Notice:
+		return 1
+	}
+	return 0
+}
+
+func (a *Admin) rename(w http.ResponseWriter, r *http.Request, v visit) {
+	names := control.RenameRequest{
+		Host:  strings.ToLower(strings.TrimSpace(r.PostForm.Get("host"))),
+		Group: strings.ToLower(strings.TrimSpace(r.PostForm.Get("group"))),
+	}
+	wrong := make(map[string]string)
+	if err := kith.CheckLabel(names.Host); err != nil {
+		wrong["host"] = a.explain(err)
+	}
+	if err := kith.CheckLabel(names.Group); err != nil {
+		wrong["group"] = a.explain(err)
+	}
+	if len(wrong) > 0 {
+		a.showComputer(w, r, http.StatusUnprocessableEntity, names, wrong)
+		return
+	}
+	var request control.RenameRequest // only what differs
+	if names.Host != v.status.Host {
+		request.Host = names.Host
+	}
+	if names.Group != v.status.Group {
+		request.Group = names.Group
+	}
+	if request == (control.RenameRequest{}) {
+		ui.Redirect(w, r, "/settings/", "The names are as they were.")
+		return
+	}
+	if err := a.node.Rename(r.Context(), request); err != nil {
+		field := "host"
+		if request.Host == "" {
+			field = "group"
+		}
+		wrong[field] = a.explain(err)
+		a.showComputer(w, r, statusOf(err), names, wrong)
+		return
+	}
+	ui.Redirect(w, r, "/settings/", "This computer is "+kith.Name{Host: names.Host, Group: names.Group}.String()+" now.")
+}
+
+func (a *Admin) stopPage(w http.ResponseWriter, r *http.Request, v visit) {
+	ui.Write(w, r, http.StatusOK, ui.Page{
+		Title: "Stop kith on " + v.status.Host + "?", Active: "/settings/",
+		Back: ui.Entry{Href: "/settings/", Title: "Settings"},
+		Body: pages.Body("stop.html", computerData{CSRF: ui.CSRF(r), Status: v.status}),
+	})
+}
+
+func (a *Admin) stop(w http.ResponseWriter, r *http.Request, v visit) {
+	if err := a.node.Stop(r.Context()); err != nil {
+		a.refuse(w, r, "Kith was not stopped", err)
+		return
+	}
+	ui.Write(w, r, http.StatusOK, ui.Page{Title: "Kith stops", Plain: true, Body: pages.Body("stopped.html", v.status)})
+}

@@ -1,0 +1,269 @@
+package admin
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"strings"
+	"unicode"
+
+	"kith.alt/kith/control"
+	"kith.alt/kith/ui"
+)
+
+// A drawing is the group as a picture: this host in the middle, the others on
+// ellipses around it in the order of the roster, so that nobody moves when
+// somebody wakes. Lines are the paths to those that are awake.
+type drawing struct {
+	Width, Height int
+	Label         string // the picture in words
+	Orbits        []orbit
+	Lines         []line
+	Dots          []dot
+	X, Y          float64 // the middle
+}
+
+type orbit struct{ RX, RY float64 }
+
+type line struct {
+	Class          string // "direct" or "relayed"
+	X1, Y1, X2, Y2 float64
+	Text           string // round-trip time, beside the line
+	TextX, TextY   float64
+}
+
+type dot struct {
+	Class, Host, Title string
+	Initial            string
+	Note               string // below the name: "asleep", "via elm"
+	X, Y, R            float64
+	NameY, NoteY       float64
+	Name               string
+}
+
+// dense is from how many others on a picture leaves details to the table.
+const dense = 16
+
+// draw lays the group out on a picture of width and height pixels.
+func draw(status control.Status, width, height int) drawing {
+	self := status.Host
+	var others []control.Member
+	for _, m := range status.Members {
+		if m.Path == control.PathSelf {
+			self = m.Host
+		} else if m.State != control.Revoked {
+			others = append(others, m)
+		}
+	}
+	d := drawing{Width: width, Height: height, X: float64(width) / 2, Y: float64(height)/2 - 8, Label: inWords(self, others)}
+	crowded := len(others) > dense
+	r, labelWidth := 16.0, 96.0
+	if crowded {
+		r, labelWidth = 11, 84
+	}
+	if width < 400 {
+		r, labelWidth = r-2, labelWidth-14
+	}
+	orbits := orbitsFor(len(others), float64(width)/2-labelWidth/2-4, float64(height)/2-r-28, labelWidth)
+	d.Orbits = orbits.ellipses
+	for i, m := range others {
+		at := orbits.places[i]
+		p := dot{Class: m.State, Host: m.Host, Title: describe(m), Initial: initial(m.Host), X: d.X + at.x, Y: d.Y + at.y, R: r}
+		p.Name = shorten(m.Host, int(labelWidth/7.2))
+		p.NameY, p.NoteY = p.Y+r+16, p.Y+r+30
+		if m.State == control.Online {
+			l := line{Class: "direct", X1: d.X, Y1: d.Y, X2: p.X, Y2: p.Y}
+			if m.Path == control.PathRelayed {
+				l.Class = "relayed"
+			}
+			if !crowded {
+				l.Text = ui.Millis(m.RTT)
+				l.TextX, l.TextY = d.X+at.x*0.52, d.Y+at.y*0.52+4
+				if m.Via != "" {
+					p.Note = shorten("via "+m.Via, int(labelWidth/6))
+				}
+			}
+			d.Lines = append(d.Lines, l)
+		} else if !crowded {
+			p.Note = "asleep"
+		}
+		d.Dots = append(d.Dots, p)
+	}
+	middle := dot{Class: "self", Host: self, Title: self + ", this computer", Initial: initial(self), X: d.X, Y: d.Y, R: r + 8,
+		Name: shorten(self, int(labelWidth/6)), Note: ""}
+	middle.NameY, middle.NoteY = d.Y+middle.R+18, d.Y+middle.R+32
+	d.Dots = append(d.Dots, middle)
+	return d
+}
+
+type place struct{ x, y float64 }
+
+type layout struct {
+	ellipses []orbit
+	places   []place
+}
+
+// orbitsFor spreads n places over as few ellipses within rx and ry as leave
+// each label the room it needs.
+func orbitsFor(n int, rx, ry, labelWidth float64) layout {
+	if n == 0 {
+		return layout{}
+	}
+	const most = 5
+	var counts []int
+	for rings := 1; rings <= most; rings++ {
+		counts = counts[:0]
+		room := 0.0
+		capacity := make([]float64, rings)
+		for ring := range rings {
+			f := ringScale(ring, rings)
+			capacity[ring] = max(1, perimeter(rx*f, ry*f)/labelWidth)
+			room += capacity[ring]
+		}
+		if room < float64(n) && rings < most {
+			continue
+		}
+		left := n
+		for ring := range rings {
+			share := min(left, int(math.Round(float64(n)*capacity[ring]/room)))
+			if ring == rings-1 {
+				share = left
+			}
+			counts = append(counts, share)
+			left -= share
+		}
+		break
+	}
+	var l layout
+	for ring, count := range counts {
+		f := ringScale(ring, len(counts))
+		l.ellipses = append(l.ellipses, orbit{rx * f, ry * f})
+		start := -math.Pi/2 + float64(ring)*math.Pi/float64(max(count, 1))
+		if len(counts) == 1 && count > 2 {
+			start += math.Pi / float64(count) // nobody straight above: the middle's name needs the room
+		}
+		if count <= 2 && len(counts) == 1 {
+			start = 0 // side by side
+		}
+		for _, angle := range evenly(count, start, rx*f, ry*f) {
+			l.places = append(l.places, place{rx * f * math.Cos(angle), ry * f * math.Sin(angle)})
+		}
+	}
+	return l
+}
+
+// ringScale is how far out a ring lies, 1 for the outermost.
+func ringScale(ring, rings int) float64 {
+	if rings == 1 {
+		return 1
+	}
+	const inner = 0.42
+	return inner + (1-inner)*float64(ring)/float64(rings-1)
+}
+
+// perimeter of an ellipse, by Ramanujan's approximation.
+func perimeter(a, b float64) float64 {
+	return math.Pi * (3*(a+b) - math.Sqrt((3*a+b)*(a+3*b)))
+}
+
+// evenly returns count angles that lie at equal distances along an ellipse,
+// from the angle start on.
+func evenly(count int, start, rx, ry float64) []float64 {
+	const steps = 720
+	lengths := make([]float64, steps+1)
+	at := func(i int) float64 { return start + 2*math.Pi*float64(i)/steps }
+	for i := 1; i <= steps; i++ {
+		dx := rx * (math.Cos(at(i)) - math.Cos(at(i-1)))
+		dy := ry * (math.Sin(at(i)) - math.Sin(at(i-1)))
+		lengths[i] = lengths[i-1] + math.Hypot(dx, dy)
+	}
+	angles := make([]float64, 0, count)
+	step := 0
+	for i := range count {
+		want := lengths[steps] * float64(i) / float64(count)
+		for step < steps && lengths[step+1] < want {
+			step++
+		}
+		angles = append(angles, at(step))
+	}
+	return angles
+}
+
+func initial(host string) string {
+	for _, c := range host {
+		return string(unicode.ToUpper(c))
+	}
+	return "?"
+}
+
+// shorten cuts text to at most n characters.
+func shorten(text string, n int) string {
+	runes := []rune(text)
+	if len(runes) <= n {
+		return text
+	}
+	return string(runes[:max(n-1, 1)]) + "…"
+}
+
+// describe says how a member is reached, in a sentence's middle.
+func describe(m control.Member) string {
+	switch {
+	case m.State == control.Revoked:
+		return m.Host + " is revoked"
+	case m.State != control.Online:
+		return m.Host + " is asleep"
+	}
+	text := m.Host + " is awake, " + pathInWords(m)
+	if rtt := ui.Millis(m.RTT); rtt != "" {
+		text += ", " + rtt
+	}
+	return text
+}
+
+func pathInWords(m control.Member) string {
+	switch m.Path {
+	case control.PathSelf:
+		return "this computer"
+	case control.PathLAN:
+		return "same network"
+	case control.PathDirect:
+		return "direct"
+	case control.PathRelayed:
+		if m.Via != "" {
+			return "through " + m.Via
+		}
+		return "relayed"
+	}
+	return "no path"
+}
+
+func carrierInWords(carrier string) string {
+	switch carrier {
+	case "quic":
+		return "QUIC"
+	case "tls":
+		return "TLS over TCP"
+	}
+	return carrier
+}
+
+func inWords(self string, others []control.Member) string {
+	if len(others) == 0 {
+		return self + " is a group of one."
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "The group seen from %s.", self)
+	for _, m := range others {
+		b.WriteString(" " + describe(m) + ".")
+	}
+	return b.String()
+}
+
+// SVG draws the picture.
+func (d drawing) SVG() (template.HTML, error) {
+	var b strings.Builder
+	if err := pages.Body("drawing.html", d)(&b); err != nil {
+		return "", err
+	}
+	return template.HTML(b.String()), nil
+}

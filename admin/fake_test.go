@@ -1,0 +1,263 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+)
+
+// fakeNode is a node whose answers a test sets. It does what it is asked to
+// its own fields and keeps a list of what that was.
+type fakeNode struct {
+	mu       sync.Mutex
+	status   control.Status
+	findings []control.Finding
+	events   []control.Event
+	sockets  []control.Socket
+	accounts []control.Account
+	calls    []string
+	err      error // of every request that changes something
+}
+
+func (n *fakeNode) did(format string, args ...any) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.calls = append(n.calls, fmt.Sprintf(format, args...))
+	return n.err
+}
+
+func (n *fakeNode) asked() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return strings.Join(n.calls, "; ")
+}
+
+func (n *fakeNode) Dial(context.Context, kith.Address) (net.Conn, error) { return nil, kith.Refused }
+func (n *fakeNode) Listen(context.Context, kith.Address) (net.Listener, error) {
+	return nil, kith.InUse
+}
+
+func (n *fakeNode) Status(context.Context) (control.Status, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	status := n.status
+	status.Members = slices.Clone(status.Members)
+	return status, nil
+}
+
+func (n *fakeNode) Doctor(context.Context) ([]control.Finding, error) { return n.findings, nil }
+
+func (n *fakeNode) Events(context.Context) ([]control.Event, error) { return n.events, nil }
+
+func (n *fakeNode) Sockets(context.Context) ([]control.Socket, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range n.sockets {
+		n.sockets[i].Sent += 4096
+		n.sockets[i].Received += 70_000
+	}
+	return slices.Clone(n.sockets), nil
+}
+
+func (n *fakeNode) Stop(context.Context) error { return n.did("stop") }
+
+func (n *fakeNode) Invite(_ context.Context, request control.InviteRequest) (control.Invitation, error) {
+	return control.Invitation{
+		Ticket: "kith1" + strings.Repeat("qpzry9x8gf2tvdw0s3jn54khce6mua7l", 5), Uses: request.Uses,
+		Expires: time.Now().Add(request.Expires), Role: request.Role,
+	}, n.did("invite %d %v %s", request.Uses, request.Expires, request.Role)
+}
+
+func (n *fakeNode) Join(_ context.Context, ticket string) error { return n.did("join %s", ticket) }
+
+func (n *fakeNode) Revoke(_ context.Context, host string) error {
+	if err := n.did("revoke %s", host); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, m := range n.status.Members {
+		if m.Host == host {
+			n.status.Members[i].State = control.Revoked
+		}
+	}
+	return nil
+}
+
+func (n *fakeNode) SetAdmin(_ context.Context, host string, admin bool) error {
+	return n.did("admin %s %v", host, admin)
+}
+
+func (n *fakeNode) Leave(context.Context) error { return n.did("leave") }
+
+func (n *fakeNode) Rename(_ context.Context, request control.RenameRequest) error {
+	return n.did("rename %q %q", request.Host, request.Group)
+}
+
+func (n *fakeNode) Accounts(context.Context) ([]control.Account, error) { return n.accounts, nil }
+
+func (n *fakeNode) AddAccount(_ context.Context, name string) error { return n.did("account %s", name) }
+
+func (n *fakeNode) AddAppPassword(_ context.Context, account, label string) (control.AppPassword, error) {
+	return control.AppPassword{ID: "9", Label: label, Secret: "amber-finch-7412-quiet-orchard-0983", Created: time.Now()}, n.did("app password %s %s", account, label)
+}
+
+func (n *fakeNode) RemoveAppPassword(_ context.Context, account, id string) error {
+	return n.did("remove app password %s %s", account, id)
+}
+
+func (n *fakeNode) SetPassword(_ context.Context, account, password string) error {
+	return n.did("password %s %d", account, len(password))
+}
+
+func (n *fakeNode) SignInLink(context.Context, string) (string, error) { return "", nil }
+
+// fakeAccounts knows one account with one link, one password and any number of
+// sessions.
+type fakeAccounts struct {
+	mu       sync.Mutex
+	used     bool
+	sessions map[string]string
+}
+
+const (
+	goodToken    = "good-token"
+	goodPassword = "correct horse battery"
+)
+
+func (a *fakeAccounts) SignIn(_ context.Context, token string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if token != goodToken || a.used {
+		return "", kith.Expired
+	}
+	a.used = true
+	return "ada", nil
+}
+
+func (a *fakeAccounts) CheckPassword(_ context.Context, account, password, _ string) error {
+	if account != "ada" || password != goodPassword {
+		return kith.Denied
+	}
+	return nil
+}
+
+func (a *fakeAccounts) NewSession(_ context.Context, account, _ string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	token := fmt.Sprintf("session-%d", len(a.sessions))
+	if a.sessions == nil {
+		a.sessions = make(map[string]string)
+	}
+	a.sessions[token] = account
+	return token, nil
+}
+
+func (a *fakeAccounts) Session(_ context.Context, token string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if account := a.sessions[token]; account != "" {
+		return account, nil
+	}
+	return "", kith.NotFound
+}
+
+func (a *fakeAccounts) EndSession(_ context.Context, token string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sessions[token] = ""
+	return nil
+}
+
+var treeNames = []string{
+	"maple", "alder", "birch", "cedar", "elm", "linden", "oak",
+	"ash", "aspen", "beech", "box", "chestnut", "cherry", "cypress", "ebony", "fir", "ginkgo", "hawthorn", "hazel", "hickory",
+	"holly", "hornbeam", "juniper", "larch", "laurel", "magnolia", "mulberry", "olive", "pear", "pine", "plane", "plum", "poplar",
+	"quince", "rowan", "spruce", "sycamore", "walnut", "willow", "the-old-laptop-in-the-kitchen-next-to-the-window",
+}
+
+func idOf(name string) kith.ID { return kith.ID(sha256.Sum256([]byte(name))) }
+
+func siteOf(host string) string { return "http://" + host + "--home.localhost:8080/" }
+
+// newFake is a node in a group of size, rich in content.
+func newFake(size int) *fakeNode {
+	now := time.Now()
+	n := &fakeNode{status: control.Status{
+		ID: idOf("maple"), Host: "maple", Group: "home", Name: "maple.home.kith.alt",
+		Listeners: []control.Listener{
+			{App: "dashboard", Protocol: "http", Address: "127.0.0.1:8080"},
+			{App: "gateway", Protocol: "proxy", Address: "127.0.0.1:1080"},
+			{App: "web", Protocol: "http", Address: "overlay:80"},
+		},
+		Version: "0.1.0", Started: now.Add(-3*time.Hour - 20*time.Minute), Data: "/home/ada/.local/share/kith",
+		Dashboard: "http://localhost:8080/", Site: siteOf("maple"),
+	}}
+	for i, name := range treeNames[:size] {
+		m := control.Member{
+			Host: name, ID: idOf(name), Admin: i%3 == 0, Site: siteOf(name), State: control.Online, LastSeen: now,
+			Path: control.PathLAN, Carrier: "quic", RTT: 0.7 + float64(i)*0.3, Address: fmt.Sprintf("192.168.1.%d:4747", 20+i),
+			Sent: uint64(i) * 1_234_567, Received: uint64(i*i) * 7_654_321,
+		}
+		switch {
+		case i == 0:
+			m.Path, m.Carrier, m.RTT, m.Address, m.Admin = control.PathSelf, "", 0, "", true
+		case i%7 == 2:
+			m.Path, m.RTT, m.Address = control.PathDirect, 18.4+float64(i), fmt.Sprintf("203.0.113.%d:4747", i)
+		case i%7 == 5:
+			m.Path, m.Via, m.RTT, m.Carrier, m.Address = control.PathRelayed, "birch", 41.2+float64(i), "tls", ""
+		case i%7 == 3, i%7 == 6:
+			m.State, m.Path, m.Carrier, m.RTT, m.Address = control.Offline, control.PathNone, "", 0, ""
+			m.LastSeen = now.Add(-time.Duration(i*i+2) * time.Hour)
+		}
+		n.status.Members = append(n.status.Members, m)
+	}
+	n.findings = []control.Finding{{Level: control.Good, What: "The clock is right."}, {Level: control.Good, What: "All listeners accept."}}
+	n.events = []control.Event{{Time: now.Add(-3*time.Hour - 20*time.Minute), Text: "Kith started on maple, in the group home."}}
+	n.accounts = []control.Account{{Name: "ada"}}
+	if size == 1 {
+		return n
+	}
+	n.status.Listeners = append(n.status.Listeners,
+		control.Listener{App: "overlay", Protocol: "quic", Address: "udp 0.0.0.0:4747"},
+		control.Listener{App: "overlay", Protocol: "tls", Address: "tcp 0.0.0.0:4747", Error: "port 4747 is taken by another program"})
+	n.findings = append(n.findings,
+		control.Finding{Level: control.Notice, What: "Safari does not open the addresses of sites by itself.", Remedy: "Give it the PAC file: see Programs."},
+		control.Finding{Level: control.Problem, What: "Nobody can reach this computer over TCP.", Cause: "Port 4747 is taken by another program.", Remedy: "Stop that, or start kith with --overlay-port."})
+	n.events = append([]control.Event{
+		{Time: now.Add(-2 * time.Minute), Text: "elm woke up."},
+		{Time: now.Add(-6 * time.Minute), Text: "linden is reached through birch."},
+		{Time: now.Add(-48 * time.Minute), Text: "oak fell asleep."},
+		{Time: now.Add(-2 * time.Hour), Text: "birch joined, invited by maple."},
+		{Time: now.Add(-3 * time.Hour), Text: "You published Pictures/garden as this computer's site."},
+	}, n.events...)
+	n.sockets = []control.Socket{
+		{Peer: "elm", Port: 80, By: "gateway", Opened: now.Add(-40 * time.Second), Sent: 12_400, Received: 8_400_000},
+		{Peer: "birch", Port: 80, Inbound: true, By: "web", Opened: now.Add(-4 * time.Minute), Sent: 3_900_000, Received: 22_000},
+		{Peer: "alder", Port: 22, By: "program", Opened: now.Add(-55 * time.Minute), Sent: 180_000, Received: 640_000},
+	}
+	n.status.Sockets = len(n.sockets)
+	n.accounts = []control.Account{
+		{Name: "ada", Password: true, AppPasswords: []control.AppPassword{
+			{ID: "1", Label: "mail on the phone", Created: now.Add(-40 * 24 * time.Hour)},
+			{ID: "2", Label: "news reader", Created: now.Add(-2 * time.Hour)},
+		}},
+		{Name: "grace"},
+	}
+	if size > 20 {
+		for range 50 {
+			n.events = append(n.events, control.Event{Time: now.Add(-100 * time.Hour), Text: strings.Repeat("a-very-long-name-without-a-break", 6)})
+		}
+		n.events = slices.Concat(n.events[len(n.events)-2:], n.events)
+		n.status.Members = append(n.status.Members, control.Member{Host: "yew", ID: idOf("yew"), State: control.Revoked, Path: control.PathNone})
+	}
+	return n
+}

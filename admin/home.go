@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"kith.alt/kith/control"
+	"kith.alt/kith/ui"
+)
+
+// recent is how many events the first page shows.
+const recent = 8
+
+type homeData struct {
+	Status       control.Status
+	Alone        bool
+	Lead         string
+	Self         control.Member
+	Members      []control.Member // not the revoked ones
+	Sites        []control.Member // of others, those awake first
+	Events       []control.Event
+	Narrow, Wide drawing
+}
+
+func (a *Admin) homeView(ctx context.Context) (view, error) {
+	status, err := a.node.Status(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	events, err := a.node.Events(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	data := homeData{
+		Status: status,
+		Self:   visit{status: status}.self(),
+		Events: events[:min(len(events), recent)],
+	}
+	for _, m := range status.Members {
+		if m.State != control.Revoked {
+			data.Members = append(data.Members, m)
+			if m.Path != control.PathSelf && m.Site != "" {
+				data.Sites = append(data.Sites, m)
+			}
+		}
+	}
+	slices.SortStableFunc(data.Sites, func(x, y control.Member) int {
+		return rank(x) - rank(y)
+	})
+	data.Alone = len(data.Members) <= 1
+	data.Lead = presence(status)
+	data.Narrow, data.Wide = drawings(status, 664, 376)
+	return view{data, []string{"live-lead", "live-group", "live-sites", "live-happened"}}, nil
+}
+
+func rank(m control.Member) int {
+	if m.State == control.Online {
+		return 0
+	}
+	return 1
+}
+
+// drawings are the picture for narrow screens and for others.
+func drawings(status control.Status, width, height int) (narrow, wide drawing) {
+	_, all := awake(status)
+	if all-1 > dense {
+		height += 6 * (all - dense)
+	}
+	return draw(status, 328, 320+6*max(all-8, 0)), draw(status, width, height)
+}
+
+// presence says in a sentence who is awake.
+func presence(status control.Status) string {
+	var asleep, relayed []string
+	up, all := awake(status)
+	for _, m := range status.Members {
+		switch {
+		case m.State == control.Offline:
+			asleep = append(asleep, m.Host)
+		case m.State == control.Online && m.Path == control.PathRelayed:
+			relayed = append(relayed, m.Host)
+		}
+	}
+	var b strings.Builder
+	switch {
+	case all == 1:
+		return "Everything runs. This group is yours alone so far."
+	case up == all:
+		b.WriteString("Everybody is awake.")
+	case up == 1:
+		b.WriteString("Everybody else is asleep.")
+	default:
+		fmt.Fprintf(&b, "%s of %s are awake; %s.", capital(inLetters(up)), inLetters(all), sleeping(asleep))
+	}
+	if len(relayed) > 0 && len(relayed) <= 2 {
+		fmt.Fprintf(&b, " %s reached through another member.", capital(are(relayed)))
+	} else if len(relayed) > 2 {
+		fmt.Fprintf(&b, " %s are reached through other members.", capital(inLetters(len(relayed))))
+	}
+	return b.String()
+}
+
+func sleeping(hosts []string) string {
+	if len(hosts) <= 3 {
+		return are(hosts) + " asleep"
+	}
+	return inLetters(len(hosts)) + " are asleep"
+}
+
+// are joins names with the verb that follows them.
+func are(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " are"
+}
+
+func inLetters(n int) string {
+	words := []string{"none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"}
+	if n < len(words) {
+		return words[n]
+	}
+	return ui.Number(n)
+}
+
+func capital(text string) string {
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func (a *Admin) home(w http.ResponseWriter, r *http.Request, v visit) {
+	view, err := a.homeView(r.Context())
+	if err != nil {
+		a.refuse(w, r, "This page could not be made", err)
+		return
+	}
+	data := view.data.(homeData)
+	title := "At home"
+	page := ui.Page{Title: title, Active: "/", Live: "/events/home", Body: pages.Body("home.html", data)}
+	page.Action = ui.Action{Href: "/invite", Title: "Invite someone", Icon: "invite"}
+	if data.Alone {
+		page.Title = "Welcome home"
+	}
+	ui.Write(w, r, http.StatusOK, page)
+}

@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/ui"
+)
+
+// A view is what a page shows, and which of its templates change by
+// themselves.
+type view struct {
+	data any
+	live []string // names of templates, and ids of the elements around them
+}
+
+// view gathers what the page of that name shows now.
+func (a *Admin) view(ctx context.Context, name, host string) (view, error) {
+	switch name {
+	case "home":
+		return a.homeView(ctx)
+	case "members":
+		return a.membersView(ctx)
+	case "member":
+		return a.memberView(ctx, host)
+	case "computer":
+		return a.computerView(ctx)
+	}
+	return view{}, fmt.Errorf("view %q: %w", name, kith.NotFound)
+}
+
+// events streams the changes of a page. Whoever is signed out meanwhile
+// learns it when the stream ends, after minutes.
+func (a *Admin) events(w http.ResponseWriter, r *http.Request, _ visit) {
+	name, host := r.PathValue("view"), r.PathValue("host")
+	if host != "" {
+		name = "member"
+	}
+	if _, err := a.view(r.Context(), name, host); err != nil {
+		http.Error(w, "no such view", http.StatusNotFound)
+		return
+	}
+	select {
+	case a.streams <- struct{}{}:
+		defer func() { <-a.streams }()
+	default:
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
+		return
+	}
+	ui.Stream(w, r, time.Second, func(ctx context.Context) ([]ui.Fragment, error) {
+		status, err := a.node.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		v, err := a.view(ctx, name, host)
+		if err != nil {
+			return nil, err
+		}
+		fragments := []ui.Fragment{{ID: "live-awake", Body: func(w io.Writer) error {
+			_, err := io.WriteString(w, a.frame(status, "", "").Presence())
+			return err
+		}}}
+		for _, id := range v.live {
+			fragments = append(fragments, ui.Fragment{ID: id, Body: pages.Body(id, v.data)})
+		}
+		return fragments, nil
+	})
+}
