@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"kith.alt/kith"
+	"kith.alt/kith/proto/socks"
+)
+
+// A failure is how one kind of error is told to the outside: to browsers by
+// status and page, to programs by Proxy-Status (RFC 9209 2.3) or SOCKS reply.
+type failure struct {
+	kind        error
+	status      int
+	reply       socks.Reply
+	proxyStatus string // an error type of RFC 9209
+	title, text string // %s is the host's short name
+}
+
+// failures is the one table of them. The first that matches counts; the last
+// matches everything.
+var failures = []failure{
+	{kith.Invalid, http.StatusNotFound, socks.NotAllowed, "destination_not_found",
+		"That is not a host's name", "No host can be called %s."},
+	{kith.NotFound, http.StatusNotFound, socks.HostUnreachable, "destination_not_found",
+		"Nobody has that name", "There is no host called %s in the group. Its name may have changed."},
+	{kith.NotMember, http.StatusForbidden, socks.NotAllowed, "http_request_denied",
+		"Not in the group", "This computer and %s are not, or no longer, in the same group."},
+	{kith.Denied, http.StatusForbidden, socks.NotAllowed, "http_request_denied",
+		"Not allowed", "%s does not let this computer in here."},
+	{kith.Refused, http.StatusBadGateway, socks.ConnectionRefused, "connection_refused",
+		"%s has no site", "%s is awake, and nothing answers at this address."},
+	{kith.Unreachable, http.StatusServiceUnavailable, socks.HostUnreachable, "destination_unavailable",
+		"%s is asleep", "%s is asleep or not connected. Try again when it is awake."},
+	{kith.Quota, http.StatusServiceUnavailable, socks.GeneralFailure, "connection_limit_reached",
+		"Too busy", "Too many connections to %s are open. Try again in a moment."},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, socks.TTLExpired, "connection_timeout",
+		"%s takes too long", "%s did not answer in time. Try again in a moment."},
+	{nil, http.StatusBadGateway, socks.GeneralFailure, "connection_terminated",
+		"The connection to %s broke", "The connection to %s broke before it had answered. Try again."},
+}
+
+// failureOf finds the row for err.
+func failureOf(err error) failure {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		err = errors.Join(err, context.DeadlineExceeded)
+	}
+	for _, f := range failures {
+		if f.kind == nil || errors.Is(err, f.kind) {
+			return f
+		}
+	}
+	panic("unreachable: the last row matches")
+}
+
+// fail answers a request to a host that could not be had.
+func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, host string, err error) {
+	f := failureOf(err)
+	g.Log.Debug("request failed", "host", host, "status", f.status, "err", err)
+	w.Header().Set("Proxy-Status", "kith; error="+f.proxyStatus)
+	if f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "10")
+	}
+	writePage(w, r, f.status, page{Title: say(f.title, host), Text: say(f.text, host)})
+}
+
+// say fills a host's name into a sentence that may have no place for it.
+func say(sentence, host string) string {
+	if len(host) > kith.MaxLabel {
+		host = host[:kith.MaxLabel]
+	}
+	if parsed, err := kith.ParseID(host); err == nil {
+		host = parsed.Short()
+	}
+	return strings.ReplaceAll(sentence, "%s", host)
+}

@@ -1,0 +1,155 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+
+	"kith.alt/kith"
+)
+
+// A site is a member as the gateway addresses it.
+type site struct {
+	name string // "maple.home.kith.alt", or "<ID>.kith.alt"
+	id   kith.ID
+}
+
+// address is where the site's process is found. The ID, rather than the name,
+// keeps pooled connections from outliving the name.
+func (s site) address(port int) kith.Address {
+	return kith.Address{Host: s.id.String() + kithDomain, Port: uint16(port)}
+}
+
+// host is the Host field that the site's server sees.
+func (s site) host(port int) string { return strings.TrimPrefix(origin(s.name, port), "http://") }
+
+// An exchange is one request to a site, and its response.
+type exchange struct {
+	*Gateway
+	site   site
+	port   int
+	public string // the origin by which the client knows the site
+	local  bool   // that is an origin of the web gateway
+}
+
+// serve passes the request on and the response back. What is hop by hop stays
+// (RFC 9110 7.6.1); upgrades, interim responses, trailers and streams pass.
+func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
+	x.requests.Add(1)
+	proxy := httputil.ReverseProxy{
+		Rewrite:        x.rewriteRequest,
+		ModifyResponse: x.rewriteResponse,
+		Transport:      x.transport,
+		BufferPool:     buffers{},
+		FlushInterval:  -1,
+		ErrorLog:       slog.NewLogLogger(x.Log.Handler(), slog.LevelDebug),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			x.fail(w, r, shortName(x.site.name), err)
+		},
+	}
+	proxy.ServeHTTP(siteWriter{w, x.local}, r)
+}
+
+func (x *exchange) rewriteRequest(r *httputil.ProxyRequest) {
+	out := r.Out
+	out.URL.Scheme = "http"
+	out.URL.Host = x.site.address(x.port).String()
+	out.URL.RawQuery = r.In.URL.RawQuery // as it came, also where Go would read it differently
+	out.Host = x.site.host(x.port)
+	stripPrivateCookies(out.Header)
+	// The site compares these with its Host: against forged requests, and to
+	// tell its own resources from others' (Destination: RFC 4918 10.3).
+	for _, name := range []string{"Origin", "Referer", "Destination"} {
+		if value := out.Header[name]; len(value) == 1 {
+			if rest, ok := strings.CutPrefix(value[0], x.public); ok && (rest == "" || rest[0] == '/') {
+				out.Header[name] = []string{"http://" + out.Host + rest}
+			}
+		}
+	}
+}
+
+func (x *exchange) rewriteResponse(r *http.Response) error {
+	rewriteSetCookies(r.Header, x.local)
+	if !x.local {
+		return nil
+	}
+	delete(r.Header, "Alt-Svc") // another way to an origin that the gateway is the only way to
+	for _, name := range []string{"Location", "Content-Location"} {
+		for i, link := range r.Header[name] {
+			r.Header[name][i] = x.localLink(link)
+		}
+	}
+	for i, value := range r.Header["Refresh"] {
+		if at := strings.Index(strings.ToLower(value), "url="); at >= 0 {
+			r.Header["Refresh"][i] = value[:at+4] + x.localLink(value[at+4:])
+		}
+	}
+	return nil
+}
+
+// localLink turns a link to port 80 of a member into one to the gateway. All
+// other links, and everything after the host, stay byte for byte.
+func (x *exchange) localLink(link string) string {
+	_, rest, ok := strings.Cut(link, "//")
+	if scheme := link[:len(link)-len(rest)]; !ok || scheme != "//" && !strings.EqualFold(scheme, "http://") {
+		return link
+	}
+	authority, path := rest, ""
+	if end := strings.IndexAny(rest, `/?#\`); end >= 0 {
+		authority, path = rest[:end], rest[end:]
+	}
+	host, port, ok := splitHost(authority)
+	if !ok || port != webPort || !strings.HasSuffix(host, kithDomain) {
+		return link
+	}
+	name, err := x.fullName(host)
+	if err != nil {
+		return link
+	}
+	s := site{name: name}
+	if name == x.site.name {
+		s = x.site
+	} else if found, err := x.lookUp(name); err == nil {
+		s = found
+	}
+	if _, err := kith.ParseName(name); err == nil && s.id.IsZero() && len(name) > kith.MaxLabel {
+		return link // needs the ID, which nobody knows
+	}
+	return x.siteOrigin(s) + path
+}
+
+// A siteWriter looks after interim responses (RFC 9110 15.2), which do not
+// come by rewriteResponse.
+type siteWriter struct {
+	http.ResponseWriter
+	local bool
+}
+
+func (w siteWriter) WriteHeader(status int) {
+	if status < http.StatusOK {
+		rewriteSetCookies(w.Header(), w.local)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w siteWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// buffers is the pool that bodies and tunnels are copied through.
+type buffers struct{}
+
+var bufferPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+func (buffers) Get() []byte  { return bufferPool.Get().(*[copyBuffer]byte)[:] }
+func (buffers) Put(b []byte) { bufferPool.Put((*[copyBuffer]byte)(b)) }
+
+type tunnelKey struct{}
+
+// tunnelOf returns the tunnel through which a request came, or nil.
+func tunnelOf(ctx context.Context) *tunnel {
+	t, _ := ctx.Value(tunnelKey{}).(*tunnel)
+	return t
+}
