@@ -237,9 +237,7 @@ func beginJoin(ctx context.Context, address netip.AddrPort, config *tls.Config,
 	request func(kith.ID, []byte) ([]byte, error)) (joining, error) {
 	j, state, err := connect(ctx, address, config)
 	if err != nil {
-		var alert tls.AlertError
-		var op *net.OpError
-		if errors.As(err, &alert) && alert == alertNoProtocol || errors.As(err, &op) && op.Op == "remote error" {
+		if isClosedToJoiners(err) {
 			return j, fmt.Errorf("the host has no open invitation: %w", kith.Denied)
 		}
 		return j, err
@@ -256,8 +254,17 @@ func beginJoin(ctx context.Context, address netip.AddrPort, config *tls.Config,
 	return j, err
 }
 
-// alertNoProtocol is how a host refuses the ALPN (RFC 7301 3.2).
+// alertNoProtocol is how a host refuses an ALPN (RFC 7301 3.2).
 const alertNoProtocol tls.AlertError = 120
+
+func isClosedToJoiners(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" { // crypto/tls
+		return op.Err.Error() == alertNoProtocol.Error()
+	}
+	var te *quic.TransportError
+	return errors.As(err, &te) && te.Remote && te.ErrorCode == 0x100+quic.TransportErrorCode(alertNoProtocol) // RFC 9001 4.8
+}
 
 func joinTLS(ctx context.Context, address netip.AddrPort, config *tls.Config) (joining, tls.ConnectionState, error) {
 	conn, err := dialTLS(ctx, address, config)

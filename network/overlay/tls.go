@@ -141,7 +141,16 @@ func (s *yamuxStream) Read(p []byte) (int, error) {
 	s.setTaking(true)
 	n, err := s.Stream.Read(p)
 	s.setTaking(false)
-	return n, yamuxError(err)
+	return n, notEnd(yamuxError(err))
+}
+
+// notEnd replaces the io.EOF with which a session ends that the peer closed:
+// where a stream cannot have ended, the carrier has.
+func notEnd(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (s *yamuxStream) setTaking(taking bool) {
@@ -169,7 +178,7 @@ func (s *yamuxStream) SetReadDeadline(t time.Time) error {
 
 func (s *yamuxStream) Write(p []byte) (int, error) {
 	n, err := s.Stream.Write(p)
-	return n, yamuxError(err)
+	return n, notEnd(yamuxError(err))
 }
 
 func (s *yamuxStream) closeWrite() error { return yamuxError(s.CloseWrite()) }

@@ -1,0 +1,253 @@
+package overlay
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// inviting answers joins with the request, turned round.
+func inviting(open *atomic.Bool) func(*Config) {
+	return func(c *Config) {
+		c.JoinOpen = open.Load
+		c.Join = func(_ context.Context, peer kith.ID, exporter, request []byte) ([]byte, error) {
+			if string(request) == "bad ticket" {
+				return nil, fmt.Errorf("the ticket is used up: %w", kith.Expired)
+			}
+			if string(request) == "break" {
+				return nil, errors.New("a secret of the database")
+			}
+			if string(request) == "long" {
+				return make([]byte, joinMaxBody+1), nil
+			}
+			return bytes.Join([][]byte{request, exporter, peer[:]}, nil), nil
+		}
+	}
+}
+
+func TestJoin(t *testing.T) {
+	var open atomic.Bool
+	c := newClub()
+	both := c.member(t, 1, inviting(&open))
+	udp := c.member(t, 2, inviting(&open))
+	udp.door.tcp.Close()
+	key := newKey(9)
+	for _, server := range []*Overlay{both, udp} {
+		join := func(request string) ([]byte, kith.ID, []byte, error) {
+			var exported []byte
+			addresses := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1"), c.where(server.id)[0]}
+			reply, id, err := Join(t.Context(), key, addresses, func(server kith.ID, exporter []byte) ([]byte, error) {
+				exported = exporter
+				return []byte(request), nil
+			}, nil)
+			return reply, id, exported, err
+		}
+		open.Store(false)
+		if _, _, _, err := join("please"); !errors.Is(err, kith.Denied) {
+			t.Errorf("join while no invitation is open: %v, want kind %q", err, kith.Denied)
+		}
+		open.Store(true)
+		reply, id, exporter, err := join("please")
+		own := idOf(key)
+		if want := bytes.Join([][]byte{[]byte("please"), exporter, own[:]}, nil); err != nil || !bytes.Equal(reply, want) || id != server.id {
+			t.Errorf("join: %q from %s, %v; want %q", reply, id.Short(), err, want)
+		}
+		if _, _, _, err := join("bad ticket"); !errors.Is(err, kith.Expired) || !strings.Contains(err.Error(), "used up") {
+			t.Errorf("refused: %v, want kind %q and the reason", err, kith.Expired)
+		}
+		for _, request := range []string{"break", "long"} {
+			if _, _, _, err := join(request); !errors.Is(err, kith.Temporary) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%s: %v, want kind %q and no more", request, err, kith.Temporary)
+			}
+		}
+		if _, _, _, err := join(strings.Repeat("x", joinMaxBody+1)); !errors.Is(err, kith.Quota) {
+			t.Errorf("oversized request: %v, want kind %q", err, kith.Quota)
+		}
+		if len(server.Peers()) != 0 {
+			t.Error("joining made a carrier")
+		}
+	}
+}
+
+// TestJoinPassesBy leaves out hosts that the ticket does not mean.
+func TestJoinPassesBy(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	c := newClub()
+	other, meant := c.member(t, 1, inviting(&open)), c.member(t, 2, inviting(&open))
+	_, id, err := Join(t.Context(), newKey(9), []netip.AddrPort{c.where(other.id)[0], c.where(meant.id)[0]},
+		func(server kith.ID, _ []byte) ([]byte, error) {
+			if server != meant.id {
+				return nil, errors.New("not the host of the ticket")
+			}
+			return []byte("please"), nil
+		}, nil)
+	if err != nil || id != meant.id {
+		t.Errorf("joined by %s, %v; want %s", id.Short(), err, meant.id.Short())
+	}
+}
+
+// dialJoin connects with kith-join/1 by hand.
+func dialJoin(t *testing.T, address netip.AddrPort) *tls.Conn {
+	certificate, err := newCertificate(newKey(9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := dialTLS(t.Context(), address, baseConfig(certificate, alpnJoin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func TestJoinOversize(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	c := newClub()
+	server := c.member(t, 1, inviting(&open))
+	conn := dialJoin(t, c.where(server.id)[0])
+	if _, err := conn.Write([]byte{joinVersion, 0xff, 0xff}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readJoinReply(conn); !errors.Is(err, kith.Quota) {
+		t.Errorf("%v, want kind %q", err, kith.Quota)
+	}
+}
+
+// TestJoinerReachesNothingElse speaks kith/1 after kith-join/1 was agreed.
+func TestJoinerReachesNothingElse(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	c := newClub()
+	server := c.member(t, 1, inviting(&open))
+	conn := dialJoin(t, c.where(server.id)[0])
+	hello := hello{instance: instance{1}, proof: []byte("ticket of " + idOf(newKey(9)).String())}
+	if _, err := conn.Write(hello.append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, conn); err != nil && errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if len(server.Peers()) != 0 {
+		t.Error("a joiner has a carrier")
+	}
+}
+
+// TestJoinFlood has one address try again and again.
+func TestJoinFlood(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	c := newClub()
+	server := c.member(t, 1, inviting(&open))
+	turnedAway := 0
+	for range joinsAddress + 5 {
+		_, _, err := Join(t.Context(), newKey(9), c.where(server.id), func(kith.ID, []byte) ([]byte, error) {
+			return []byte("please"), nil
+		}, nil)
+		if errors.Is(err, kith.Quota) {
+			turnedAway++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if turnedAway == 0 {
+		t.Error("nobody was turned away")
+	}
+	c.set(idOf(newKey(2)), true)
+	if err := c.member(t, 2).Connect(t.Context(), server.id); err != nil {
+		t.Errorf("a member during the flood: %v", err)
+	}
+}
+
+func TestJoinLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newJoinLimit()
+		enter := func(address string) bool {
+			leave, err := l.enter(netip.MustParseAddr(address))
+			if err == nil {
+				leave()
+			}
+			return err == nil
+		}
+		for range joinsAddress {
+			if !enter("192.0.2.1") {
+				t.Fatal("turned away within the burst")
+			}
+		}
+		if enter("192.0.2.1") || !enter("192.0.2.2") {
+			t.Error("the limit is not the address's own")
+		}
+		time.Sleep(2 * time.Second)
+		if !enter("192.0.2.1") {
+			t.Error("turned away after a rest")
+		}
+		time.Sleep(time.Minute)
+		var leaves []func()
+		for i := range joinsAtOnce {
+			leave, err := l.enter(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaves = append(leaves, leave)
+		}
+		if enter("192.0.2.3") {
+			t.Error("too many at once")
+		}
+		leaves[0]()
+		if !enter("192.0.2.3") {
+			t.Error("turned away though one has left")
+		}
+		for i := range 2 * joinsTracked {
+			enter(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String())
+			time.Sleep(time.Second)
+		}
+		if len(l.from) > joinsTracked {
+			t.Errorf("%d addresses are tracked", len(l.from))
+		}
+	})
+}
+
+// TestSilentStrangers holds connections open that say nothing: members still
+// come in, and what is beyond the limit is closed.
+func TestSilentStrangers(t *testing.T) {
+	c := newClub()
+	a, b := c.member(t, 1), c.member(t, 2)
+	var closed atomic.Int32
+	for range gateAddress - 5 {
+		conn, err := net.Dial("tcp", c.where(a.id)[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	if err := b.Connect(t.Context(), a.id); err != nil {
+		t.Errorf("member beside silent strangers: %v", err)
+	}
+	for range 20 {
+		conn, err := net.Dial("tcp", c.where(a.id)[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		go func() {
+			if _, err := conn.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
+				closed.Add(1)
+			}
+		}()
+	}
+	waitFor(t, "connections beyond the limit to be closed", func() bool { return closed.Load() >= 10 })
+}
