@@ -1,0 +1,163 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"kith.alt/kith"
+)
+
+const (
+	appPasswordBytes = 15 // 120 bits: six groups of four characters
+	maxAppPasswords  = 50 // of an account
+
+	// usedStep is how exact LastUsed is: fewer writes to the disk.
+	usedStep = time.Minute
+)
+
+// An AppPassword is a generated secret for one client program.
+type AppPassword struct {
+	ID       string
+	Label    string
+	Created  time.Time
+	LastUsed time.Time // to a minute; zero: never
+}
+
+func listAppPasswords(ctx context.Context, tx *sql.Tx, account string) ([]AppPassword, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT id, label, created, used FROM account_app_passwords WHERE account = ? ORDER BY created, id`, account)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []AppPassword
+	for rows.Next() {
+		var p AppPassword
+		if err := rows.Scan(&p.ID, &p.Label, (*unixTime)(&p.Created), (*unixTime)(&p.LastUsed)); err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, rows.Err()
+}
+
+// AddAppPassword makes an app password. The secret is in no other answer ever
+// again. The label says what it is for, in at most 200 bytes. Kinds: NotFound,
+// Quota.
+func (a *Accounts) AddAppPassword(ctx context.Context, account, label string) (id, secret string, err error) {
+	id, secret = newToken(5), group(newToken(appPasswordBytes))
+	keys, err := deriveKeys(secret, a.salt(account), scramIterations)
+	if err != nil {
+		return "", "", err
+	}
+	err = a.store.Update(ctx, func(tx *sql.Tx) error {
+		if err := requireAccount(ctx, tx, account); err != nil {
+			return err
+		}
+		var count int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM account_app_passwords WHERE account = ?`, account).Scan(&count); err != nil {
+			return err
+		}
+		if count >= maxAppPasswords {
+			return fmt.Errorf("%s has %d: remove one: %w", account, count, kith.Quota)
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO account_app_passwords (id, account, label, stored_key, server_key, created, used) VALUES (?, ?, ?, ?, ?, ?, 0)`,
+			id, account, clip(strings.TrimSpace(label), maxLabel), encodeKey(keys.StoredKey), encodeKey(keys.ServerKey), time.Now().Unix())
+		return err
+	})
+	if err != nil {
+		return "", "", fmt.Errorf("add app password: %w", err)
+	}
+	return id, secret, nil
+}
+
+// RemoveAppPassword ends the use of an app password. Kind: NotFound.
+func (a *Accounts) RemoveAppPassword(ctx context.Context, account, id string) error {
+	err := a.store.Update(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `DELETE FROM account_app_passwords WHERE account = ? AND id = ?`, account, id)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return fmt.Errorf("app password %.80q of %.80q: %w", id, account, kith.NotFound)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove app password: %w", err)
+	}
+	return nil
+}
+
+// CheckAppPassword returns which of the account's app passwords the secret is.
+// It serves SASL PLAIN (RFC 4616) and the logins of FTP and HTTP; upper case,
+// spaces and missing hyphens are forgiven. Source names where the attempt
+// comes from. Kinds: Denied, whatever is wrong; Quota after too many attempts
+// on the account or from the source.
+func (a *Accounts) CheckAppPassword(ctx context.Context, account, secret, source string) (id string, err error) {
+	id, err = a.checkAppPassword(ctx, account, secret, source)
+	if err != nil {
+		return "", fmt.Errorf("check app password: %w", err)
+	}
+	return id, nil
+}
+
+func (a *Accounts) checkAppPassword(ctx context.Context, account, secret, source string) (string, error) {
+	if len(secret) > maxPassword {
+		return "", kith.Denied
+	}
+	succeeded, err := a.attempt("app passwords of "+account, source)
+	if err != nil {
+		return "", err
+	}
+	verifier, err := a.SCRAM(ctx, account)
+	if err != nil {
+		return "", err
+	}
+	keys, err := deriveKeys(normalize(secret), verifier.Salt, verifier.Iterations)
+	if err != nil {
+		return "", err
+	}
+	id := verifier.find(keys)
+	if id == "" {
+		return "", kith.Denied
+	}
+	succeeded()
+	return id, a.Used(ctx, id)
+}
+
+// Used notes that a client has signed in with an app password.
+func (a *Accounts) Used(ctx context.Context, id string) error {
+	now := time.Now()
+	var due bool
+	err := a.store.View(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM account_app_passwords WHERE id = ? AND used <= ?`,
+			id, now.Add(-usedStep).Unix()).Scan(&due)
+	})
+	if err != nil || !due {
+		return err
+	}
+	return a.store.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE account_app_passwords SET used = ? WHERE id = ?`, now.Unix(), id)
+		return err
+	})
+}
+
+// group puts a hyphen between groups of four characters.
+func group(text string) string {
+	var b strings.Builder
+	for i, c := range text {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte('-')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// normalize turns what a person typed into the form that was shown.
+func normalize(secret string) string {
+	return group(strings.NewReplacer("-", "", " ", "").Replace(strings.ToLower(secret)))
+}
