@@ -52,18 +52,7 @@ func testDialCancelledBefore(t *testing.T, p Pair) {
 func testDialCancelledAnyTime(t *testing.T, p Pair) {
 	l := p.listen(t)
 	var served sync.WaitGroup
-	served.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			served.Go(func() {
-				io.Copy(conn, conn)
-				conn.Close()
-			})
-		}
-	})
+	served.Go(func() { echo(l, &served) })
 	for i := range 100 {
 		ctx, cancel := context.WithCancel(t.Context())
 		timer := time.AfterFunc(time.Duration(i*i)*time.Microsecond/2, cancel)
@@ -187,18 +176,43 @@ func testPortTaken(t *testing.T, p Pair) {
 		}
 		t.Fatalf("listen on a port that is taken: %v, want kind %q", err, kith.InUse)
 	}
-	exchangeVia := func(l net.Listener) {
-		dialed, accepted := p.meet(t, l, p.Dialer)
-		exchange(t, dialed, accepted)
-	}
-	exchangeVia(l) // the attempt did it no harm
+	var served sync.WaitGroup
+	served.Go(func() { echo(l, &served) })
+	expectEcho(t, p.dial(t, l)) // the attempt did it no harm
 	l.Close()
 	again, err := p.Listener.Listen(t.Context(), taken)
 	if err != nil {
 		t.Fatalf("listen on a port that was given back: %v", err)
 	}
-	defer again.Close()
-	exchangeVia(again)
+	served.Go(func() { echo(again, &served) })
+	expectEcho(t, p.dial(t, again))
+	again.Close()
+	within(t, "echo servers", func() error { served.Wait(); return nil })
+}
+
+// echo serves l until it is closed: each connection gets back what it sends.
+func echo(l net.Listener, served *sync.WaitGroup) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		served.Go(func() {
+			io.Copy(conn, conn)
+			conn.Close()
+		})
+	}
+}
+
+// expectEcho sends a few bytes, reads them back and closes conn.
+func expectEcho(t *testing.T, conn net.Conn) {
+	t.Helper()
+	want := []byte("a few bytes")
+	if _, err := conn.Write(want); err != nil {
+		t.Fatalf("write: %v", err)
+	}
+	expect(t, conn, want)
+	conn.Close()
 }
 
 func testListenerCloseWakesAccept(t *testing.T, p Pair) {
