@@ -1,0 +1,13 @@
+// Command overlay measures sockets of the overlay beside what they are made
+// of, over loopback, in one run, and prints one Markdown table: TCP, TLS 1.3
+// over TCP (crypto/tls) and quic-go, each with the same mutual Ed25519
+// authentication where there is any, and the overlay on either carrier.
+//
+//	go run ./bench/overlay [-rounds 5] [-time 2s] [-calls 5000] [-only NAME] [-cpuprofile FILE]
+//
+// Throughput is the median of the rounds; in each round all engines take
+// their turn, so that a noisy machine disturbs them alike. Both ends share the
+// machine: the figure is what a core pays for a byte at both ends together.
+// Streams are connections of their own for TCP and TLS, and share one
+// connection otherwise.
+package main

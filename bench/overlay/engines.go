@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"kith.alt/kith"
+	"kith.alt/kith/network/overlay"
+)
+
+// An engine is a way from a client to a server on this machine.
+type engine struct {
+	name string
+	dial func(context.Context) (net.Conn, error)
+}
+
+// engines starts all servers; they stop when ctx ends.
+func engines(ctx context.Context) ([]engine, error) {
+	var list []engine
+	for _, start := range []func(context.Context) (engine, error){
+		startTCP, startTLS, startQUIC,
+		func(ctx context.Context) (engine, error) { return startOverlay(ctx, "tls") },
+		func(ctx context.Context) (engine, error) { return startOverlay(ctx, "quic") },
+	} {
+		e, err := start(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+func startTCP(ctx context.Context) (engine, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return engine{}, err
+	}
+	go serve(ctx, l)
+	return engine{"TCP", func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+	}}, nil
+}
+
+func startTLS(ctx context.Context) (engine, error) {
+	config, err := mutual()
+	if err != nil {
+		return engine{}, err
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		return engine{}, err
+	}
+	go serve(ctx, l)
+	return engine{"TLS 1.3 over TCP", func(ctx context.Context) (net.Conn, error) {
+		return (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", l.Addr().String())
+	}}, nil
+}
+
+func startQUIC(ctx context.Context) (engine, error) {
+	config, err := mutual()
+	if err != nil {
+		return engine{}, err
+	}
+	settings := &quic.Config{MaxStreamReceiveWindow: 16 << 20, MaxConnectionReceiveWindow: 32 << 20, MaxIncomingStreams: 4096}
+	l, err := quic.ListenAddr("127.0.0.1:0", config, settings)
+	if err != nil {
+		return engine{}, err
+	}
+	go func() {
+		for {
+			conn, err := l.Accept(ctx)
+			if err != nil {
+				return
+			}
+			go serve(ctx, quicListener{l, conn})
+		}
+	}()
+	conn, err := quic.DialAddr(ctx, l.Addr().String(), config, settings)
+	if err != nil {
+		return engine{}, err
+	}
+	return engine{"quic-go", func(ctx context.Context) (net.Conn, error) {
+		s, err := conn.OpenStreamSync(ctx)
+		return quicConn{s, conn}, err
+	}}, nil
+}
+
+// quicListener accepts the streams of one connection.
+type quicListener struct {
+	*quic.Listener
+	conn *quic.Conn
+}
+
+func (l quicListener) Accept() (net.Conn, error) {
+	s, err := l.conn.AcceptStream(context.Background())
+	return quicConn{s, l.conn}, err
+}
+
+type quicConn struct {
+	*quic.Stream
+	conn *quic.Conn
+}
+
+func (c quicConn) LocalAddr() net.Addr  { return c.conn.LocalAddr() }
+func (c quicConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+func (c quicConn) Close() error         { c.CancelRead(0); return c.Stream.Close() }
+
+func startOverlay(ctx context.Context, carrier string) (engine, error) {
+	var nodes [2]*overlay.Overlay
+	var ids [2]kith.ID
+	where := make(map[kith.ID][]netip.AddrPort)
+	for i := range nodes {
+		public, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return engine{}, err
+		}
+		ids[i] = kith.IDOf(public)
+		nodes[i] = overlay.New(overlay.Config{
+			Key:       key,
+			Admit:     func(kith.ID, []byte) error { return nil },
+			Addresses: func(id kith.ID) []netip.AddrPort { return where[id] },
+			Carriers:  []string{carrier},
+		})
+		go nodes[i].Serve(ctx)
+		address, err := nodes[i].Open(ctx, "127.0.0.1", 0)
+		if err != nil {
+			return engine{}, err
+		}
+		where[ids[i]] = []netip.AddrPort{address}
+	}
+	address := kith.Address{Host: ids[1].String(), Port: 80}
+	l, err := nodes[1].Listen(ctx, address)
+	if err != nil {
+		return engine{}, err
+	}
+	go serve(ctx, l)
+	return engine{"overlay, " + carrier, func(ctx context.Context) (net.Conn, error) {
+		return nodes[0].Dial(ctx, address)
+	}}, nodes[0].Connect(ctx, ids[1])
+}
+
+// mutual is a TLS configuration for both ends, as the overlay's: one key,
+// pinned, no session tickets.
+func mutual() (*tls.Config, error) {
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		Certificates:           []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		MinVersion:             tls.VersionTLS13,
+		NextProtos:             []string{"bench"},
+		ClientAuth:             tls.RequireAnyClientCert,
+		InsecureSkipVerify:     true, // the key is pinned
+		SessionTicketsDisabled: true,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if !public.Equal(state.PeerCertificates[0].PublicKey) {
+				return x509.ErrUnsupportedAlgorithm
+			}
+			return nil
+		},
+	}, nil
+}
