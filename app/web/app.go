@@ -1,0 +1,90 @@
+package web
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"log/slog"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"kith.alt/kith"
+	"kith.alt/kith/app/web/static"
+)
+
+//go:embed migrations
+var files embed.FS
+
+// App returns the web application.
+func App() kith.App {
+	migrations, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic(err) // the name is a constant
+	}
+	return kith.App{
+		Name:    "web",
+		Title:   "Web",
+		Summary: "Shows a folder to your group as a site, and makes local services reachable.",
+		Ports: []kith.Port{
+			{Protocol: "http", Overlay: 80, Local: kith.LocalNone},
+		},
+		Migrations: migrations,
+		Commands:   commands(),
+		New: func(host kith.Host) (kith.Service, error) {
+			w := newWeb(host)
+			return kith.Service{Serve: w.serve, API: w.api(), Screens: w.screens()}, nil
+		},
+	}
+}
+
+// web is the application on one host.
+type web struct {
+	host      kith.Host
+	log       *slog.Logger
+	metrics   *metrics
+	static    *static.Server
+	board     *board
+	ports     *ports
+	transport *http.Transport // to exposed services
+	conns     *limiter        // of the site
+}
+
+func newWeb(host kith.Host) *web {
+	w := &web{host: host, log: host.Log(), board: &board{store: host.Store()}}
+	w.metrics = newMetrics(host.Metrics())
+	w.static = static.New(w.log, static.Pages{Listing: w.showListing, Error: w.showError})
+	w.conns = newLimiter(maxConns, maxPeerConns, w.metrics.refused)
+	w.ports = newPorts(host.ListenPort, w.metrics, w.log)
+	w.transport = newTransport(w.ports)
+	w.board.handler = w.placeHandler
+	host.Metrics().Gauge("kith_web_connections", "Open connections to the site.",
+		func() float64 { return float64(w.conns.count()) })
+	host.Metrics().Gauge("kith_web_exposed_connections", "Open connections to exposed ports.",
+		func() float64 { return float64(w.ports.conns.count()) })
+	return w
+}
+
+// serve shows the site and the exposed ports until ctx ends.
+func (w *web) serve(ctx context.Context) error {
+	if err := w.board.load(ctx); err != nil {
+		return err
+	}
+	listener, err := w.host.Listen(ctx, "http")
+	if err != nil {
+		return err
+	}
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return w.serveHTTP(ctx, listener) })
+	tasks.Go(func() error { return w.ports.serve(ctx, w.board.exposed()) })
+	return tasks.Wait()
+}
+
+// placeHandler serves what stands at one place of the site.
+func (w *web) placeHandler(at string, site *Site, exposed *Exposed) http.Handler {
+	if exposed != nil {
+		return w.newProxy(at, exposed.Target)
+	}
+	dir := site.Dir
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.static.ServeDir(rw, r, dir, at) })
+}

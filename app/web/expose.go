@@ -1,0 +1,104 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// firstPort is the lowest overlay port that is not the node's own; chatPort is
+// the one above that is.
+const (
+	firstPort = 1024
+	chatPort  = 5269
+)
+
+// expose makes port target of this computer reachable at overlay port port,
+// and below name on the site unless that is "".
+func (w *web) expose(ctx context.Context, target, port uint16, name string) (Exposed, error) {
+	if port == 0 {
+		port = target
+	}
+	if err := checkExposed(target, port, name); err != nil {
+		return Exposed{}, err
+	}
+	err := w.board.change(ctx, func(c *content) error {
+		if name != "" {
+			if s := c.site("/" + name); s != nil {
+				return fmt.Errorf("folder %s is published at /%s; choose another name, or: kith unpublish /%s: %w", s.Dir, name, name, kith.Exists)
+			}
+			if e := c.named(name); e != nil && e.Port != port {
+				return fmt.Errorf("/%s is where exposed port %d stands; choose another name, or: kith unexpose %d: %w", name, e.Port, e.Port, kith.Exists)
+			}
+		}
+		if c.port(port) == nil && len(c.exposed) >= maxExposed {
+			return fmt.Errorf("%d ports are exposed; unexpose one first: %w", maxExposed, kith.Quota)
+		}
+		return w.ports.open(ctx, port, target) // before it is stored: the port may be taken
+	}, "INSERT INTO web_exposed (port, target, name, exposed) VALUES (?, ?, ?, ?) ON CONFLICT (port) DO UPDATE SET target = excluded.target, name = excluded.name, exposed = excluded.exposed",
+		port, target, name, time.Now().Unix())
+	if err != nil {
+		w.reopen()
+		return Exposed{}, err
+	}
+	w.ports.service(target).probe(ctx)
+	e := w.exposed(Exposed{Port: port, Target: target, Name: name})
+	w.host.Event(fmt.Sprintf("Port %d of this computer is reachable for members at %s.", target, e.Address))
+	return e, nil
+}
+
+// unexpose closes an overlay port.
+func (w *web) unexpose(ctx context.Context, port uint16) (Exposed, error) {
+	var e Exposed
+	err := w.board.change(ctx, func(c *content) error {
+		found := c.port(port)
+		if found == nil {
+			return fmt.Errorf("port %d is not exposed; kith sites shows what is: %w", port, kith.NotFound)
+		}
+		e = w.exposed(*found)
+		return nil
+	}, "DELETE FROM web_exposed WHERE port = ?", port)
+	if err != nil {
+		return Exposed{}, err
+	}
+	w.reopen()
+	w.host.Event(fmt.Sprintf("Port %d of this computer is no longer reachable for members.", e.Target))
+	return e, nil
+}
+
+// reopen makes the open ports those on the board.
+func (w *web) reopen() {
+	if c := w.board.content(); c != nil {
+		w.ports.keep(c.exposed)
+	}
+}
+
+// exposed fills in the state and addresses of an exposed port.
+func (w *web) exposed(e Exposed) Exposed {
+	e.Address = fmt.Sprintf("%s:%d", w.host.Name(), e.Port)
+	if e.Name != "" {
+		e.URL = w.url("/" + e.Name)
+	}
+	if problem := w.ports.problem(e.Port); problem != "" {
+		e.State = problem
+	} else {
+		e.State, e.OK = "open", true
+	}
+	return e
+}
+
+func checkExposed(target, port uint16, name string) error {
+	switch {
+	case target == 0:
+		return fmt.Errorf("port 0 is no port; name one from 1 to 65535: %w", kith.Invalid)
+	case port < firstPort:
+		return fmt.Errorf("overlay ports below %d belong to kith itself; choose another with --to, such as --to %d: %w", firstPort, 8000+int(port), kith.Denied)
+	case port == chatPort:
+		return fmt.Errorf("overlay port %d belongs to kith's chat; choose another with --to: %w", chatPort, kith.Denied)
+	case name != "":
+		return kith.CheckLabel(name)
+	}
+	return nil
+}

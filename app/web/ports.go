@@ -1,0 +1,224 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// The limits of exposed ports.
+const (
+	maxForwarded     = 1024
+	maxPeerForwarded = 256
+	listenPause      = 10 * time.Second // before a port that is taken is tried again
+)
+
+// ports keeps overlay ports open and forwards their connections to services of
+// this computer. It is safe for concurrent use.
+type ports struct {
+	listen  func(context.Context, uint16) (net.Listener, error)
+	metrics *metrics
+	log     *slog.Logger
+	conns   *limiter
+
+	mu       sync.Mutex
+	ctx      context.Context // of serve; nil unless it runs
+	forwards map[uint16]*forward
+	services map[uint16]*service
+}
+
+// A forward is one overlay port.
+type forward struct {
+	port    uint16
+	target  atomic.Pointer[service]
+	problem atomic.Pointer[string] // why it is not open; nil: it is
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when nothing of it runs any more
+}
+
+func newPorts(listen func(context.Context, uint16) (net.Listener, error), m *metrics, log *slog.Logger) *ports {
+	return &ports{
+		listen: listen, metrics: m, log: log,
+		conns:    newLimiter(maxForwarded, maxPeerForwarded, m.refused),
+		forwards: make(map[uint16]*forward), services: make(map[uint16]*service),
+	}
+}
+
+// serve keeps ports open until ctx ends, those given first.
+func (p *ports) serve(ctx context.Context, exposed []Exposed) error {
+	p.mu.Lock()
+	p.ctx = ctx
+	p.mu.Unlock()
+	p.keep(exposed)
+	<-ctx.Done()
+	p.mu.Lock()
+	p.ctx = nil
+	p.mu.Unlock()
+	p.keep(nil)
+	return nil
+}
+
+// open opens a port now, or fails with kind InUse. A port that is open
+// already gets a new target.
+func (p *ports) open(ctx context.Context, port, target uint16) error {
+	service := p.service(target)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.forwards[port]; f != nil {
+		f.target.Store(service)
+		return nil
+	}
+	if p.ctx == nil {
+		return errStarting
+	}
+	listener, err := p.listen(ctx, port)
+	if errors.Is(err, kith.InUse) {
+		return fmt.Errorf("another program listens on overlay port %d; choose another with --to: %w", port, kith.InUse)
+	} else if err != nil {
+		return fmt.Errorf("open overlay port %d: %w", port, err)
+	}
+	p.start(port, service, listener)
+	return nil
+}
+
+// keep closes all ports but those exposed, and opens those that are not open
+// as soon as that is possible.
+func (p *ports) keep(exposed []Exposed) {
+	wanted := make(map[uint16]*service, len(exposed))
+	for _, e := range exposed {
+		wanted[e.Port] = p.service(e.Target)
+	}
+	p.mu.Lock()
+	var closing []*forward
+	for port, f := range p.forwards {
+		if wanted[port] == nil {
+			delete(p.forwards, port)
+			f.cancel()
+			closing = append(closing, f)
+		}
+	}
+	for port, service := range wanted {
+		if f := p.forwards[port]; f != nil {
+			f.target.Store(service)
+		} else if p.ctx != nil {
+			p.start(port, service, nil)
+		}
+	}
+	p.mu.Unlock()
+	for _, f := range closing {
+		<-f.done
+	}
+}
+
+// start forwards a port, from listener first where it is given. The caller
+// holds the lock.
+func (p *ports) start(port uint16, target *service, listener net.Listener) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	f := &forward{port: port, cancel: cancel, done: make(chan struct{})}
+	f.target.Store(target)
+	p.forwards[port] = f
+	go func() {
+		defer close(f.done)
+		p.run(ctx, f, listener)
+	}()
+}
+
+// service returns the service on a port of this computer.
+func (p *ports) service(port uint16) *service {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.services[port]
+	if s == nil {
+		s = &service{port: port}
+		p.services[port] = s
+	}
+	return s
+}
+
+// problem says in words why an exposed port does not work, or "".
+func (p *ports) problem(port uint16) string {
+	p.mu.Lock()
+	f := p.forwards[port]
+	p.mu.Unlock()
+	if f == nil {
+		return "starting"
+	}
+	if problem := f.problem.Load(); problem != nil {
+		return *problem
+	}
+	if s := f.target.Load(); s.silent.Load() {
+		return fmt.Sprintf("open, but nothing answers on port %d of this computer", s.port)
+	}
+	return ""
+}
+
+// run accepts connections until ctx ends, and waits for the last of them.
+func (p *ports) run(ctx context.Context, f *forward, listener net.Listener) {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	for {
+		if listener == nil {
+			var err error
+			if listener, err = p.listen(ctx, f.port); err != nil {
+				problem := "waiting: another program listens on this overlay port"
+				if !errors.Is(err, kith.InUse) {
+					problem = "waiting: " + err.Error()
+				}
+				f.problem.Store(&problem)
+			}
+		}
+		if listener != nil {
+			f.problem.Store(nil)
+			p.accept(ctx, f, listener, &conns)
+			listener = nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(listenPause):
+		}
+	}
+}
+
+func (p *ports) accept(ctx context.Context, f *forward, listener net.Listener, conns *sync.WaitGroup) {
+	defer listener.Close()
+	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	limited := limitedListener{Listener: listener, limiter: p.conns, metrics: p.metrics}
+	for {
+		conn, err := limited.Accept()
+		if err != nil {
+			if ctx.Err() == nil {
+				problem := "waiting: " + err.Error()
+				f.problem.Store(&problem)
+				p.log.Warn("an exposed port failed", "port", f.port, "err", err)
+			}
+			return
+		}
+		conns.Go(func() { p.forward(ctx, conn, f.target.Load()) })
+	}
+}
+
+// forward carries one connection to the service and back. When the service is
+// down the caller sees its connection end at once.
+func (p *ports) forward(ctx context.Context, conn net.Conn, to *service) {
+	defer conn.Close()
+	near, err := to.dial(ctx)
+	if err != nil {
+		p.log.Debug("an exposed port has no service", "port", to.port, "err", err)
+		return
+	}
+	defer near.Close()
+	p.metrics.forwarded.Add(1)
+	defer context.AfterFunc(ctx, func() {
+		conn.Close()
+		near.Close()
+	})()
+	relay(conn, near)
+}

@@ -1,0 +1,170 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"kith.alt/kith"
+)
+
+const (
+	maxSites   = 200
+	maxExposed = 200
+	maxPath    = 200 // bytes of a path on the site
+)
+
+// publish shows folder dir at path of the site.
+func (w *web) publish(ctx context.Context, path, dir string) (Site, error) {
+	path, err := sitePath(path)
+	if err != nil {
+		return Site{}, err
+	}
+	if err := checkDir(dir); err != nil {
+		return Site{}, err
+	}
+	dir = filepath.Clean(dir)
+	replaced := ""
+	err = w.board.change(ctx, func(c *content) error {
+		if e := c.named(path[1:]); e != nil {
+			return fmt.Errorf("%s is where exposed port %d stands; choose another path, or: kith unexpose %d: %w", path, e.Port, e.Port, kith.Exists)
+		}
+		if old := c.site(path); old != nil {
+			replaced = old.Dir
+		} else if len(c.sites) >= maxSites {
+			return fmt.Errorf("%d folders are published; unpublish one first: %w", maxSites, kith.Quota)
+		}
+		return nil
+	}, "INSERT INTO web_sites (path, dir, published) VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE SET dir = excluded.dir, published = excluded.published",
+		path, dir, time.Now().Unix())
+	if err != nil {
+		return Site{}, err
+	}
+	if replaced != dir {
+		w.host.Event(fmt.Sprintf("The folder %s is published at %s.", dir, w.url(path)))
+	}
+	site := w.described(Site{Path: path, Dir: dir})
+	if replaced != dir {
+		site.Replaced = replaced
+	}
+	return site, nil
+}
+
+// unpublish no longer shows what is at path.
+func (w *web) unpublish(ctx context.Context, path string) (Site, error) {
+	path, err := sitePath(path)
+	if err != nil {
+		return Site{}, err
+	}
+	var site Site
+	err = w.board.change(ctx, func(c *content) error {
+		found := c.site(path)
+		if found == nil {
+			return fmt.Errorf("nothing is published at %s; kith sites shows what is: %w", path, kith.NotFound)
+		}
+		site = w.described(*found)
+		return nil
+	}, "DELETE FROM web_sites WHERE path = ?", path)
+	if err != nil {
+		return Site{}, err
+	}
+	w.host.Event(fmt.Sprintf("The folder %s is no longer published at %s.", site.Dir, w.url(path)))
+	return site, nil
+}
+
+// described fills in the state and address of a site.
+func (w *web) described(s Site) Site {
+	s.URL = w.url(s.Path)
+	err := checkDir(s.Dir)
+	switch {
+	case err == nil:
+		s.State, s.OK = "served", true
+	case errors.Is(err, kith.NotFound):
+		s.State = "missing: the folder is not there"
+	case errors.Is(err, kith.Denied):
+		s.State = "closed: the folder cannot be read"
+	default:
+		s.State = "not a folder any more"
+	}
+	return s
+}
+
+func (w *web) url(path string) string {
+	path = strings.TrimSuffix(path, "/") + "/"
+	return "http://" + w.host.Name().String() + escaped(path)
+}
+
+// sitePath returns the form in which the site has a path that a person typed:
+// "/", or "/docs" without a slash at its end.
+func sitePath(typed string) (string, error) {
+	path := "/" + strings.Trim(typed, "/")
+	switch {
+	case len(path) > maxPath:
+		return "", fmt.Errorf("path %.20q... has %d bytes, at most %d: %w", path, len(path), maxPath, kith.Invalid)
+	case !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl) || strings.Contains(path, `\`):
+		return "", fmt.Errorf("path %q has characters that no address has; use letters, digits, - and _: %w", path, kith.Invalid)
+	case path == "/":
+		return path, nil
+	}
+	for part := range strings.SplitSeq(path[1:], "/") {
+		if part == "" || part[0] == '.' {
+			return "", fmt.Errorf("path %q is reserved: no part of a path is empty or begins with a dot: %w", path, kith.Invalid)
+		}
+	}
+	return path, nil
+}
+
+// checkDir says why a folder cannot be published.
+func checkDir(dir string) error {
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("folder %q is not an absolute path: %w", dir, kith.Invalid)
+	}
+	dir = filepath.Clean(dir)
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no folder %s; check its name: %w", dir, kith.NotFound)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("folder %s cannot be opened; make it readable for you: %w", dir, kith.Denied)
+	case err != nil:
+		return fmt.Errorf("folder %s: %v: %w", dir, err, kith.Invalid)
+	case !info.IsDir():
+		return fmt.Errorf("%s is a file; publish the folder it is in: %s: %w", dir, filepath.Dir(dir), kith.Invalid)
+	case holds(dir, homeDir()):
+		return fmt.Errorf("%s holds your home folder, with everything private in it; publish a folder inside: %w", dir, kith.Invalid)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "kith.sock")); err == nil {
+		return fmt.Errorf("%s is where kith keeps its key; publish another folder: %w", dir, kith.Invalid)
+	}
+	f, err := os.Open(dir)
+	if err == nil {
+		_, err = f.Readdirnames(1)
+		f.Close()
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("folder %s cannot be read; make it readable for you: %w", dir, kith.Denied)
+	}
+	return nil
+}
+
+func homeDir() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Clean(home)
+}
+
+// holds reports whether dir is home, or a folder above it.
+func holds(dir, home string) bool {
+	rel, err := filepath.Rel(dir, home)
+	return home != "" && err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}

@@ -1,0 +1,197 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"kith.alt/kith"
+	"kith.alt/kith/ui"
+)
+
+// Where the dashboard shows the screens.
+const (
+	screenPath    = "/web/"
+	publishScreen = screenPath + "publish"
+	exposeScreen  = screenPath + "expose"
+)
+
+func (w *web) screens() []kith.Screen {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", w.screenSites)
+	mux.HandleFunc("GET /publish", func(rw http.ResponseWriter, r *http.Request) { w.screenPublish(rw, r, nil) })
+	mux.HandleFunc("GET /expose", func(rw http.ResponseWriter, r *http.Request) { w.screenExpose(rw, r, nil) })
+	mux.HandleFunc("POST /publish", w.formPublish)
+	mux.HandleFunc("POST /unpublish", w.formUnpublish)
+	mux.HandleFunc("POST /expose", w.formExpose)
+	mux.HandleFunc("POST /unexpose", w.formUnexpose)
+	return []kith.Screen{{Path: "/", Title: "Web", Icon: "globe", Handler: mux}}
+}
+
+// A neighbour is another member with its site.
+type neighbour struct {
+	Host, Link string
+	Online     bool
+}
+
+// screenSites shows what is published, what is exposed, and where others'
+// sites are.
+func (w *web) screenSites(rw http.ResponseWriter, r *http.Request) {
+	o, err := w.overview()
+	if err != nil {
+		ui.Message(rw, r, http.StatusServiceUnavailable, "Web", plainly(err))
+		return
+	}
+	name := w.host.Name()
+	var neighbours []neighbour
+	for _, m := range w.host.Members() {
+		if m.ID != w.host.ID() {
+			neighbours = append(neighbours, neighbour{m.Host, siteLink(r, m.Host, name.Group), m.Online})
+		}
+	}
+	ui.Write(rw, r, http.StatusOK, ui.Page{
+		Title:  "Web",
+		Lead:   "What " + name.Host + " shows to " + name.Group + ", and what the others show.",
+		Active: screenPath,
+		Action: ui.Action{Href: publishScreen, Title: "Publish a folder", Icon: "publish"},
+		Body: pages.Body("sites.html", struct {
+			Overview
+			Name       kith.Name
+			Link       string
+			Neighbours []neighbour
+			CSRF       template.HTML
+		}{o, name, siteLink(r, name.Host, name.Group), neighbours, ui.CSRF(r)}),
+	})
+}
+
+// siteLink returns where a browser on this computer reads a host's site: at
+// the gateway, which is where the dashboard is.
+func siteLink(r *http.Request, host, group string) string {
+	authority := host + "--" + group + ".localhost"
+	if _, port, err := net.SplitHostPort(r.Host); err == nil {
+		authority = net.JoinHostPort(authority, port)
+	}
+	return "http://" + authority + "/"
+}
+
+// screenPublish shows the form for a folder, with what was wrong with it.
+func (w *web) screenPublish(rw http.ResponseWriter, r *http.Request, problem error) {
+	at := r.FormValue("path")
+	if at == "" {
+		at = "/"
+	}
+	w.screenForm(rw, r, "publish.html", "Publish a folder", problem,
+		ui.Field{Name: "dir", Label: "Folder", Value: r.FormValue("dir"), Required: true, MaxLength: 4096,
+			Hint: "Its whole path on this computer, such as " + filepath.Join(homeDir(), "my-site") + "."},
+		ui.Field{Name: "path", Label: "Place on your site", Value: at, Required: true, MaxLength: maxPath,
+			Hint: "/ is the site itself; /holidays is a part of it."})
+}
+
+func (w *web) formPublish(rw http.ResponseWriter, r *http.Request) {
+	dir := strings.TrimSpace(r.FormValue("dir"))
+	if rest, ok := strings.CutPrefix(dir, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+		dir = homeDir() + rest
+	}
+	site, err := w.publish(r.Context(), r.FormValue("path"), dir)
+	if err != nil {
+		w.screenPublish(rw, r, err)
+		return
+	}
+	text := fmt.Sprintf("%s is published.", site.Dir)
+	if site.Replaced != "" {
+		text += fmt.Sprintf(" It takes the place of %s.", site.Replaced)
+	}
+	ui.Redirect(rw, r, screenPath, text)
+}
+
+func (w *web) formUnpublish(rw http.ResponseWriter, r *http.Request) {
+	site, err := w.unpublish(r.Context(), r.FormValue("path"))
+	if err != nil {
+		ui.RedirectError(rw, r, screenPath, plainly(err))
+		return
+	}
+	ui.Redirect(rw, r, screenPath, fmt.Sprintf("%s is no longer published. Its files are as they were.", site.Dir))
+}
+
+// screenExpose shows the form for a port, with what was wrong with it.
+func (w *web) screenExpose(rw http.ResponseWriter, r *http.Request, problem error) {
+	w.screenForm(rw, r, "expose.html", "Expose a port", problem,
+		ui.Field{Name: "to", Label: "Port on this computer", Type: "number", Min: "1", Max: "65535", Value: r.FormValue("to"), Required: true,
+			Hint: "Where the program listens, such as 3000."},
+		ui.Field{Name: "port", Label: "Port for members", Type: "number", Min: strconv.Itoa(firstPort), Max: "65535", Value: r.FormValue("port"),
+			Hint: "The same if left empty."},
+		ui.Field{Name: "name", Label: "Name on your site", Value: r.FormValue("name"), MaxLength: kith.MaxLabel,
+			Hint: "For programs that speak HTTP: wiki shows it below /wiki/, too. May stay empty."})
+}
+
+func (w *web) formExpose(rw http.ResponseWriter, r *http.Request) {
+	e, err := w.exposeForm(r)
+	if err != nil {
+		w.screenExpose(rw, r, err)
+		return
+	}
+	text := fmt.Sprintf("Members reach port %d of this computer at %s.", e.Target, e.Address)
+	if !e.OK {
+		text += " It is " + e.State + "."
+	}
+	ui.Redirect(rw, r, screenPath, text)
+}
+
+func (w *web) exposeForm(r *http.Request) (Exposed, error) {
+	target, err := parsePort(r.FormValue("to"))
+	if err != nil {
+		return Exposed{}, err
+	}
+	port := target
+	if text := r.FormValue("port"); text != "" {
+		if port, err = parsePort(text); err != nil {
+			return Exposed{}, err
+		}
+	}
+	return w.expose(r.Context(), target, port, strings.TrimSpace(r.FormValue("name")))
+}
+
+func (w *web) formUnexpose(rw http.ResponseWriter, r *http.Request) {
+	port, err := parsePort(r.FormValue("port"))
+	if err == nil {
+		_, err = w.unexpose(r.Context(), port)
+	}
+	if err != nil {
+		ui.RedirectError(rw, r, screenPath, plainly(err))
+		return
+	}
+	ui.Redirect(rw, r, screenPath, fmt.Sprintf("Members no longer reach port %d.", port))
+}
+
+// screenForm shows a form of fields in the template name.
+func (w *web) screenForm(rw http.ResponseWriter, r *http.Request, name, title string, problem error, fields ...ui.Field) {
+	status, text := http.StatusOK, ""
+	if problem != nil {
+		status, text = http.StatusUnprocessableEntity, plainly(problem)
+	}
+	ui.Write(rw, r, status, ui.Page{
+		Title: title, Active: screenPath,
+		Back: ui.Entry{Href: screenPath, Title: "Web"},
+		Body: pages.Body(name, struct {
+			Problem string
+			Fields  []ui.Field
+			CSRF    template.HTML
+		}{text, fields, ui.CSRF(r)}),
+	})
+}
+
+// plainly writes an error as a sentence, without its kind.
+func plainly(err error) string {
+	text := err.Error()
+	var kind kith.Kind
+	if errors.As(err, &kind) {
+		text = strings.TrimSuffix(text, ": "+kind.Error())
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
