@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"kith.alt/kith"
+	"kith.alt/kith/control"
 )
 
 // host is what one application sees of the node: kith.Host.
@@ -14,6 +15,8 @@ type host struct {
 	node *Node
 	app  kith.App
 	log  *slog.Logger
+
+	listening map[string]func() // by protocol: tells that it is listened to
 }
 
 func (h *host) ID() kith.ID            { return h.node.id }
@@ -48,6 +51,7 @@ func (h *host) Listen(ctx context.Context, protocol string) (net.Listener, error
 				listeners = append(listeners, ln)
 			}
 		}
+		h.listening[protocol]()
 		return joinListeners(listeners), nil
 	}
 	return nil, fmt.Errorf("%s declares no port for %s: %w", h.app.Name, protocol, kith.NotFound)
@@ -61,7 +65,7 @@ func (h *host) Members() []kith.Member {
 	status := h.node.members()
 	members := make([]kith.Member, len(status))
 	for i, m := range status {
-		members[i] = kith.Member{ID: m.ID, Host: m.Host, Online: m.State == online, Admin: m.Admin}
+		members[i] = kith.Member{ID: m.ID, Host: m.Host, Online: m.State == control.Online, Admin: m.Admin}
 	}
 	return members
 }

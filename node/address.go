@@ -1,0 +1,241 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/config"
+	"kith.alt/kith/control"
+	"kith.alt/kith/group"
+	"kith.alt/kith/network/discovery"
+)
+
+const (
+	maxAddresses = 8                // of a host, in its record
+	lookAround   = 10 * time.Second // between looks at this host's own addresses
+)
+
+// reachable tells whether others are, or may come to be, in the group: only
+// then does the overlay listen.
+func (n *Node) reachable() bool {
+	g := n.group()
+	return len(g.Roster().Members()) > 1 || g.InvitationOpen()
+}
+
+// openOverlay has the overlay listen, if it does not yet: on the port that was
+// asked for or used before, else on any that is free.
+func (n *Node) openOverlay(ctx context.Context) error {
+	n.opening.Lock()
+	defer n.opening.Unlock()
+	if n.overlayPort.Load() != 0 {
+		return nil
+	}
+	want := n.cfg.OverlayPort
+	if want == 0 {
+		want = n.dir.Node().OverlayPort
+	}
+	switch {
+	case n.cfg.PortBase == config.AnyPort && n.cfg.OverlayPort == 0:
+		want = 0
+	case want == 0:
+		want = config.OverlayPort
+	}
+	got, err := n.overlay.Open(ctx, n.cfg.OverlayHost, uint16(want))
+	if errors.Is(err, kith.InUse) {
+		n.log.Info("overlay port is taken, takes a free one", "port", want)
+		got, err = n.overlay.Open(ctx, n.cfg.OverlayHost, 0)
+	}
+	if err != nil {
+		return err
+	}
+	n.overlayPort.Store(uint32(got.Port()))
+	for _, protocol := range []string{"udp", "tcp"} {
+		n.noteListener(control.Listener{App: "overlay", Protocol: protocol, Address: got.String()})
+	}
+	if err := n.dir.Update(func(c *config.Node) error {
+		c.OverlayPort = int(got.Port())
+		return nil
+	}); err != nil {
+		return err
+	}
+	n.tellAddresses(ctx)
+	return nil
+}
+
+// closeOverlay has the overlay listen no more: the host is alone again.
+func (n *Node) closeOverlay() {
+	n.opening.Lock()
+	defer n.opening.Unlock()
+	n.overlay.Shut()
+	n.overlayPort.Store(0)
+	n.mu.Lock()
+	n.listeners = slices.DeleteFunc(n.listeners, func(l control.Listener) bool { return l.App == "overlay" })
+	n.mu.Unlock()
+}
+
+// watchAddresses tells the members when this host's addresses change.
+func (n *Node) watchAddresses(ctx context.Context) error {
+	tick := time.NewTicker(lookAround)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			n.tellAddresses(ctx)
+		}
+	}
+}
+
+// tellAddresses puts this host's addresses into its record, which members pass
+// on. The group writes nothing when they are the same as before.
+func (n *Node) tellAddresses(ctx context.Context) {
+	own := n.ownAddresses()
+	if len(own) == 0 {
+		return
+	}
+	if err := n.group().SetAddresses(ctx, own); err != nil {
+		n.log.Warn("tell own addresses", "err", err)
+	}
+}
+
+// ownAddresses are where this host can be dialled: what it was told to bind,
+// else every address of its interfaces, public ones first. Loopback is there
+// when there is nothing else, for several nodes on one computer.
+func (n *Node) ownAddresses() []netip.AddrPort {
+	port := uint16(n.overlayPort.Load())
+	if port == 0 {
+		return nil
+	}
+	if bound, err := netip.ParseAddr(n.cfg.OverlayHost); err == nil && !bound.IsUnspecified() {
+		return []netip.AddrPort{netip.AddrPortFrom(bound, port)}
+	}
+	var public, private, loopback []netip.AddrPort
+	for _, prefix := range interfacePrefixes() {
+		a := netip.AddrPortFrom(prefix.Addr(), port)
+		switch {
+		case prefix.Addr().IsLoopback():
+			loopback = append(loopback, a)
+		case prefix.Addr().IsPrivate():
+			private = append(private, a)
+		case prefix.Addr().IsGlobalUnicast():
+			public = append(public, a)
+		}
+	}
+	all := slices.Concat(public, private)
+	if len(all) == 0 {
+		all = loopback
+	}
+	return all[:min(len(all), maxAddresses)]
+}
+
+// addressesOf are where a member may be: where multicast found it, then what its
+// record says, of private addresses only those on a network that we share.
+func (n *Node) addressesOf(id kith.ID) []netip.AddrPort {
+	n.mu.Lock()
+	found := slices.Clone(n.lan[id])
+	n.mu.Unlock()
+	own := interfacePrefixes()
+	for _, a := range n.group().Addresses(id) {
+		if slices.Contains(found, a) || !worthTrying(a.Addr(), own) {
+			continue
+		}
+		found = append(found, a)
+	}
+	return found
+}
+
+// worthTrying keeps what is sent to private addresses on our own networks:
+// elsewhere the same address is somebody else's computer.
+func worthTrying(a netip.Addr, own []netip.Prefix) bool {
+	if !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+		return a.IsGlobalUnicast()
+	}
+	return slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Masked().Contains(a) })
+}
+
+func interfacePrefixes() []netip.Prefix {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var prefixes []netip.Prefix
+	for _, a := range addresses {
+		if ipnet, ok := a.(*net.IPNet); ok {
+			ip, _ := netip.AddrFromSlice(ipnet.IP)
+			ones, _ := ipnet.Mask.Size()
+			prefixes = append(prefixes, netip.PrefixFrom(ip.Unmap(), ones))
+		}
+	}
+	return prefixes
+}
+
+// discover finds members on the networks that this computer is on, and lets
+// them find it, as long as it is in one group; then in the next.
+func (n *Node) discover(ctx context.Context) error {
+	for ctx.Err() == nil {
+		current := n.current.Load()
+		looking, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(current.ctx, cancel)
+		d := discovery.New(discovery.Config{
+			Tag:    tagOf(current.Roster(), n.id),
+			Port:   func() uint16 { return uint16(n.overlayPort.Load()) },
+			Wanted: func(tag string) bool { _, ok := n.memberOfTag(tag); return ok },
+			Found:  n.foundNearby,
+			Log:    n.log.With("service", "discovery"),
+		})
+		err := d.Serve(looking)
+		stop()
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foundNearby notes where multicast found a member.
+func (n *Node) foundNearby(tag string, addresses []netip.AddrPort) {
+	id, ok := n.memberOfTag(tag)
+	if !ok {
+		return
+	}
+	n.mu.Lock()
+	n.lan[id] = addresses[:min(len(addresses), maxAddresses)]
+	n.mu.Unlock()
+	n.retry(id)
+}
+
+func (n *Node) memberOfTag(tag string) (kith.ID, bool) {
+	roster := n.group().Roster()
+	for _, m := range roster.Members() {
+		if m.ID != n.id && tagOf(roster, m.ID) == tag {
+			return m.ID, true
+		}
+	}
+	return kith.ID{}, false
+}
+
+// tagOf is the tag of a host by the roster.
+func tagOf(roster *group.Roster, id kith.ID) string {
+	genesis := roster.Genesis()
+	return lanTag(genesis[:len(group.Ticket{}.Genesis)], id)
+}
+
+// lanTag is the name under which a host of a group is announced by multicast: it
+// tells those who know the group, and nobody else.
+func lanTag(genesis []byte, id kith.ID) string {
+	h := sha256.New()
+	h.Write([]byte("kith lan 1\x00"))
+	h.Write(genesis)
+	h.Write(id[:])
+	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil)[:15]))
+}

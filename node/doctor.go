@@ -1,0 +1,164 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+
+	"kith.alt/kith/control"
+)
+
+// Doctor looks at everything that commonly goes wrong and says, of each problem,
+// the cause and the remedy. Problems come first.
+func (n *Node) Doctor(context.Context) ([]control.Finding, error) {
+	var problems, notices, good []control.Finding
+	for _, check := range []func() control.Finding{
+		n.checkListeners, n.checkMembership, n.checkAdmins, n.checkReachable, n.checkMembers, n.checkDisk, n.checkName, n.checkBrowsers,
+	} {
+		switch finding := check(); finding.Level {
+		case control.Problem:
+			problems = append(problems, finding)
+		case control.Notice:
+			notices = append(notices, finding)
+		case control.Good:
+			good = append(good, finding)
+		}
+	}
+	return append(append(problems, notices...), good...), nil
+}
+
+func (n *Node) checkListeners() control.Finding {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, l := range n.listeners {
+		if l.Error != "" {
+			return control.Finding{
+				Level: control.Problem, What: fmt.Sprintf("%s (%s) does not listen on %s", l.App, l.Protocol, l.Address),
+				Cause: l.Error, Remedy: "End the other program and start kith again, or start kith with --port-base N to move all its ports.",
+			}
+		}
+	}
+	return control.Finding{Level: control.Good, What: "Every listener accepts."}
+}
+
+func (n *Node) checkMembership() control.Finding {
+	roster := n.group().Roster()
+	if _, member := roster.Member(n.id); member {
+		return control.Finding{Level: control.Good, What: fmt.Sprintf("This computer is a member of %s.", roster.Group())}
+	}
+	cause := "The roster does not have it."
+	if removal, ok := roster.Removal(n.id); ok {
+		cause = removal.Reason
+	}
+	return control.Finding{
+		Level: control.Problem, What: fmt.Sprintf("This computer is not in the group %s any more.", roster.Group()), Cause: cause,
+		Remedy: "'kith leave' makes it a group of its own again; with a new ticket 'kith join TICKET' brings it back.",
+	}
+}
+
+func (n *Node) checkAdmins() control.Finding {
+	roster := n.group().Roster()
+	if admins := roster.Admins(); admins < 2 && len(roster.Members()) > 1 {
+		return control.Finding{
+			Level: control.Notice, What: fmt.Sprintf("The group has %d admin.", admins),
+			Cause:  "When that computer is lost, nobody can invite or revoke.",
+			Remedy: "'kith admin add HOST' makes another member an admin.",
+		}
+	}
+	return control.Finding{Level: control.Good, What: "There are admins enough."}
+}
+
+func (n *Node) checkReachable() control.Finding {
+	addresses := n.ownAddresses()
+	if n.overlayPort.Load() == 0 {
+		if !n.reachable() {
+			return control.Finding{Level: control.Good, What: "Nobody else is in the group: kith listens on loopback only."}
+		}
+		return control.Finding{
+			Level: control.Problem, What: "Other members cannot reach this computer.", Cause: "The overlay has no port.",
+			Remedy: "See 'kith status' for the reason, and start kith with --overlay-port N.",
+		}
+	}
+	for _, a := range addresses {
+		if a.Addr().IsGlobalUnicast() && !a.Addr().IsPrivate() {
+			return control.Finding{Level: control.Good, What: "This computer has a public address: " + a.String() + "."}
+		}
+	}
+	return control.Finding{
+		Level: control.Notice, What: "This computer has no public address: members on other networks cannot dial it.",
+		Cause:  "It is behind a router. Its addresses: " + joinAddresses(addresses) + ".",
+		Remedy: fmt.Sprintf("Forward UDP and TCP port %d on the router to this computer, or let a member with a public address join: it can be dialled by all.", n.overlayPort.Load()),
+	}
+}
+
+func (n *Node) checkMembers() control.Finding {
+	roster := n.group().Roster()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, m := range n.meetings {
+		if m.refusal == "" {
+			continue
+		}
+		member, _ := roster.Member(id)
+		return control.Finding{
+			Level: control.Problem, What: member.Host + " does not let this computer in.", Cause: m.refusal,
+			Remedy: "If this computer was revoked by mistake, ask an admin for a new ticket; otherwise wait until the two have met a third member.",
+		}
+	}
+	var asleep []string
+	for id, m := range n.meetings {
+		if member, ok := roster.Member(id); ok && !m.online {
+			asleep = append(asleep, member.Host)
+		}
+	}
+	if len(asleep) > 0 {
+		return control.Finding{
+			Level: control.Notice, What: strings.Join(asleep, ", ") + ": no connection.",
+			Cause: "Switched off, asleep, or no path: on another network, without an address that can be dialled.", Remedy: "Wake it, or bring both to one network once.",
+		}
+	}
+	return control.Finding{Level: control.Good, What: "All members are connected."}
+}
+
+func (n *Node) checkDisk() control.Finding {
+	free, err := diskFree(n.dir.Path())
+	const low = 100 << 20
+	if err == nil && free < low {
+		return control.Finding{
+			Level: control.Problem, What: fmt.Sprintf("The disk is almost full: %d MiB left.", free>>20),
+			Cause: n.dir.Path() + " is on it.", Remedy: "Make room: without it nothing new can be kept.",
+		}
+	}
+	return control.Finding{Level: control.Good, What: "The disk has room."}
+}
+
+func (n *Node) checkName() control.Finding {
+	if m, ok := n.group().Roster().Member(n.id); ok && m.Wanted != m.Host {
+		return control.Finding{
+			Level: control.Notice, What: fmt.Sprintf("This computer is called %s, not %s.", m.Host, m.Wanted),
+			Cause: "Another member has that name.", Remedy: "'kith rename NAME' takes another.",
+		}
+	}
+	return control.Finding{Level: control.Good, What: "The name " + n.name().String() + " is this computer's own."}
+}
+
+func (n *Node) checkBrowsers() control.Finding {
+	what := "Chrome, Edge and Firefox open sites by the links in the dashboard, with no set-up."
+	if runtime.GOOS != "darwin" {
+		return control.Finding{Level: control.Good, What: what}
+	}
+	return control.Finding{
+		Level: control.Notice, What: what + " Safari does not.", Cause: "Safari does not know names that end in .localhost.",
+		Remedy: fmt.Sprintf("For Safari set the automatic proxy configuration of macOS to %sproxy.pac and open http://%s/.", n.dashboard(), n.name()),
+	}
+}
+
+func joinAddresses(addresses []netip.AddrPort) string {
+	text := make([]string, len(addresses))
+	for i, a := range addresses {
+		text[i] = a.Addr().String()
+	}
+	return strings.Join(text, ", ")
+}

@@ -1,0 +1,184 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/group"
+	"kith.alt/kith/network/discovery"
+	"kith.alt/kith/network/overlay"
+)
+
+const (
+	joinPatience   = 30 * time.Second
+	lookupPatience = 3 * time.Second // for the inviter by multicast, before its addresses alone are tried
+)
+
+// Join moves this host from its group of one into the group of the ticket, and
+// returns when admitted. Key, accounts and sites stay. It fails with kind Exists
+// where this host has company already, and with the admin's reason where it
+// is refused; then everything is as it was.
+func (n *Node) Join(ctx context.Context, text string) error {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	ticket, err := group.ParseTicket(text)
+	if err != nil {
+		return err
+	}
+	roster := n.group().Roster()
+	_, member := roster.Member(n.id)
+	if genesis := roster.Genesis(); member && slices.Equal(genesis[:len(ticket.Genesis)], ticket.Genesis[:]) {
+		return nil // used here before
+	}
+	if others := len(roster.Members()) - 1; member && others > 0 {
+		return fmt.Errorf("this computer is in the group %s, with %d others; 'kith leave' first: %w", roster.Group(), others, kith.Exists)
+	}
+	joined, err := n.joinGroup(ctx, text, n.name().Host)
+	if err != nil {
+		return err
+	}
+	return n.enter(ctx, joined)
+}
+
+// Leave takes this host out of its group, back to a group of one, with key,
+// accounts and sites. The members that are awake are told at once.
+func (n *Node) Leave(ctx context.Context) error {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	g, name := n.group(), n.name()
+	if _, member := g.Roster().Member(n.id); member {
+		if err := g.Leave(ctx); err != nil {
+			return err
+		}
+		select { // the members are being told
+		case <-time.After(lastWord):
+		case <-ctx.Done():
+		}
+	}
+	alone, err := group.Found(n.key, name)
+	if err != nil {
+		return err
+	}
+	n.closeOverlay()
+	return n.enter(context.WithoutCancel(ctx), alone)
+}
+
+// enter makes g this node's group, in place of the one before.
+func (n *Node) enter(ctx context.Context, g *group.Group) error {
+	if err := g.Save(ctx, n.store); err != nil {
+		return err
+	}
+	n.setGroup(g)
+	n.mu.Lock()
+	clear(n.meetings)
+	clear(n.lan)
+	n.mu.Unlock()
+	if n.overlay == nil {
+		return nil // still opening
+	}
+	for _, p := range n.overlay.Peers() {
+		n.dropStranger(p.ID)
+	}
+	if n.reachable() {
+		if err := n.openOverlay(ctx); err != nil {
+			n.event("Other members cannot reach this computer: %v", err)
+		}
+		n.tellAddresses(ctx)
+	}
+	n.event("This computer is %s now.", n.name())
+	n.nudge()
+	return nil
+}
+
+// joinGroup redeems a ticket and returns the group as the host that redeemed it
+// knows it, not stored yet.
+func (n *Node) joinGroup(ctx context.Context, text, host string) (*group.Group, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinPatience)
+	defer cancel()
+	ticket, err := group.ParseTicket(text)
+	if err != nil {
+		return nil, err
+	}
+	join, err := group.NewJoin(ticket, n.key, host)
+	if err != nil {
+		return nil, err
+	}
+	addresses := n.inviterAddresses(ticket)
+	reply, server, err := overlay.Join(ctx, n.key, addresses, join.Request, n.log)
+	if errors.Is(err, kith.Unreachable) && !n.cfg.NoDiscovery {
+		// Its addresses have changed, or were never right for us: it may
+		// still be on our network.
+		if addresses = n.lookUp(ctx, ticket); len(addresses) > 0 {
+			reply, server, err = overlay.Join(ctx, n.key, addresses, join.Request, n.log)
+		}
+	}
+	if errors.Is(err, kith.Unreachable) {
+		return nil, fmt.Errorf("the host that made the ticket does not answer; is it awake, and on a network that this computer can reach? (%w)", err)
+	} else if err != nil {
+		return nil, err
+	}
+	if err := join.Reply(server, reply); err != nil {
+		return nil, err
+	}
+	if err := n.fetch(ctx, join.Group(), server, addresses); err != nil {
+		return nil, fmt.Errorf("read the group's roster from %s: %w", server.Short(), err)
+	}
+	return join.Group(), nil
+}
+
+// fetch brings the roster of the group that let us in. It uses a second
+// overlay with our key that listens nowhere and trusts nobody but the server.
+func (n *Node) fetch(ctx context.Context, g *group.Group, server kith.ID, addresses []netip.AddrPort) error {
+	over := overlay.New(overlay.Config{
+		Key: n.key,
+		Admit: func(peer kith.ID, _ []byte) error {
+			if peer != server {
+				return kith.NotMember
+			}
+			return nil
+		},
+		Addresses: func(kith.ID) []netip.AddrPort { return addresses },
+		Log:       n.log,
+	})
+	serving, stop := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer stop()
+	work.Go(func() { over.Serve(serving) })
+
+	conn, err := over.Dial(ctx, kith.Address{Host: server.String(), Port: syncPort})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	syncing, done := context.WithCancelCause(ctx)
+	defer done(nil)
+	work.Go(func() { done(g.Sync(syncing, conn, server)) })
+	if err := g.AwaitJoined(syncing); err != nil {
+		return errors.Join(context.Cause(syncing), err)
+	}
+	return nil
+}
+
+// inviterAddresses are those of the ticket that can be worth trying from here.
+func (n *Node) inviterAddresses(ticket group.Ticket) []netip.AddrPort {
+	own := interfacePrefixes()
+	return slices.DeleteFunc(slices.Clone(ticket.Addresses), func(a netip.AddrPort) bool { return !worthTrying(a.Addr(), own) })
+}
+
+// lookUp asks the networks that this computer is on for the inviter.
+func (n *Node) lookUp(ctx context.Context, ticket group.Ticket) []netip.AddrPort {
+	ctx, cancel := context.WithTimeout(ctx, lookupPatience)
+	defer cancel()
+	addresses, err := discovery.Lookup(ctx, lanTag(ticket.Genesis[:], ticket.Inviter))
+	if err != nil {
+		n.log.Info("look for the inviter by multicast", "err", err)
+	}
+	return addresses
+}

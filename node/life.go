@@ -1,0 +1,271 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/account"
+	"kith.alt/kith/admin"
+	"kith.alt/kith/config"
+	"kith.alt/kith/control"
+	"kith.alt/kith/gateway"
+	"kith.alt/kith/group"
+	"kith.alt/kith/network/composite"
+	"kith.alt/kith/network/overlay"
+	"kith.alt/kith/store/sqlite"
+)
+
+// appPatience is how long the node waits for an application to listen before
+// it says that it is ready without it.
+const appPatience = 5 * time.Second
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// open opens what is stored, making it on the first start. Nothing runs yet.
+func (n *Node) open(ctx context.Context) (err error) {
+	var joined *group.Group
+	if n.cfg.Ticket != "" && !config.Exists(n.cfg.Data) {
+		// A newcomer keeps its key in memory until the group admits it: a
+		// refused ticket leaves nothing behind.
+		if _, n.key, err = ed25519.GenerateKey(nil); err != nil {
+			return err
+		}
+		n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
+		if joined, err = n.joinGroup(ctx, n.cfg.Ticket, n.hostName()); err != nil {
+			return err
+		}
+	}
+	if n.dir, err = config.Open(n.cfg.Data, n.log); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.closeStore(), n.dir.Discard())
+		}
+	}()
+	if err := n.openKey(); err != nil {
+		return err
+	}
+	if n.store, err = sqlite.Open(ctx, n.dir.File("kith.db")); err != nil {
+		return err
+	}
+	own, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	if err := n.store.Migrate(ctx, "node", own); err != nil {
+		return err
+	}
+	if err := n.openAccounts(ctx); err != nil {
+		return err
+	}
+	if err := n.openGroup(ctx, joined); err != nil {
+		return err
+	}
+	n.overlay = overlay.New(n.overlayConfig())
+	n.sockets = n.compose(n.overlay)
+	n.programs = n.compose(n.overlay.Programs())
+	return nil
+}
+
+func (n *Node) hostName() string {
+	if n.cfg.Name != "" {
+		return n.cfg.Name
+	}
+	return config.DefaultHost()
+}
+
+func (n *Node) openKey() (err error) {
+	if n.key == nil {
+		if n.key, err = n.dir.Key(); err == nil {
+			n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
+			return nil
+		} else if !errors.Is(err, kith.NotFound) {
+			return err
+		}
+		if _, n.key, err = ed25519.GenerateKey(nil); err != nil {
+			return err
+		}
+		n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
+	}
+	if err := n.dir.StoreKey(n.key); err != nil {
+		return err
+	}
+	return n.dir.Update(func(c *config.Node) error {
+		c.Account = config.DefaultAccount()
+		return nil
+	})
+}
+
+func (n *Node) openAccounts(ctx context.Context) (err error) {
+	if err := n.dir.Update(func(c *config.Node) error {
+		c.SetPortBase(n.cfg.PortBase)
+		c.SharedLoopback = c.SharedLoopback || n.cfg.SharedLoopback
+		return nil
+	}); err != nil {
+		return err
+	}
+	if n.accounts, err = account.Open(ctx, n.store); err != nil {
+		return err
+	}
+	list, err := n.accounts.List(ctx)
+	if err != nil || len(list) > 0 {
+		return err
+	}
+	return n.accounts.Add(ctx, n.dir.Node().Account)
+}
+
+// openGroup takes up the stored group, or the joined one, or founds one.
+func (n *Node) openGroup(ctx context.Context, joined *group.Group) error {
+	if joined != nil {
+		n.setGroup(joined)
+		return joined.Save(ctx, n.store)
+	}
+	g, err := group.Open(ctx, n.store, n.key)
+	if errors.Is(err, kith.NotFound) {
+		name := kith.Name{Host: n.hostName(), Group: n.cfg.Group}
+		if name.Group == "" {
+			name.Group = config.DefaultGroup
+		}
+		if g, err = group.Found(n.key, name); err != nil {
+			return err
+		}
+		if err := g.Save(ctx, n.store); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	n.setGroup(g)
+	if n.cfg.Ticket != "" {
+		return n.Join(ctx, n.cfg.Ticket)
+	}
+	for _, asked := range []struct{ flag, want, have string }{
+		{"--name", n.cfg.Name, n.name().Host},
+		{"--group", n.cfg.Group, n.name().Group},
+	} {
+		if asked.want != "" && asked.want != asked.have {
+			return fmt.Errorf("%s %s: this is %s already; change it with 'kith rename': %w", asked.flag, asked.want, asked.have, kith.Exists)
+		}
+	}
+	return nil
+}
+
+func (n *Node) compose(over kith.Network) kith.Network {
+	return composite.New(composite.Config{Overlay: over, Resolve: n.resolve})
+}
+
+func (n *Node) overlayConfig() overlay.Config {
+	return overlay.Config{
+		Key:       n.key,
+		Admit:     func(peer kith.ID, proof []byte) error { return n.group().Admit(peer, proof) },
+		Proof:     func() []byte { return n.group().Proof() },
+		JoinOpen:  func() bool { return n.group().InvitationOpen() },
+		Join:      n.redeem,
+		Addresses: n.addressesOf,
+		NodePorts: n.nodePorts(),
+		OnPeer:    func(kith.ID, bool) { n.nudge() },
+		Log:       n.log.With("network", "overlay"),
+		Metrics:   n.metrics,
+	}
+}
+
+func (n *Node) nodePorts() []uint16 {
+	ports := []uint16{syncPort}
+	for _, app := range n.cfg.Apps {
+		for _, port := range app.Ports {
+			if port.NodeOnly {
+				ports = append(ports, port.Overlay)
+			}
+		}
+	}
+	return ports
+}
+
+// start starts every service, in the order in which they need each other.
+func (n *Node) start(ctx context.Context, run *supervisor) error {
+	run.start("events", n.keepEvents)
+	run.start("overlay", n.overlay.Serve)
+	if n.reachable() {
+		if err := n.openOverlay(ctx); err != nil {
+			n.event("Other members cannot reach this computer: %v", err)
+		}
+	}
+	run.start("members", n.meetMembers)
+	run.start("roster", n.watchGroup)
+	run.start("addresses", n.watchAddresses)
+	if !n.cfg.NoDiscovery {
+		run.start("discovery", n.discover)
+	}
+	apps, apis, err := n.startApps(ctx, run)
+	if err != nil {
+		return err
+	}
+	n.startGateway(run, apps)
+
+	ln, err := control.Listen(n.dir.Path())
+	if err != nil {
+		return err
+	}
+	server := control.NewServer(control.Config{Node: n, APIs: apis, Metrics: n.metrics, Log: n.log.With("service", "control")})
+	run.start("control", func(ctx context.Context) error { return server.Serve(ctx, ln) })
+	n.measure()
+	return nil
+}
+
+func (n *Node) startGateway(run *supervisor, apps []admin.App) {
+	dashboard := admin.New(admin.Config{Node: n, Accounts: people{n.accounts}, Apps: apps, Log: n.log.With("service", "admin")})
+	g := gateway.New(gateway.Config{
+		Dial:      n.programs.Dial,
+		Self:      n.name,
+		Resolve:   n.resolve,
+		Dashboard: dashboard,
+		HTTPPort:  func() int { return n.port(gatewayName, "http") },
+		ProxyPort: func() int { return n.port(gatewayName, "proxy") },
+		Shared:    n.dir.Node().SharedLoopback,
+		Log:       n.log.With("service", gatewayName),
+		Metrics:   n.metrics,
+	})
+	web, err := n.listenLoopback(gatewayName, "http", config.Gateway)
+	if err != nil {
+		n.event("No dashboard and no sites in the browser: %v", err)
+		web = joinListeners(nil)
+	}
+	proxy, err := n.listenLoopback(gatewayName, "proxy", config.Proxy)
+	if err != nil {
+		n.event("No proxy: %v", err)
+		proxy = joinListeners(nil)
+	}
+	run.start(gatewayName, func(ctx context.Context) error { return g.Serve(ctx, web, proxy) })
+}
+
+// people are the accounts as the dashboard asks for them.
+type people struct{ *account.Accounts }
+
+// EndSession ends the session that a token opens.
+func (p people) EndSession(ctx context.Context, token string) error {
+	name, err := p.Session(ctx, token)
+	if err != nil {
+		return err
+	}
+	return p.Accounts.EndSession(ctx, name, account.SessionID(token))
+}
+
+// close closes what open opened, after the services have stopped.
+func (n *Node) close() error {
+	return errors.Join(n.closeStore(), n.dir.Close())
+}
+
+func (n *Node) closeStore() error {
+	if n.store == nil {
+		return nil
+	}
+	return n.store.Close()
+}

@@ -1,0 +1,88 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"kith.alt/kith"
+	"kith.alt/kith/config"
+	"kith.alt/kith/control"
+	"kith.alt/kith/network/ip"
+)
+
+// nextFree is how far above its default port a listener looks for a free one.
+const nextFree = 100
+
+// listenLoopback takes the loopback port at offset for a protocol of an
+// application. A default port that is taken moves to the next free one, which
+// is remembered; a port that was asked for or is remembered does not move, so that
+// programs set up with it never reach something else.
+func (n *Node) listenLoopback(app, protocol string, offset int) (net.Listener, error) {
+	ln, err := n.takeLoopback(app, offset)
+	entry := control.Listener{App: app, Protocol: protocol}
+	if err != nil {
+		want, _ := n.dir.Node().Port(offset)
+		entry.Address, entry.Error = loopbackAddress(want), err.Error()
+		n.noteListener(entry)
+		return nil, err
+	}
+	entry.Address = ln.Addr().String()
+	n.noteListener(entry)
+	return ln, nil
+}
+
+func (n *Node) takeLoopback(app string, offset int) (net.Listener, error) {
+	port, moves := n.dir.Node().Port(offset)
+	last := port
+	if moves && port != 0 {
+		last = port + nextFree
+	}
+	for try := port; try <= last; try++ {
+		ln, err := (ip.Network{}).Listen(context.Background(), kith.Address{Host: "127.0.0.1", Port: uint16(try)})
+		if errors.Is(err, kith.InUse) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		got := ln.Addr().(*net.TCPAddr).Port
+		if moves && got != port {
+			n.event("Port %d is taken by another program; %s uses %d instead.", port, app, got)
+		}
+		return ln, n.dir.Update(func(c *config.Node) error {
+			c.RememberPort(offset, got)
+			return nil
+		})
+	}
+	return nil, fmt.Errorf("port %d is taken by another program; stop that, or move all ports with --port-base: %w", port, kith.InUse)
+}
+
+func (n *Node) noteListener(entry control.Listener) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, old := range n.listeners {
+		if old.App == entry.App && old.Protocol == entry.Protocol {
+			n.listeners[i] = entry
+			return
+		}
+	}
+	n.listeners = append(n.listeners, entry)
+}
+
+// port returns the loopback port that an application's protocol got, 0 if none.
+func (n *Node) port(app, protocol string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, entry := range n.listeners {
+		if entry.App == app && entry.Protocol == protocol && entry.Error == "" {
+			_, port, _ := net.SplitHostPort(entry.Address)
+			number, _ := strconv.Atoi(port)
+			return number
+		}
+	}
+	return 0
+}
+
+func loopbackAddress(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

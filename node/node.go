@@ -1,0 +1,176 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/account"
+	"kith.alt/kith/config"
+	"kith.alt/kith/control"
+	"kith.alt/kith/group"
+	"kith.alt/kith/network/overlay"
+	"kith.alt/kith/store/sqlite"
+)
+
+// grace is what a stopping node gives its services, all together. The contract
+// allows five seconds from the signal to the exit.
+const grace = 4 * time.Second
+
+// syncPort is the overlay port of the node's own service: members bring each
+// other's roster and addresses up to date there.
+const syncPort = 1
+
+// Config is how to run a node. The zero value of a field means its default, or
+// what the first start stored.
+type Config struct {
+	Data   string // the data directory; made on the first start
+	Name   string // asked for: the host's name, a valid label
+	Group  string // asked for: the name of the group to found
+	Ticket string // join this group instead; nothing is made unless admitted
+
+	PortBase       int    // 0: the default loopback ports; config.AnyPort: free ones
+	OverlayPort    int    // 0: 4747, or what was taken before
+	OverlayHost    string // the address that the overlay binds; "": every interface
+	NoDiscovery    bool   // do not look for members by multicast
+	SharedLoopback bool   // other users of this computer may use the loopback ports
+
+	Apps    []kith.App
+	Log     *slog.Logger
+	Version string
+	Kith    string // how this program was started, for next steps in messages
+}
+
+// Node is a host of a group. It implements [control.Node] and is safe for
+// concurrent use once [Node.Ready] is closed.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *kith.Metrics
+	started time.Time
+	ready   chan struct{}
+	stop    chan struct{}
+	stopped sync.Once
+
+	id       kith.ID
+	key      ed25519.PrivateKey
+	dir      *config.Dir
+	store    *sqlite.Store
+	accounts *account.Accounts
+	overlay  *overlay.Overlay
+	sockets  kith.Network // for the node and its applications
+	programs kith.Network // for local programs: gateway, kith dial, package client
+	current  atomic.Pointer[membership]
+	changing sync.Mutex // joining and leaving, one at a time
+
+	opening     sync.Mutex // the overlay's port, one at a time
+	overlayPort atomic.Uint32
+
+	events chan control.Event
+	wake   chan struct{} // the members service looks again
+
+	mu        sync.Mutex
+	listeners []control.Listener
+	meetings  map[kith.ID]*meeting
+	lan       map[kith.ID][]netip.AddrPort // where multicast found members
+}
+
+// New checks the configuration and makes a node. It opens nothing.
+func New(cfg Config) (*Node, error) {
+	for _, label := range []string{cfg.Name, cfg.Group} {
+		if label == "" {
+			continue
+		}
+		if err := kith.CheckLabel(label); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Data == "" {
+		return nil, fmt.Errorf("no data directory: %w", kith.Invalid)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Node{
+		cfg:     cfg,
+		log:     cfg.Log,
+		metrics: new(kith.Metrics),
+		ready:   make(chan struct{}),
+		stop:    make(chan struct{}),
+		events:  make(chan control.Event, maxEvents),
+		wake:    make(chan struct{}, 1),
+
+		meetings: make(map[kith.ID]*meeting),
+		lan:      make(map[kith.ID][]netip.AddrPort),
+	}, nil
+}
+
+// Ready is closed once every listener accepts and, when there was a ticket, the
+// group admitted this host.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Stop makes Serve return.
+func (n *Node) Stop(context.Context) error {
+	n.stopped.Do(func() { close(n.stop) })
+	return nil
+}
+
+// Serve runs the node until ctx ends or Stop is called, then returns nil within
+// five seconds. It fails when the node cannot start: another node holds the
+// data directory (kind InUse), the directory cannot be written, the stored
+// names differ from those asked for, the ticket was refused.
+func (n *Node) Serve(ctx context.Context) (err error) {
+	n.started = time.Now()
+	if err := n.open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+
+	run := &supervisor{log: n.log, failed: func(service string, err error) {
+		n.event("%s failed and starts again: %v", service, err)
+	}}
+	defer run.stop(grace)
+	if err := n.start(ctx, run); err != nil {
+		return err
+	}
+	close(n.ready)
+	select {
+	case <-ctx.Done():
+	case <-n.stop:
+	}
+	return nil
+}
+
+// A membership is the time that a node spends in one group.
+type membership struct {
+	*group.Group
+	ctx context.Context // ends when the node is in another group
+	end context.CancelFunc
+}
+
+func (n *Node) group() *group.Group { return n.current.Load().Group }
+
+// setGroup makes g the node's group and ends the membership before.
+func (n *Node) setGroup(g *group.Group) {
+	ctx, end := context.WithCancel(context.Background())
+	if old := n.current.Swap(&membership{g, ctx, end}); old != nil {
+		old.end()
+	}
+}
+
+// name is this host's full name; that which it had, when it is out of the group.
+func (n *Node) name() kith.Name {
+	name := n.group().Name()
+	if roster := n.group().Roster(); name.Host == "" {
+		removal, _ := roster.Removal(n.id)
+		name = kith.Name{Host: removal.Host, Group: roster.Group()}
+	}
+	return name
+}

@@ -1,0 +1,168 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+	"kith.alt/kith/group"
+)
+
+var _ control.Node = (*Node)(nil)
+
+// Roles that an invitation can give.
+const (
+	roleAdmin  = "admin"
+	roleMember = "member"
+
+	defaultExpiry = 24 * time.Hour
+	longestExpiry = 365 * 24 * time.Hour
+)
+
+// Invite opens the overlay's port, if need be, and returns a ticket.
+func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (control.Invitation, error) {
+	if request.Uses == 0 {
+		request.Uses = 1
+	}
+	if request.Expires == 0 {
+		request.Expires = defaultExpiry
+	}
+	if request.Role == "" {
+		request.Role = roleAdmin
+	}
+	switch {
+	case request.Uses < 1 || request.Uses > group.MaxUses:
+		return control.Invitation{}, fmt.Errorf("a ticket has from 1 to %d uses: %w", group.MaxUses, kith.Invalid)
+	case request.Expires < time.Minute || request.Expires > longestExpiry:
+		return control.Invitation{}, fmt.Errorf("a ticket is valid from one minute to a year: %w", kith.Invalid)
+	case request.Role != roleAdmin && request.Role != roleMember:
+		return control.Invitation{}, fmt.Errorf("role %q is neither %s nor %s: %w", request.Role, roleAdmin, roleMember, kith.Invalid)
+	}
+	// The port first: without it the ticket could tell nobody where to come.
+	if err := n.openOverlay(ctx); err != nil {
+		return control.Invitation{}, fmt.Errorf("open the port for other members: %w", err)
+	}
+	ticket, err := n.group().Invite(ctx, group.InviteRequest{
+		Uses: request.Uses, Expires: request.Expires, Admin: request.Role == roleAdmin,
+	}, n.ownAddresses())
+	if err != nil {
+		return control.Invitation{}, err
+	}
+	n.event("A ticket for %d was made.", request.Uses)
+	return control.Invitation{Ticket: ticket.String(), Uses: request.Uses, Expires: ticket.Expires, Role: request.Role}, nil
+}
+
+// redeem answers a host that wants to join by a ticket.
+func (n *Node) redeem(ctx context.Context, peer kith.ID, exporter, request []byte) ([]byte, error) {
+	reply, err := n.group().Redeem(ctx, peer, exporter, request)
+	if err != nil {
+		n.event("A computer with a ticket was turned away: %v.", err)
+	}
+	return reply, err
+}
+
+// Revoke takes a member out of the group for good.
+func (n *Node) Revoke(ctx context.Context, host string) error {
+	id, err := n.resolve(host)
+	if err != nil {
+		return err
+	}
+	if id == n.id {
+		return fmt.Errorf("%s is this computer; 'kith leave' takes it out: %w", host, kith.Invalid)
+	}
+	return n.group().Revoke(ctx, id)
+}
+
+// SetAdmin makes a member an admin, or an admin a plain member.
+func (n *Node) SetAdmin(ctx context.Context, host string, admin bool) error {
+	id, err := n.resolve(host)
+	if err != nil {
+		return err
+	}
+	return n.group().SetAdmin(ctx, id, admin)
+}
+
+// Rename renames this host, its group, or both.
+func (n *Node) Rename(ctx context.Context, request control.RenameRequest) error {
+	if request.Host == "" && request.Group == "" {
+		return fmt.Errorf("no new name: %w", kith.Invalid)
+	}
+	return n.group().Rename(ctx, kith.Name{Host: request.Host, Group: request.Group})
+}
+
+// Dial opens a socket for a local program.
+func (n *Node) Dial(ctx context.Context, address kith.Address) (net.Conn, error) {
+	return n.programs.Dial(ctx, address)
+}
+
+// Listen takes an overlay port for a local program.
+func (n *Node) Listen(ctx context.Context, address kith.Address) (net.Listener, error) {
+	if address.Host != "" {
+		if id, err := n.resolve(address.Host); err != nil {
+			return nil, err
+		} else if id != n.id {
+			return nil, fmt.Errorf("%s is another computer: %w", address.Host, kith.Invalid)
+		}
+	}
+	return n.overlay.Programs().Listen(ctx, kith.Address{Port: address.Port})
+}
+
+// resolve finds the host that people mean by a name.
+func (n *Node) resolve(name string) (kith.ID, error) {
+	return n.group().Resolve(name)
+}
+
+// Accounts are the people on this host.
+func (n *Node) Accounts(ctx context.Context) ([]control.Account, error) {
+	list, err := n.accounts.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accounts := make([]control.Account, len(list))
+	for i, a := range list {
+		accounts[i] = control.Account{Name: a.Name, Password: a.Password}
+		for _, p := range a.AppPasswords {
+			accounts[i].AppPasswords = append(accounts[i].AppPasswords, control.AppPassword{ID: p.ID, Label: p.Label, Created: p.Created})
+		}
+	}
+	return accounts, nil
+}
+
+// AddAccount adds a person.
+func (n *Node) AddAccount(ctx context.Context, name string) error { return n.accounts.Add(ctx, name) }
+
+// AddAppPassword makes a secret for one client program.
+func (n *Node) AddAppPassword(ctx context.Context, name, label string) (control.AppPassword, error) {
+	id, secret, err := n.accounts.AddAppPassword(ctx, name, label)
+	if err != nil {
+		return control.AppPassword{}, err
+	}
+	return control.AppPassword{ID: id, Label: label, Secret: secret, Created: time.Now()}, nil
+}
+
+// RemoveAppPassword ends a client program's access.
+func (n *Node) RemoveAppPassword(ctx context.Context, name, id string) error {
+	return n.accounts.RemoveAppPassword(ctx, name, id)
+}
+
+// SetPassword sets the password by which an account opens the dashboard.
+func (n *Node) SetPassword(ctx context.Context, name, password string) error {
+	return n.accounts.SetPassword(ctx, name, password)
+}
+
+// SignInLink returns a link that opens the dashboard once.
+func (n *Node) SignInLink(ctx context.Context, name string) (string, error) {
+	dashboard := n.dashboard()
+	if dashboard == "" {
+		return "", fmt.Errorf("the dashboard does not listen: %w", kith.Unreachable)
+	}
+	token, err := n.accounts.NewSignIn(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	return dashboard + "signin?token=" + url.QueryEscape(token), nil
+}

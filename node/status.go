@@ -1,0 +1,164 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+	"kith.alt/kith/network/overlay"
+)
+
+// gatewayName is the listeners' name for what serves browsers and proxies.
+const gatewayName = "gateway"
+
+// Status is the node at a glance.
+func (n *Node) Status(context.Context) (control.Status, error) {
+	name := n.name()
+	n.mu.Lock()
+	listeners := slices.Clone(n.listeners)
+	n.mu.Unlock()
+	for _, app := range n.cfg.Apps {
+		for _, port := range app.Ports {
+			if port.Overlay != 0 {
+				listeners = append(listeners, control.Listener{App: app.Name, Protocol: port.Protocol, Address: fmt.Sprintf("overlay:%d", port.Overlay)})
+			}
+		}
+	}
+	return control.Status{
+		ID:        n.id,
+		Host:      name.Host,
+		Group:     name.Group,
+		Name:      name.String(),
+		Listeners: listeners,
+		Members:   n.members(),
+		Sockets:   len(n.overlay.Sockets()),
+		Version:   n.cfg.Version,
+		Started:   n.started,
+		Data:      n.dir.Path(),
+		Dashboard: n.dashboard(),
+		Site:      n.siteOf(name.Host),
+	}, nil
+}
+
+func (n *Node) dashboard() string {
+	port := n.port(gatewayName, "http")
+	if port == 0 {
+		return ""
+	}
+	return fmt.Sprintf("http://localhost:%d/", port)
+}
+
+// siteOf is where a browser on this host reads a member's site.
+func (n *Node) siteOf(host string) string {
+	port := n.port(gatewayName, "http")
+	if port == 0 {
+		return ""
+	}
+	return fmt.Sprintf("http://%s--%s.localhost:%d/", host, n.name().Group, port)
+}
+
+// members are the hosts of the group: this one first, then the others by name,
+// then those that are out.
+func (n *Node) members() []control.Member {
+	roster := n.group().Roster()
+	peers := make(map[kith.ID]overlay.PeerInfo)
+	for _, p := range n.overlay.Peers() {
+		peers[p.ID] = p
+	}
+	own := interfacePrefixes()
+	var list []control.Member
+	for _, m := range roster.Members() {
+		member := control.Member{
+			Host: m.Host, ID: m.ID, Admin: m.Admin, Site: n.siteOf(m.Host),
+			State: control.Offline, Path: control.PathNone, LastSeen: n.lastSeen(m.ID),
+		}
+		if m.ID == n.id {
+			member.State, member.Path, member.LastSeen = control.Online, control.PathSelf, time.Now()
+		} else if p, ok := peers[m.ID]; ok {
+			member.State, member.Path, member.LastSeen = control.Online, pathTo(p.Address.Addr(), own), time.Now()
+			member.Carrier, member.Address = p.Carrier, p.Address.String()
+			member.RTT = float64(p.RTT.Microseconds()) / 1000
+			member.Sent, member.Received = p.Sent, p.Received
+		}
+		list = append(list, member)
+	}
+	slices.SortStableFunc(list, func(a, b control.Member) int {
+		return cmp.Or(boolCompare(b.ID == n.id, a.ID == n.id), cmp.Compare(a.Host, b.Host))
+	})
+	for _, r := range roster.Removed() {
+		list = append(list, control.Member{Host: r.Host, ID: r.ID, State: control.Revoked, Path: control.PathNone, LastSeen: n.lastSeen(r.ID)})
+	}
+	return list
+}
+
+// pathTo tells a neighbour on one of our own networks from a host beyond the
+// router.
+func pathTo(a netip.Addr, own []netip.Prefix) string {
+	a = a.Unmap()
+	if a.IsLoopback() || a.IsLinkLocalUnicast() || slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Masked().Contains(a) }) {
+		return control.PathLAN
+	}
+	return control.PathDirect
+}
+
+func (n *Node) lastSeen(id kith.ID) time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if m := n.meetings[id]; m != nil {
+		return m.seen
+	}
+	return time.Time{}
+}
+
+// Sockets are the overlay sockets that are open, the oldest first.
+func (n *Node) Sockets(context.Context) ([]control.Socket, error) {
+	roster := n.group().Roster()
+	sockets := []control.Socket{}
+	for _, s := range n.overlay.Sockets() {
+		peer := s.Peer.Short()
+		if m, ok := roster.Member(s.Peer); ok {
+			peer = m.Host
+		}
+		by := n.portApp(s.Port)
+		if s.Program && !s.Inbound || by == "" {
+			by = "program"
+		}
+		sockets = append(sockets, control.Socket{
+			Peer: peer, Port: s.Port, Inbound: s.Inbound, By: by,
+			Opened: s.Opened, Sent: s.Sent, Received: s.Received,
+		})
+	}
+	return sockets, nil
+}
+
+// measure registers the node's own metrics.
+func (n *Node) measure() {
+	n.metrics.Gauge("kith_node_members", "Members of the group.", func() float64 {
+		return float64(len(n.group().Roster().Members()))
+	})
+	n.metrics.Gauge("kith_node_members_online", "Members with a carrier to this node.", func() float64 {
+		return float64(len(n.overlay.Peers()))
+	})
+	n.metrics.Gauge("kith_node_sockets", "Open overlay sockets.", func() float64 {
+		return float64(len(n.overlay.Sockets()))
+	})
+	n.metrics.Gauge("kith_node_uptime_seconds", "Time since the node started.", func() float64 {
+		return time.Since(n.started).Seconds()
+	})
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
+}
