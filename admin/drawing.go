@@ -89,6 +89,15 @@ func draw(status control.Status, width, height int) drawing {
 		}
 		d.Dots = append(d.Dots, p)
 	}
+	if len(others) == 0 {
+		const room = 6
+		orbits := orbitsFor(room, float64(width)/2-40, float64(height)/2-24, labelWidth)
+		d.Y = float64(height) / 2
+		d.Orbits = orbits.ellipses
+		for _, at := range orbits.places {
+			d.Dots = append(d.Dots, dot{Class: "ghost", X: d.X + at.x, Y: d.Y + at.y, R: 13})
+		}
+	}
 	middle := dot{Class: "self", Host: self, Title: self + ", this computer", Initial: initial(self), X: d.X, Y: d.Y, R: r + 8,
 		Name: shorten(self, int(labelWidth/6)), Note: ""}
 	middle.NameY, middle.NoteY = d.Y+middle.R+18, d.Y+middle.R+32
@@ -135,21 +144,51 @@ func orbitsFor(n int, rx, ry, labelWidth float64) layout {
 		break
 	}
 	var l layout
+	taken := []float64{math.Pi / 2}
 	for ring, count := range counts {
 		f := ringScale(ring, len(counts))
 		l.ellipses = append(l.ellipses, orbit{rx * f, ry * f})
-		start := -math.Pi/2 + float64(ring)*math.Pi/float64(max(count, 1))
-		if len(counts) == 1 && count > 2 {
-			start += math.Pi / float64(count) // nobody straight above: the middle's name needs the room
+		var best []float64
+		switch widest := -1.0; {
+		case len(counts) > 1:
+			// Turn the ring so that its lines keep away from those already
+			// there, and from straight below: there stands the middle's name.
+			const turns = 36
+			for turn := range turns {
+				start := -math.Pi/2 + 2*math.Pi*float64(turn)/float64(turns*count)
+				angles := evenly(count, start, rx*f, ry*f)
+				if gap := narrowest(angles, taken); gap > widest+1e-6 {
+					widest, best = gap, angles
+				}
+			}
+		case count <= 2:
+			best = evenly(count, 0, rx*f, ry*f) // side by side
+		case count%2 == 1:
+			best = evenly(count, -math.Pi/2, rx*f, ry*f)
+		default: // the same, turned by half a step: straight below stays free
+			for i, angle := range evenly(2*count, -math.Pi/2, rx*f, ry*f) {
+				if i%2 == 1 {
+					best = append(best, angle)
+				}
+			}
 		}
-		if count <= 2 && len(counts) == 1 {
-			start = 0 // side by side
-		}
-		for _, angle := range evenly(count, start, rx*f, ry*f) {
+		taken = append(taken, best...)
+		for _, angle := range best {
 			l.places = append(l.places, place{rx * f * math.Cos(angle), ry * f * math.Sin(angle)})
 		}
 	}
 	return l
+}
+
+// narrowest is the smallest angle between one of angles and one of others.
+func narrowest(angles, others []float64) float64 {
+	least := math.Pi
+	for _, a := range angles {
+		for _, b := range others {
+			least = min(least, math.Abs(math.Remainder(a-b, 2*math.Pi)))
+		}
+	}
+	return least
 }
 
 // ringScale is how far out a ring lies, 1 for the outermost.
@@ -184,7 +223,11 @@ func evenly(count int, start, rx, ry float64) []float64 {
 		for step < steps && lengths[step+1] < want {
 			step++
 		}
-		angles = append(angles, at(step))
+		part := 0.0
+		if step < steps && lengths[step+1] > lengths[step] {
+			part = (want - lengths[step]) / (lengths[step+1] - lengths[step])
+		}
+		angles = append(angles, start+2*math.Pi*(float64(step)+part)/steps)
 	}
 	return angles
 }

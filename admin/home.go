@@ -11,8 +11,10 @@ import (
 	"kith.alt/kith/ui"
 )
 
-// recent is how many events the first page shows.
-const recent = 8
+const (
+	recent    = 6  // events on the first page
+	mostSites = 10 // of others on the first page
+)
 
 type homeData struct {
 	Status       control.Status
@@ -20,7 +22,9 @@ type homeData struct {
 	Lead         string
 	Self         control.Member
 	Members      []control.Member // not the revoked ones
+	Summary      bool             // too many members for a table here
 	Sites        []control.Member // of others, those awake first
+	MoreSites    int              // that are not listed
 	Events       []control.Event
 	Narrow, Wide drawing
 }
@@ -50,7 +54,12 @@ func (a *Admin) homeView(ctx context.Context) (view, error) {
 	slices.SortStableFunc(data.Sites, func(x, y control.Member) int {
 		return rank(x) - rank(y)
 	})
+	if len(data.Sites) > mostSites {
+		data.MoreSites = len(data.Sites) - mostSites
+		data.Sites = data.Sites[:mostSites]
+	}
 	data.Alone = len(data.Members) <= 1
+	data.Summary = len(data.Members) > dense
 	data.Lead = presence(status)
 	data.Narrow, data.Wide = drawings(status, 664, 376)
 	return view{data, []string{"live-lead", "live-group", "live-sites", "live-happened"}}, nil
@@ -66,10 +75,13 @@ func rank(m control.Member) int {
 // drawings are the picture for narrow screens and for others.
 func drawings(status control.Status, width, height int) (narrow, wide drawing) {
 	_, all := awake(status)
-	if all-1 > dense {
-		height += 6 * (all - dense)
+	if all == 1 {
+		return draw(status, 328, 180), draw(status, 520, 200)
 	}
-	return draw(status, 328, 320+6*max(all-8, 0)), draw(status, width, height)
+	if all-1 > dense {
+		height += 8 * (all - dense)
+	}
+	return draw(status, 328, 320+8*max(all-8, 0)), draw(status, width, height)
 }
 
 // presence says in a sentence who is awake.
@@ -140,11 +152,11 @@ func (a *Admin) home(w http.ResponseWriter, r *http.Request, v visit) {
 		return
 	}
 	data := view.data.(homeData)
-	title := "At home"
-	page := ui.Page{Title: title, Active: "/", Live: "/events/home", Body: pages.Body("home.html", data)}
-	page.Action = ui.Action{Href: "/invite", Title: "Invite someone", Icon: "invite"}
+	page := ui.Page{Title: "Home", Lead: data.Lead, Active: "/", Live: "/events/home", Body: pages.Body("home.html", data)}
 	if data.Alone {
 		page.Title = "Welcome home"
+	} else {
+		page.Action = ui.Action{Href: "/invite", Title: "Invite someone", Icon: "invite"}
 	}
 	ui.Write(w, r, http.StatusOK, page)
 }

@@ -108,11 +108,10 @@ func reach(status control.Status) (text string, near bool) {
 	near = true
 	found := false
 	for _, l := range status.Listeners {
-		carrier, address, ok := strings.Cut(l.Address, " ")
-		if !ok || carrier != "udp" && carrier != "tcp" || l.Error != "" {
+		if l.App != "overlay" || l.Error != "" {
 			continue
 		}
-		host, _, err := net.SplitHostPort(address)
+		host, _, err := net.SplitHostPort(l.Address[strings.LastIndex(l.Address, " ")+1:]) // "udp 0.0.0.0:4747"
 		if err != nil {
 			continue
 		}

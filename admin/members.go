@@ -19,6 +19,7 @@ type membersData struct {
 	Members      []control.Member
 	Revoked      []control.Member
 	Alone        bool
+	Summary      bool // never: this page has the table
 	Narrow, Wide drawing
 }
 
@@ -47,7 +48,7 @@ func (a *Admin) members(w http.ResponseWriter, r *http.Request, v visit) {
 		return
 	}
 	ui.Write(w, r, http.StatusOK, ui.Page{
-		Title: "Members", Active: "/members/", Live: "/events/members",
+		Title: "Members", Lead: view.data.(membersData).Lead, Active: "/members/", Live: "/events/members",
 		Action: ui.Action{Href: "/invite", Title: "Invite someone", Icon: "invite"},
 		Body:   pages.Body("members.html", view.data),
 	})

@@ -55,7 +55,8 @@
 // that the server draws the right one at once); times that stay right;
 // a[data-dialog=ID], which opens the dialog of that id instead of following
 // the link; and live fragments: Page.Live names a stream made with [Stream],
-// whose fragments take the place of the elements with their ids.
+// whose fragments take the place of what is in the elements with their ids;
+// Page.Lead is in live-lead.
 //
 // Pages are private (no-store) and carry a Content-Security-Policy that allows
 // nothing inline and nothing foreign. [Assets] serves the embedded files below
