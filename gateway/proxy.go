@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -78,7 +79,7 @@ func (p *proxy) accept(ctx context.Context, stop func(), l net.Listener) error {
 func (p *proxy) serveConn(ctx context.Context, conn net.Conn) {
 	conn.SetDeadline(time.Now().Add(headerTimeout))
 	var first [1]byte
-	if _, err := conn.Read(first[:]); err != nil {
+	if _, err := io.ReadFull(conn, first[:]); err != nil {
 		conn.Close()
 		return
 	}
@@ -238,8 +239,7 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, host string, port i
 		p.fail(w, r, shortName(name), err)
 		return
 	}
-	public := origin(host, port)
-	origins := []string{public, origin(name, port)}
+	origins := []string{origin(host, port), origin(name, port)}
 	if port == webPort {
 		origins = append(origins, p.siteOrigin(s))
 	}
@@ -253,7 +253,7 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, host string, port i
 		w.WriteHeader(http.StatusTemporaryRedirect)
 		return
 	}
-	(&exchange{Gateway: p.Gateway, site: s, port: port, public: public}).serve(w, r)
+	(&exchange{Gateway: p.Gateway, site: s, port: port, origins: origins}).serve(w, r)
 }
 
 // wantsGateway reports whether a browser should ask the web gateway instead:

@@ -29,10 +29,10 @@ func (s site) host(port int) string { return strings.TrimPrefix(origin(s.name, p
 // An exchange is one request to a site, and its response.
 type exchange struct {
 	*Gateway
-	site   site
-	port   int
-	public string // the origin by which the client knows the site
-	local  bool   // that is an origin of the web gateway
+	site    site
+	port    int
+	origins []string // by which the client may know the site
+	local   bool     // the first of them is the web gateway's
 }
 
 // serve passes the request on and the response back. What is hop by hop stays
@@ -64,11 +64,20 @@ func (x *exchange) rewriteRequest(r *httputil.ProxyRequest) {
 	// tell its own resources from others' (Destination: RFC 4918 10.3).
 	for _, name := range []string{"Origin", "Referer", "Destination"} {
 		if value := out.Header[name]; len(value) == 1 {
-			if rest, ok := strings.CutPrefix(value[0], x.public); ok && (rest == "" || rest[0] == '/') {
-				out.Header[name] = []string{"http://" + out.Host + rest}
-			}
+			value[0] = x.siteLink(value[0])
 		}
 	}
+}
+
+// siteLink turns a link to the site, as the client knows it, into one that the
+// site knows.
+func (x *exchange) siteLink(link string) string {
+	for _, origin := range x.origins {
+		if rest, ok := strings.CutPrefix(link, origin); ok && (rest == "" || rest[0] == '/') {
+			return "http://" + x.site.host(x.port) + rest
+		}
+	}
+	return link
 }
 
 func (x *exchange) rewriteResponse(r *http.Response) error {

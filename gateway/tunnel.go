@@ -10,54 +10,56 @@ import (
 	"kith.alt/kith"
 )
 
-// lingerTime is how long the other direction of a tunnel goes on after one
-// has failed, so that what was sent before still arrives.
+// lingerTime is how long a tunnel's end that takes no more may still send.
 const lingerTime = 5 * time.Second
 
 // relay joins two connections until both directions have ended, and closes
 // them. The end of one direction is passed on as such; a failure in the middle
-// of a stream is never made to look like its end, where the client's side is TCP.
+// of a stream does not look like its end where the client's side is TCP.
 func relay(client, target net.Conn) {
 	defer target.Close()
 	defer client.Close()
-	abort := func() {
-		deadline := time.Now().Add(lingerTime)
-		client.SetDeadline(deadline)
-		target.SetDeadline(deadline)
+	pass := func(dst, src net.Conn) {
+		readErr, writeErr := copyAll(dst, src)
+		if readErr == nil && writeErr == nil {
+			kith.CloseWrite(dst)
+			return
+		}
 		if tcp, ok := beneath(client).(*net.TCPConn); ok {
 			tcp.SetLinger(0) // closing resets
 		}
+		if readErr != nil { // nobody is left at src, and nobody to write to
+			dst.Close()
+			src.Close()
+			return
+		}
+		dst.SetReadDeadline(time.Now().Add(lingerTime))
 	}
 	var up sync.WaitGroup
-	up.Go(func() {
-		if passOn(target, client) != nil {
-			abort()
-		}
-	})
-	if passOn(client, target) != nil {
-		abort()
-	}
+	up.Go(func() { pass(target, client) })
+	pass(client, target)
 	up.Wait()
 }
 
-// passOn copies src to dst up to src's end and then ends dst's direction.
-// Between two TCP connections the kernel copies, where it can.
-func passOn(dst, src net.Conn) error {
-	dst, src = beneath(dst), beneath(src)
-	_, dstTCP := dst.(*net.TCPConn)
-	_, srcTCP := src.(*net.TCPConn)
-	var err error
-	if dstTCP && srcTCP {
-		_, err = io.Copy(dst, src)
-	} else {
-		b := buffers{}.Get()
-		defer buffers{}.Put(b)
-		_, err = io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, b)
+// copyAll copies src to dst until src ends.
+func copyAll(dst io.Writer, src io.Reader) (readErr, writeErr error) {
+	b := buffers{}.Get()
+	defer buffers{}.Put(b)
+	for {
+		n, err := src.Read(b)
+		if n > 0 {
+			if _, writeErr = dst.Write(b[:n]); writeErr != nil {
+				return nil, writeErr
+			}
+		}
+		switch err {
+		case nil:
+		case io.EOF:
+			return nil, nil
+		default:
+			return err, nil
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return kith.CloseWrite(dst)
 }
 
 // beneath takes off the gateway's own wrappers.
@@ -67,9 +69,6 @@ func beneath(conn net.Conn) net.Conn {
 		case *limitConn:
 			conn = c.Conn
 		case *proxyConn:
-			if len(c.prefix) > 0 {
-				return c
-			}
 			conn = c.Conn
 		default:
 			return conn

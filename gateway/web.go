@@ -38,7 +38,7 @@ func (g *Gateway) handleWeb(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, shortName(name), err)
 		return
 	}
-	(&exchange{Gateway: g, site: s, port: webPort, public: public, local: true}).serve(w, r)
+	(&exchange{Gateway: g, site: s, port: webPort, origins: []string{public}, local: true}).serve(w, r)
 }
 
 func (g *Gateway) handleDashboard(w http.ResponseWriter, r *http.Request, public string) {

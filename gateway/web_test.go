@@ -79,10 +79,10 @@ func TestHosts(t *testing.T) {
 func TestHostMissing(t *testing.T) {
 	r := start(t, newGroup(), nil)
 	for request, want := range map[string]string{
-		"GET / HTTP/1.0\r\n\r\n":                                     "HTTP/1.0 421 ",
-		"GET / HTTP/1.1\r\n\r\n":                                     "HTTP/1.1 400 ", // RFC 9112 3.2
-		"OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n":           "HTTP/1.1 421 ",
-		"CONNECT evil.example:80 HTTP/1.1\r\nHost: localhost\r\n\r\n": "HTTP/1.1 421 ",
+		"GET / HTTP/1.0\r\n\r\n":                                                                  "HTTP/1.0 421 ",
+		"GET / HTTP/1.1\r\n\r\n":                                                                  "HTTP/1.1 400 ", // RFC 9112 3.2
+		"OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n":                                        "HTTP/1.1 421 ",
+		"CONNECT evil.example:80 HTTP/1.1\r\nHost: localhost\r\n\r\n":                             "HTTP/1.1 421 ",
 		fmt.Sprintf("GET http://evil.example/ HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", r.webPort): "HTTP/1.1 421 ",
 		fmt.Sprintf("CONNECT localhost:%d HTTP/1.1\r\nHost: x\r\n\r\n", r.webPort):                "HTTP/1.1 405 ",
 	} {
@@ -211,7 +211,7 @@ func TestLocalLink(t *testing.T) {
 func TestSiteURL(t *testing.T) {
 	id := idOf("x")
 	for want, name := range map[string]kith.Name{
-		"http://maple--home.localhost:8080/":          {Host: "maple", Group: "home"},
+		"http://maple--home.localhost:8080/":         {Host: "maple", Group: "home"},
 		"http://" + id.String() + ".localhost:8080/": {Host: strings.Repeat("a", 40), Group: strings.Repeat("b", 40)},
 	} {
 		if got := SiteURL(name, id, 8080); got != want {

@@ -112,35 +112,34 @@ func (r Request) appendAddress(b []byte) []byte {
 // the type of address is unknown.
 func (r *Request) readAddress(from io.Reader) error {
 	var buf [maxName + 2]byte
-	if _, err := io.ReadFull(from, buf[:2]); err != nil { // the type, and the first byte of any address
+	if _, err := io.ReadFull(from, buf[:1]); err != nil {
 		return err
 	}
-	kind, first := buf[0], buf[1]
+	kind, size := buf[0], 0
 	switch kind {
+	case typeIPv4:
+		size = 4
+	case typeIPv6:
+		size = 16
 	case typeName:
-		if first == 0 {
+		if _, err := io.ReadFull(from, buf[:1]); err != nil {
+			return err
+		}
+		if size = int(buf[0]); size == 0 {
 			return fmt.Errorf("empty name: %w", ErrProtocol)
 		}
-		b := buf[:int(first)+2]
-		if _, err := io.ReadFull(from, b); err != nil {
-			return err
-		}
-		r.Name = string(b[:first])
-		r.Port = binary.BigEndian.Uint16(b[first:])
-	case typeIPv4, typeIPv6:
-		size := 4
-		if kind == typeIPv6 {
-			size = 16
-		}
-		buf[0] = first
-		b := buf[:size+2]
-		if _, err := io.ReadFull(from, b[1:]); err != nil {
-			return err
-		}
-		r.IP, _ = netip.AddrFromSlice(b[:size])
-		r.Port = binary.BigEndian.Uint16(b[size:])
 	default:
 		return AddressUnsupported
 	}
+	address := buf[:size+2]
+	if _, err := io.ReadFull(from, address); err != nil {
+		return err
+	}
+	if kind == typeName {
+		r.Name = string(address[:size])
+	} else {
+		r.IP, _ = netip.AddrFromSlice(address[:size])
+	}
+	r.Port = binary.BigEndian.Uint16(address[size:])
 	return nil
 }
