@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -38,14 +39,8 @@ func (n *Node) openOverlay(ctx context.Context) error {
 	if n.overlayPort.Load() != 0 {
 		return nil
 	}
-	want := n.cfg.OverlayPort
-	if want == 0 {
-		want = n.dir.Node().OverlayPort
-	}
-	switch {
-	case n.cfg.PortBase == config.AnyPort && n.cfg.OverlayPort == 0:
-		want = 0
-	case want == 0:
+	want := cmp.Or(n.cfg.OverlayPort, n.dir.Node().OverlayPort)
+	if want == 0 && n.cfg.PortBase != config.AnyPort {
 		want = config.OverlayPort
 	}
 	got, err := n.overlay.Open(ctx, n.cfg.OverlayHost, uint16(want))

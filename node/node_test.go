@@ -1,12 +1,338 @@
 package node_test
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
+	"kith.alt/kith"
+	"kith.alt/kith/config"
+	"kith.alt/kith/control"
 	"kith.alt/kith/kithtest"
+	"kith.alt/kith/node"
 )
 
-func TestMeet(t *testing.T) {
+// echo takes a port on n and sends back what it reads, until the test ends.
+func echo(t *testing.T, n *kithtest.Node, port uint16) {
+	t.Helper()
+	ln, err := n.Listen(t.Context(), kith.Address{Port: port})
+	if err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				io.Copy(conn, conn)
+			}()
+		}
+	}()
+}
+
+func exchange(conn net.Conn, text string) error {
+	if _, err := io.WriteString(conn, text); err != nil {
+		return err
+	}
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(conn, got); err != nil {
+		return err
+	}
+	if string(got) != text {
+		return errors.New("got back " + string(got))
+	}
+	return nil
+}
+
+func member(s control.Status, host string) control.Member {
+	for _, m := range s.Members {
+		if m.Host == host {
+			return m
+		}
+	}
+	return control.Member{}
+}
+
+func TestSockets(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak")
+	maple, oak := m.Nodes[0], m.Nodes[1]
+	echo(t, maple, 7000)
+	status, err := maple.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"maple", "maple.home.kith.alt", status.ID.String(), status.ID.String() + ".kith.alt"} {
+		conn, err := oak.Dial(t.Context(), kith.Address{Host: host, Port: 7000})
+		if err != nil {
+			t.Errorf("dial %s: %v", host, err)
+			continue
+		}
+		if err := exchange(conn, "hello"); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+		if peer, ok := kith.PeerOf(conn); !ok || peer.ID != status.ID {
+			t.Errorf("peer of the socket is %v, want %v", peer.ID, status.ID)
+		}
+		conn.Close()
+	}
+	for _, c := range []struct {
+		address kith.Address
+		want    kith.Kind
+	}{
+		{kith.Address{Host: "maple", Port: 7001}, kith.Refused},
+		{kith.Address{Host: "elm", Port: 7000}, kith.NotFound},
+		{kith.Address{Host: "maple", Port: 1}, kith.Denied}, // between nodes only
+		{kith.Address{Host: "127.0.0.1", Port: 7000}, kith.Denied},
+	} {
+		if _, err := oak.Dial(t.Context(), c.address); !errors.Is(err, c.want) {
+			t.Errorf("dial %v: %v, want kind %q", c.address, err, c.want)
+		}
+	}
+	for _, port := range []uint16{80, 5269, 1023} {
+		if _, err := oak.Listen(t.Context(), kith.Address{Port: port}); err == nil {
+			t.Errorf("a program took port %d of the node", port)
+		}
+	}
+}
+
+func TestRevoke(t *testing.T) {
 	m := kithtest.New(t, "maple", "oak", "elm")
-	_ = m
+	maple, oak, elm := m.Nodes[0], m.Nodes[1], m.Nodes[2]
+	echo(t, oak, 7000)
+	fromMaple, err := maple.Dial(t.Context(), kith.Address{Host: "oak", Port: 7000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fromMaple.Close()
+	fromElm, err := elm.Dial(t.Context(), kith.Address{Host: "oak", Port: 7000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fromElm.Close()
+	for _, conn := range []net.Conn{fromMaple, fromElm} {
+		if err := exchange(conn, "before"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := maple.Revoke(t.Context(), "oak"); err != nil {
+		t.Fatal(err)
+	}
+	// Open sockets end on every member, also those that only heard of it.
+	for _, conn := range []net.Conn{fromMaple, fromElm} {
+		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("socket to a revoked host: read gives %v", err)
+		}
+	}
+	for _, n := range []*kithtest.Node{maple, elm} {
+		m.Until(n, "oak revoked", func(s control.Status) bool { return member(s, "oak").State == control.Revoked })
+		if _, err := n.Dial(t.Context(), kith.Address{Host: "oak", Port: 7000}); !errors.Is(err, kith.NotMember) {
+			t.Errorf("dial a revoked host: %v, want kind %q", err, kith.NotMember)
+		}
+	}
+	// The revoked host is told, and can come back with a new ticket.
+	m.Until(oak, "knows that it is out", func(s control.Status) bool { return member(s, "oak").State == control.Revoked })
+	if err := oak.Join(t.Context(), m.Invite(0)); err != nil {
+		t.Fatalf("join again: %v", err)
+	}
+	m.Met()
+}
+
+func TestFounderGone(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak", "elm")
+	m.Nodes[0].Stop()
+	m.Nodes = m.Nodes[1:]
+	oak := m.Nodes[0]
+	m.Add("ash", m.Invite(0))
+	online := func(s control.Status) int {
+		n := 0
+		for _, member := range s.Members {
+			if member.State == control.Online {
+				n++
+			}
+		}
+		return n
+	}
+	for _, n := range m.Nodes {
+		m.Until(n, "three online", func(s control.Status) bool { return online(s) == 3 })
+	}
+	if err := oak.Revoke(t.Context(), "maple"); err != nil {
+		t.Fatalf("revoke the founder: %v", err)
+	}
+	for _, n := range m.Nodes {
+		n.Stop()
+	}
+	for _, n := range m.Nodes {
+		m.Start(n)
+	}
+	m.Met()
+	for _, n := range m.Nodes {
+		m.Until(n, "maple revoked", func(s control.Status) bool { return member(s, "maple").State == control.Revoked })
+	}
+}
+
+func TestJoinAndLeaveKeepTheHost(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak")
+	elm := m.Add("elm", "")
+	before, err := elm.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := elm.AddAccount(t.Context(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	ticket := m.Invite(1)
+	if err := elm.Join(t.Context(), ticket); err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	if err := elm.Join(t.Context(), ticket); err != nil {
+		t.Errorf("the same ticket again: %v", err)
+	}
+	m.Met()
+	if err := elm.Join(t.Context(), kithtest.New(t, "sun").Invite(0)); !errors.Is(err, kith.Exists) {
+		t.Errorf("join a second group: %v, want kind %q", err, kith.Exists)
+	}
+	if err := elm.Leave(t.Context()); err != nil {
+		t.Fatalf("leave: %v", err)
+	}
+	m.Until(m.Nodes[0], "elm gone", func(s control.Status) bool { return member(s, "elm").State == control.Revoked })
+	after, err := elm.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.ID != before.ID || len(after.Members) != 1 || after.Host != "elm" {
+		t.Errorf("after leaving: %+v", after)
+	}
+	for _, l := range after.Listeners {
+		if l.App == "overlay" {
+			t.Errorf("a group of one listens on %s", l.Address)
+		}
+	}
+	accounts, err := elm.Accounts(t.Context())
+	if err != nil || len(accounts) != 2 {
+		t.Errorf("accounts after leaving: %v, %v", accounts, err)
+	}
+}
+
+func TestRename(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak")
+	if err := m.Nodes[1].Rename(t.Context(), control.RenameRequest{Host: "birch", Group: "garden"}); err != nil {
+		t.Fatal(err)
+	}
+	m.Until(m.Nodes[0], "birch in garden", func(s control.Status) bool {
+		return s.Group == "garden" && member(s, "birch").State == control.Online
+	})
+	echo(t, m.Nodes[1], 7000)
+	for _, name := range []string{"birch", "oak", "oak.home.kith.alt", "birch.garden.kith.alt"} {
+		conn, err := m.Nodes[0].Dial(t.Context(), kith.Address{Host: name, Port: 7000})
+		if err != nil {
+			t.Errorf("dial %s: %v", name, err)
+			continue
+		}
+		conn.Close()
+	}
+}
+
+func TestSecondStart(t *testing.T) {
+	m := kithtest.New(t, "maple")
+	n := m.Nodes[0]
+	before, err := n.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clash, err := node.New(n.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := clash.Serve(t.Context()); !errors.Is(err, kith.InUse) {
+		t.Errorf("second node on one data directory: %v, want kind %q", err, kith.InUse)
+	}
+	n.Stop()
+	m.Start(n)
+	after, err := n.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.ID != before.ID || after.Name != before.Name {
+		t.Errorf("after a restart %s %s, before %s %s", after.ID, after.Name, before.ID, before.Name)
+	}
+	n.Stop()
+	other := n.Config
+	other.Name = "oak"
+	renamed, err := node.New(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := renamed.Serve(t.Context()); !errors.Is(err, kith.Exists) {
+		t.Errorf("start under another name: %v, want kind %q", err, kith.Exists)
+	}
+	m.Start(n)
+}
+
+func TestRefusedTicketLeavesNothing(t *testing.T) {
+	m := kithtest.New(t, "maple")
+	used := m.Invite(0)
+	m.Add("oak", used)
+	m.Met()
+	mistyped := []byte(m.Invite(0))
+	mistyped[40] ^= 1
+	for name, ticket := range map[string]string{"used up": used, "mistyped": string(mistyped), "not one": "hello"} {
+		t.Run(name, func(t *testing.T) {
+			cfg := m.Nodes[0].Config
+			cfg.Data, cfg.Name, cfg.Group, cfg.Ticket = filepath.Join(t.TempDir(), "late"), "late", "", ticket
+			late, err := node.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := late.Serve(t.Context()); err == nil {
+				t.Fatal("the ticket was accepted")
+			}
+			if _, err := os.Stat(cfg.Data); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a data directory is there: %v", err)
+			}
+		})
+	}
+}
+
+func TestUnwritableData(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.New(node.Config{Data: filepath.Join(file, "data"), PortBase: config.AnyPort})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Serve(context.Background()); err == nil {
+		t.Fatal("a node runs in a file")
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak")
+	if err := m.Nodes[0].SetAdmin(t.Context(), "oak", false); err != nil {
+		t.Fatal(err)
+	}
+	findings, err := m.Nodes[0].Doctor(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range findings {
+		if f.Level != control.Good && (f.Cause == "" || f.Remedy == "") {
+			t.Errorf("%q has no cause or no remedy", f.What)
+		}
+		if f.Level == control.Notice && f.What == "The group has 1 admin." {
+			return
+		}
+	}
+	t.Errorf("one admin, and the doctor says %+v", findings)
 }
