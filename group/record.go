@@ -216,7 +216,9 @@ func (g *Group) keepRecords(ctx context.Context, records []*record) error {
 		return err
 	}
 	next := *g.state.Load()
-	next.records = maps.Clone(next.records)
+	if next.records = maps.Clone(next.records); next.records == nil {
+		next.records = make(map[kith.ID]*record)
+	}
 	for _, r := range records {
 		next.records[r.body.Host] = r
 	}
