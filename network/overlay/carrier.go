@@ -16,7 +16,7 @@ const (
 
 const (
 	keepAlive    = 25 * time.Second // a ping after so much silence
-	pingPatience = 30 * time.Second // with keepAlive: a dead peer is noticed in 55 s
+	pingPatience = 25 * time.Second // for the answer: a dead peer is noticed within a minute
 
 	maxStreams      = 4096     // open at once, by one peer on one carrier
 	maxStreamWindow = 16 << 20 // bytes one stream may buffer

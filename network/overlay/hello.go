@@ -147,6 +147,10 @@ func (o *Overlay) hello() hello {
 	if o.cfg.Proof != nil {
 		h.proof = o.cfg.Proof()
 	}
+	if len(h.proof) > maxProof { // peers that know us already do not need it
+		o.log.Error("proof of membership is too long to send", "bytes", len(h.proof), "most", maxProof)
+		h.proof = nil
+	}
 	return h
 }
 

@@ -31,9 +31,9 @@ type Config struct {
 
 	// JoinOpen reports whether an invitation is open; while it is false,
 	// nobody can even begin to join. Join answers the one request of somebody
-	// whom no group has admitted; exporter is bound to the connection
-	// (RFC 9266), so that what proves a secret cannot be passed on. Requests
-	// and replies have at most 4 KiB. Both nil: nobody joins here.
+	// whom no group has admitted; exporter is a secret of this
+	// one connection (RFC 8446 7.5), so that a proof made with it is worthless
+	// elsewhere. Requests and replies have at most 4 KiB. Both nil: nobody joins here.
 	JoinOpen func() bool
 	Join     func(ctx context.Context, peer kith.ID, exporter, request []byte) (reply []byte, err error)
 

@@ -33,8 +33,8 @@ func newYamuxCarrier(name string, conn net.Conn, dialled bool) (*yamuxCarrier, e
 	cfg.InitialStreamWindowSize = 256 << 10
 	cfg.MaxStreamWindowSize = maxStreamWindow
 	cfg.ConnectionWriteTimeout = pingPatience
-	cfg.KeepAliveInterval = keepAlive
 	cfg.MeasureRTTInterval = keepAlive
+	cfg.KeepAliveInterval = keepAlive + 2*time.Second // put off by the answer to the above; else the peer is dead
 	newSession := yamux.Client
 	if !dialled {
 		// The dialler's pings are enough for both: received, they put off the
