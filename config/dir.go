@@ -63,8 +63,10 @@ func Open(path string, log *slog.Logger) (_ *Dir, err error) {
 	if err := lock(d.lock); err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
 	}
-	d.node, err = d.load()
-	return d, err
+	if d.node, err = Read(path); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Exists reports whether a host's key is in the data directory at path, that

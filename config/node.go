@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"kith.alt/kith"
@@ -57,19 +58,19 @@ func (d *Dir) Update(change func(*Node) error) error {
 	return nil
 }
 
-func (d *Dir) load() (Node, error) {
-	text, err := os.ReadFile(d.File(configFile))
+// Read returns the configuration stored in the data directory at path, on
+// which a node may run. What was never stored is the zero configuration.
+func Read(path string) (Node, error) {
+	file := filepath.Join(path, configFile)
+	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Node{Version: version}, nil
 	} else if err != nil {
 		return Node{}, fmt.Errorf("read configuration: %w", err)
 	}
-	if err := d.secure(d.File(configFile), fileMode); err != nil {
-		return Node{}, err
-	}
 	n, err := parseNode(text)
 	if err != nil {
-		return Node{}, fmt.Errorf("configuration %s: %w", d.File(configFile), err)
+		return Node{}, fmt.Errorf("configuration %s: %w", file, err)
 	}
 	return n, nil
 }

@@ -107,3 +107,21 @@ func (n *Node) SetPortBase(base int) {
 	n.PortBase = base
 	n.Ports = nil
 }
+
+// A Move is a service that does not have its default port, as that was taken.
+type Move struct {
+	Service  string
+	From, To int
+}
+
+// Moved lists the services that moved from their default ports at their first
+// start; none where a port base was asked for.
+func (n Node) Moved() []Move {
+	var list []Move
+	for _, s := range services {
+		if to, ok := n.Ports[s.name]; ok && to != s.port && n.PortBase == 0 {
+			list = append(list, Move{s.name, s.port, to})
+		}
+	}
+	return list
+}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+)
+
+func accountAddCommand() command {
+	var app bool
+	var label string
+	return command{
+		name: "account add", args: "NAME", summary: "make an account for a person, or with --app a password for a program", group: groupUse,
+		help: `Makes the account NAME on this host. With --app it makes an app password for the
+account, which may exist already, and prints it alone: it is shown this once. Give each
+program one of its own; the dashboard lists and removes them.
+
+Example: kith account add ada --app --label phone`,
+		flags: func(set *flag.FlagSet) {
+			set.BoolVar(&app, "app", false, "make an app password for the account")
+			set.StringVar(&label, "label", "", "what the app password is for, a `TEXT`")
+		},
+		run: func(ctx context.Context, e *env, words []string) error {
+			if label != "" && !app {
+				return usageError("--label names an app password: it needs --app")
+			}
+			client, err := e.client(ctx)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			name := words[0]
+			if err := client.AddAccount(ctx, name); err != nil && !(app && errors.Is(err, kith.Exists)) {
+				return err
+			}
+			if !app {
+				return e.print(control.Account{Name: name}, fmt.Sprintf("The account %s is made.\n", name))
+			}
+			password, err := client.AddAppPassword(ctx, name, label)
+			if err != nil {
+				return err
+			}
+			e.tell("App password for %s, shown this once:", name)
+			return e.print(password, password.Secret+"\n")
+		},
+	}
+}
+
+func accountListCommand() command {
+	return command{
+		name: "account list", summary: "list the accounts of this host", group: groupUse,
+		run: func(ctx context.Context, e *env, _ []string) error {
+			client, err := e.client(ctx)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			accounts, err := client.Accounts(ctx)
+			if err != nil {
+				return err
+			}
+			return e.print(accounts, accountsTable(accounts))
+		},
+	}
+}
+
+func accountsTable(accounts []control.Account) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ACCOUNT\tPASSWORD\tAPP PASSWORDS")
+	for _, a := range accounts {
+		password := "none"
+		if a.Password {
+			password = "set"
+		}
+		var labels []string
+		for _, p := range a.AppPasswords {
+			label := p.Label
+			if label == "" {
+				label = p.ID
+			}
+			labels = append(labels, label)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", a.Name, password, strings.Join(labels, ", "))
+	}
+	w.Flush() // to a strings.Builder, which does not fail
+	return b.String()
+}

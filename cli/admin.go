@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+)
+
+// adminCommand is "admin add" or "admin remove".
+func adminCommand(verb string) command {
+	admin := verb == "add"
+	summary, told := "make a computer an admin, which admits and revokes", "%s is an admin.\n"
+	if !admin {
+		summary, told = "make an admin an ordinary member", "%s is no longer an admin.\n"
+	}
+	return command{
+		name: "admin " + verb, args: "HOST", summary: summary, group: groupMembers,
+		help: "Only admins may. Keep two at least, so that no single computer is needed.",
+		run: func(ctx context.Context, e *env, words []string) error {
+			client, err := e.client(ctx)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			if err := client.SetAdmin(ctx, words[0], admin); err != nil {
+				return err
+			}
+			return e.print(struct {
+				Host  string `json:"host"`
+				Admin bool   `json:"admin"`
+			}{words[0], admin}, fmt.Sprintf(told, words[0]))
+		},
+	}
+}

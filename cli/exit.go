@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+)
+
+// exits are the exit codes and what they mean. The order decides where an error
+// is several things.
+var exits = []struct {
+	code    int
+	is      error
+	meaning string
+}{
+	{3, control.ErrNotRunning, "no node runs on the data directory"},
+	{4, kith.Invalid, "the input can never work: a mistyped name, a damaged ticket"},
+	{5, kith.NotFound, "what was named does not exist"},
+	{6, kith.Exists, "what was to be made exists already"},
+	{7, kith.Denied, "not allowed: only an admin may, or the other host refuses"},
+	{8, kith.NotMember, "one side is not, or no longer, in the other's group"},
+	{9, kith.Refused, "the host answered: nobody listens on that port"},
+	{10, kith.Unreachable, "no path to the host"},
+	{11, kith.InUse, "another process holds the port or the directory"},
+	{12, kith.Expired, "it was valid, and is not any longer"},
+	{13, kith.Quota, "a limit is reached, or the disk is full"},
+	{14, kith.Temporary, "the same command may succeed later"},
+	{130, context.Canceled, "interrupted, by Ctrl-C for example"},
+}
+
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// exitCode is the exit code for err.
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if usage := (usage{}); errors.As(err, &usage) {
+		return exitUsage
+	}
+	for _, e := range exits {
+		if errors.Is(err, e.is) {
+			return e.code
+		}
+	}
+	return exitFailure
+}
+
+func writeExitCodes(w io.Writer) {
+	fmt.Fprint(w, "Exit codes:\n\n")
+	fmt.Fprintf(w, "  %3d  %s\n", 0, "done; for up and join also: stopped by a signal or kith stop")
+	fmt.Fprintf(w, "  %3d  %s\n", exitFailure, "anything not named below; doctor: there is a problem")
+	fmt.Fprintf(w, "  %3d  %s\n", exitUsage, "the command line is wrong")
+	for _, e := range exits {
+		fmt.Fprintf(w, "  %3d  %s\n", e.code, e.meaning)
+	}
+}
+
+// A remedied error says what to do about it.
+type remedied struct {
+	error
+	remedy string
+}
+
+func (r remedied) Unwrap() error { return r.error }
+
+// remedy returns what to do about err, a line for a person, or "".
+func (e *env) remedy(verb string, err error) string {
+	var own remedied
+	switch {
+	case errors.As(err, &own):
+		return own.remedy
+	case errors.As(err, new(usage)):
+		if verb == "" {
+			return "See: " + e.kith + " help"
+		}
+		return "See: " + e.kith + " help " + verb
+	case errors.Is(err, control.ErrNotRunning):
+		return "Start it: " + e.kith + " up"
+	case errors.Is(err, kith.Unreachable), errors.Is(err, kith.Temporary):
+		return "To find out why: " + e.kith + " doctor"
+	case errors.Is(err, kith.NotMember):
+		return "Whoever is in the group: " + e.kith + " members"
+	}
+	return ""
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+
+	"kith.alt/kith"
+)
+
+// A line is a command line taken apart: flags may stand before, among and after
+// the words.
+type line struct {
+	words []string
+	flags []setFlag
+}
+
+type setFlag struct {
+	name     string
+	value    string
+	hasValue bool
+}
+
+// split takes args apart. takesValue says which flags are followed by their
+// value; it knows the flags of every command, as the command is not known yet.
+// After "--" come only words.
+func split(args []string, takesValue func(name string) bool) (line, error) {
+	var l line
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			l.words = append(l.words, args[i+1:]...)
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			l.words = append(l.words, arg)
+			continue
+		}
+		var f setFlag
+		f.name, f.value, f.hasValue = strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
+		if !f.hasValue && takesValue(f.name) {
+			if i++; i == len(args) {
+				return l, usageError("%s needs a value", arg)
+			}
+			f.value, f.hasValue = args[i], true
+		}
+		l.flags = append(l.flags, f)
+	}
+	return l, nil
+}
+
+// apply sets the flags of the line in set.
+func (l line) apply(set *flag.FlagSet, verb string) error {
+	for _, f := range l.flags {
+		def := set.Lookup(f.name)
+		if def == nil {
+			return usageError("%s has no flag %s", verb, dashed(f.name))
+		}
+		value := f.value
+		if !f.hasValue {
+			value = "true"
+		}
+		if err := def.Value.Set(value); err != nil {
+			return usageError("%s cannot be %q", dashed(f.name), f.value)
+		}
+	}
+	return nil
+}
+
+// text puts the line together again for an application's command, which reads
+// its own flags: those first, then the words.
+func (l line) text() []string {
+	var args []string
+	for _, f := range l.flags {
+		arg := dashed(f.name)
+		if f.hasValue {
+			arg += "=" + f.value
+		}
+		args = append(args, arg)
+	}
+	if slices.ContainsFunc(l.words, func(w string) bool { return strings.HasPrefix(w, "-") }) {
+		args = append(args, "--")
+	}
+	return append(args, l.words...)
+}
+
+func isBool(f *flag.Flag) bool {
+	b, ok := f.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// An argument is a word or flag in the text that describes a command's
+// arguments: "DIR [--at PATH]".
+type argument struct {
+	name     string // "DIR" or "--at"
+	value    string // of a flag: "PATH", or "" for a switch
+	optional bool
+	repeated bool // NAME...
+}
+
+// parseArguments reads such a text.
+func parseArguments(text string) []argument {
+	var list []argument
+	fields := strings.Fields(text)
+	for i := 0; i < len(fields); i++ {
+		var a argument
+		a.optional = strings.HasPrefix(fields[i], "[")
+		a.name = strings.Trim(fields[i], "[]")
+		if closed := strings.HasSuffix(fields[i], "]"); strings.HasPrefix(a.name, "-") {
+			if name, value, ok := strings.Cut(a.name, "="); ok {
+				a.name, a.value = name, value
+			} else if !closed && i+1 < len(fields) && !strings.ContainsAny(fields[i+1][:1], "[-") {
+				i++
+				a.value = strings.Trim(fields[i], "[]")
+			}
+		}
+		a.name, a.repeated = strings.CutSuffix(a.name, "...")
+		list = append(list, a)
+	}
+	return list
+}
+
+// checkWords compares the words of a line with what a command takes.
+func checkWords(words []string, arguments []argument, verb string) error {
+	least, most := 0, 0
+	var missing string
+	for _, a := range arguments {
+		switch {
+		case strings.HasPrefix(a.name, "-"):
+			continue
+		case a.repeated:
+			most = len(words)
+		}
+		most++
+		if !a.optional {
+			if least++; least > len(words) && missing == "" {
+				missing = a.name
+			}
+		}
+	}
+	switch {
+	case missing != "":
+		return usageError("%s needs %s", verb, missing)
+	case len(words) > most:
+		return usageError("%s does not take %q", verb, words[most])
+	}
+	return nil
+}
+
+// A usage is an error in the command line itself.
+type usage struct{ text string }
+
+func (u usage) Error() string { return u.text }
+
+func (u usage) Unwrap() error { return kith.Invalid }
+
+func usageError(format string, args ...any) error {
+	return usage{fmt.Sprintf(format, args...)}
+}

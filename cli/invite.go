@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"rsc.io/qr"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+)
+
+func inviteCommand() command {
+	var request control.InviteRequest
+	return command{
+		name: "invite", summary: "print a ticket with which another computer joins", group: groupMembers,
+		help: `Prints the ticket alone on standard output, and its QR code beside it on a terminal.
+Who has the ticket can join: send it by a way that only the invited person reads.
+
+Example: kith invite --uses 5 --expires 2h`,
+		flags: func(set *flag.FlagSet) {
+			set.IntVar(&request.Uses, "uses", 1, "how many computers may join with it, `N`")
+			set.DurationVar(&request.Expires, "expires", 24*time.Hour, "how long it is valid, a `TIME` such as 30m or 24h")
+			set.StringVar(&request.Role, "role", "admin", "`ROLE` of who joins: admin, who may invite and revoke too, or member")
+		},
+		run: func(ctx context.Context, e *env, _ []string) error {
+			switch {
+			case request.Uses < 1:
+				return fmt.Errorf("--uses %d: at least one computer must be able to join: %w", request.Uses, kith.Invalid)
+			case request.Expires <= 0:
+				return fmt.Errorf("--expires %s lies in the past: %w", request.Expires, kith.Invalid)
+			case request.Role != "admin" && request.Role != "member":
+				return fmt.Errorf("--role %s: the roles are admin and member: %w", request.Role, kith.Invalid)
+			}
+			client, err := e.client(ctx)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			invitation, err := client.Invite(ctx, request)
+			if err != nil {
+				return err
+			}
+			if isTerminal(e.stderr) {
+				e.tell("On the other computer: kith join, followed by this ticket. It serves until %s, for %s.\n",
+					invitation.Expires.Local().Format("Monday 15:04"), count(invitation.Uses, "computer"))
+				if err := drawQR(e.stderr, invitation.Ticket); err != nil {
+					return err
+				}
+			}
+			return e.print(invitation, invitation.Ticket+"\n")
+		},
+	}
+}
+
+// drawQR draws text as a QR code in half blocks, two modules to a character,
+// light on dark as most terminals are; readers know both.
+func drawQR(w io.Writer, text string) error {
+	code, err := qr.Encode(text, qr.L)
+	if err != nil {
+		return fmt.Errorf("draw QR code: %w", err)
+	}
+	const quiet = 2
+	light := func(x, y int) bool { return !code.Black(x, y) } // beyond the edge too
+	var b []byte
+	for y := -quiet; y < code.Size+quiet; y += 2 {
+		for x := -quiet; x < code.Size+quiet; x++ {
+			switch upper, lower := light(x, y), light(x, y+1) && y+1 < code.Size+quiet; {
+			case upper && lower:
+				b = append(b, "█"...)
+			case upper:
+				b = append(b, "▀"...)
+			case lower:
+				b = append(b, "▄"...)
+			default:
+				b = append(b, ' ')
+			}
+		}
+		b = append(b, '\n')
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "one " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+)
+
+func joinCommand() command {
+	var u upFlags
+	return command{
+		name: "join", args: "TICKET", summary: "join a group with a ticket from kith invite", group: groupNode,
+		help: `Joins the group that the ticket invites to, and stays up as kith up does. Where
+kith runs already, that node joins, with its key, accounts and sites, and the command
+returns once it is admitted. A ticket that is used up, expired or damaged changes nothing.`,
+		flags: u.define,
+		run: func(ctx context.Context, e *env, words []string) error {
+			client, err := e.client(ctx)
+			if errors.Is(err, control.ErrNotRunning) {
+				u.ticket = words[0]
+				return e.joinRemedy(e.up(ctx, &u))
+			} else if err != nil {
+				return err
+			}
+			defer client.Close()
+			if u.nodeConfig.asksForMore() {
+				return remedied{usageError("kith runs already: names and ports cannot change while it joins"),
+					"Join without these flags, then: " + e.kith + " rename"}
+			}
+			return e.joinRemedy(e.joinRunning(ctx, client, words[0]))
+		},
+	}
+}
+
+func (c *nodeConfig) asksForMore() bool {
+	return c.name != "" || c.group != "" || c.portBase != 0 || c.overlayPort != 0 || c.sharedLoopback
+}
+
+func (e *env) joinRunning(ctx context.Context, n control.Node, ticket string) error {
+	if err := n.Join(ctx, ticket); err != nil {
+		return err
+	}
+	status, err := n.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return e.print(status, fmt.Sprintf("Joined: this is %s, in the group %s.\n", status.Host, status.Group))
+}
+
+// joinRemedy says what helps against a ticket that does not work.
+func (e *env) joinRemedy(err error) error {
+	switch {
+	case errors.Is(err, kith.Expired), errors.Is(err, kith.Quota), errors.Is(err, kith.Denied), errors.Is(err, kith.NotMember):
+		return remedied{err, "Ask for a new ticket: " + "kith invite, on a computer of the group"}
+	case errors.Is(err, kith.Unreachable):
+		return remedied{err, "The computer that invited, or another admin's, must be on and reachable from here"}
+	}
+	return err
+}

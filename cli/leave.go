@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+)
+
+func leaveCommand() command {
+	var yes bool
+	return command{
+		name: "leave", summary: "leave the group", group: groupMembers,
+		help: `Afterwards this computer is a group of one again, with its key, accounts and
+sites. The last admin cannot leave before naming another: kith admin add HOST.`,
+		flags: func(set *flag.FlagSet) { set.BoolVar(&yes, "yes", false, "do not ask") },
+		run: func(ctx context.Context, e *env, _ []string) error {
+			client, err := e.client(ctx)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			status, err := client.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if !yes && !e.confirm("Leave the group %s? You come back only by a new invitation.", status.Group) {
+				return errSilent
+			}
+			if err := client.Leave(ctx); err != nil {
+				return err
+			}
+			return e.print(struct {
+				Left string `json:"left"`
+			}{status.Group}, fmt.Sprintf("%s has left the group %s.\n", status.Host, status.Group))
+		},
+	}
+}
