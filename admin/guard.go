@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"mime"
 	"net"
 	"net/http"
@@ -199,15 +198,10 @@ func statusOf(err error) int {
 
 // sentence makes an error's text begin and end as a sentence does.
 func sentence(err error) string {
-	text := []rune(fmt.Sprint(err))
-	if len(text) == 0 {
-		return ""
+	text := strings.TrimSuffix(err.Error(), ": "+kith.Invalid.Error()) // what is before says why
+	text = capital(text)
+	if !strings.HasSuffix(text, ".") {
+		text += "."
 	}
-	if first := strings.ToUpper(string(text[0])); len(text) > 1 && text[1] != '@' {
-		text = append([]rune(first), text[1:]...)
-	}
-	if last := text[len(text)-1]; last != '.' && last != '!' && last != '?' {
-		text = append(text, '.')
-	}
-	return string(text)
+	return text
 }

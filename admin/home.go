@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"kith.alt/kith/control"
 	"kith.alt/kith/ui"
@@ -139,10 +141,11 @@ func inLetters(n int) string {
 }
 
 func capital(text string) string {
-	if text == "" {
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
 		return text
 	}
-	return strings.ToUpper(text[:1]) + text[1:]
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 func (a *Admin) home(w http.ResponseWriter, r *http.Request, v visit) {

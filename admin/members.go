@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -85,15 +86,19 @@ func (a *Admin) memberView(ctx context.Context, host string) (view, error) {
 			Self: m.Path == control.PathSelf, How: pathInWords(m), Escape: url.PathEscape(m.Host),
 		}, []string{"live-member"}}, nil
 	}
-	return view{}, fmt.Errorf("nobody in %s is called %q: %w", status.Group, host, kith.NotFound)
+	return view{}, fmt.Errorf("member %q: %w", host, kith.NotFound)
 }
 
 // memberPage finds the member that the address names, or answers that nobody
 // is called so.
 func (a *Admin) memberOf(w http.ResponseWriter, r *http.Request) (memberData, bool) {
-	view, err := a.memberView(r.Context(), r.PathValue("host"))
-	if err != nil {
-		a.refuse(w, r, "There is no such member", err)
+	host := r.PathValue("host")
+	view, err := a.memberView(r.Context(), host)
+	if errors.Is(err, kith.NotFound) {
+		ui.Message(w, r, http.StatusNotFound, "There is no such member", "Nobody in this group is called "+host+".")
+		return memberData{}, false
+	} else if err != nil {
+		a.refuse(w, r, "This page could not be made", err)
 		return memberData{}, false
 	}
 	data := view.data.(memberData)
