@@ -1,0 +1,82 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"kith.alt/kith"
+	"kith.alt/kith/config"
+	"kith.alt/kith/control"
+)
+
+// Dial opens a socket to the process at address, HOST:PORT. It returns after
+// the far host's verdict. ctx covers the call only; the caller closes the
+// connection.
+func Dial(ctx context.Context, address string) (net.Conn, error) {
+	n, err := here()
+	if err != nil {
+		return nil, err
+	}
+	return n.Dial(ctx, address)
+}
+
+// Listen takes the port of address, ":PORT", on this host until the listener
+// is closed. Port 0 takes a free one; Addr tells which.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	n, err := here()
+	if err != nil {
+		return nil, err
+	}
+	return n.Listen(ctx, address)
+}
+
+// Node is the node that runs on a data directory of this computer. It is safe
+// for concurrent use and holds nothing open.
+type Node struct{ control *control.Client }
+
+// At returns the node that runs on the data directory dir.
+func At(dir string) *Node { return &Node{control.NewClient(dir)} }
+
+func here() (*Node, error) {
+	dir, err := config.DefaultDir()
+	if err != nil {
+		return nil, err
+	}
+	return At(dir), nil
+}
+
+// Dial is the package's [Dial] through this node.
+func (n *Node) Dial(ctx context.Context, address string) (net.Conn, error) {
+	a, err := parseAddress(address)
+	if err == nil && (a.Host == "" || a.Port == 0) {
+		err = fmt.Errorf("it needs a host and a port: %w", kith.Invalid)
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: a.Network(), Addr: a, Err: err}
+	}
+	return n.control.Dial(ctx, a)
+}
+
+// Listen is the package's [Listen] on this node.
+func (n *Node) Listen(ctx context.Context, address string) (net.Listener, error) {
+	a, err := parseAddress(address)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: a.Network(), Addr: a, Err: err}
+	}
+	return n.control.Listen(ctx, a)
+}
+
+// parseAddress reads HOST:PORT; the host may be empty, as in ":7000".
+func parseAddress(text string) (kith.Address, error) {
+	host, portText, err := net.SplitHostPort(text)
+	if err != nil {
+		return kith.Address{Host: text}, fmt.Errorf("it is not HOST:PORT: %w", kith.Invalid)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return kith.Address{Host: host}, fmt.Errorf("port %q is not from 0 to 65535: %w", portText, kith.Invalid)
+	}
+	return kith.Address{Host: host, Port: uint16(port)}, nil
+}
