@@ -21,7 +21,9 @@
 // any spelling, localhost and the rest of the Internet are refused. What goes
 // to port 80 through a tunnel is read as HTTP and treated like absolute-form
 // requests, so that a browser cannot go around the checks below with a
-// WebSocket, which it sends through CONNECT. Tunnels to other ports are opaque.
+// WebSocket, which it sends through CONNECT. Tunnels to other ports are opaque:
+// what serves there has to look after its own requests.
+//
 // Pages that a browser opens through the proxy are redirected to the gateway,
 // where it tells more about its requests. /proxy.pac configures browsers.
 //

@@ -60,7 +60,7 @@ func failureOf(err error) failure {
 // fail answers a request to a host that could not be had.
 func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, host string, err error) {
 	f := failureOf(err)
-	g.Log.Debug("request failed", "host", host, "status", f.status, "err", err)
+	g.config.Log.Debug("request failed", "host", host, "status", f.status, "err", err)
 	w.Header().Set("Proxy-Status", "kith; error="+f.proxyStatus)
 	if f.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "10")

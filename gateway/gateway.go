@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -63,8 +64,9 @@ type Config struct {
 // A Gateway leads programs on this host into the overlay. It is safe for
 // concurrent use.
 type Gateway struct {
-	Config
+	config    Config
 	transport *http.Transport
+	httpLog   *log.Logger // what net/http has to say
 
 	requests, navigations, tunnels    *kith.Counter
 	wrongHost, crossSites, badTargets *kith.Counter
@@ -72,7 +74,7 @@ type Gateway struct {
 
 // New returns a gateway that serves nothing yet.
 func New(config Config) *Gateway {
-	g := &Gateway{Config: config}
+	g := &Gateway{config: config, httpLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug)}
 	g.transport = &http.Transport{
 		DialContext:            g.dialPooled,
 		DisableCompression:     true, // bodies pass as they are
@@ -116,8 +118,8 @@ func (g *Gateway) Serve(ctx context.Context, web, proxy net.Listener) error {
 		if s.listener == nil {
 			continue
 		}
-		if !g.Shared {
-			s.listener = loopback.SameUser(s.listener, g.Log)
+		if !g.config.Shared {
+			s.listener = loopback.SameUser(s.listener, g.config.Log)
 		}
 		servers.Go(func() {
 			defer stop()
@@ -140,7 +142,7 @@ func (g *Gateway) httpServer(handler http.Handler) *http.Server {
 		MaxHeaderBytes:    maxRequestHeader,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
-		ErrorLog:          slog.NewLogLogger(g.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          g.httpLog,
 
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is the site's
 	}
@@ -188,5 +190,5 @@ func (g *Gateway) dialPooled(ctx context.Context, _, hostPort string) (net.Conn,
 func (g *Gateway) dial(ctx context.Context, address kith.Address) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return g.Dial(ctx, address)
+	return g.config.Dial(ctx, address)
 }

@@ -76,7 +76,7 @@ func (g *Gateway) fullName(host string) (string, error) {
 	case kith.CheckLabel(host) != nil:
 		return "", fmt.Errorf("%.100q is not a name below %s, and this proxy leads nowhere else: %w", host, kith.Domain, kith.Denied)
 	}
-	return kith.Name{Host: host, Group: g.Self().Group}.String(), nil
+	return kith.Name{Host: host, Group: g.config.Self().Group}.String(), nil
 }
 
 // looksNumeric reports whether resolvers and browsers may take host for an

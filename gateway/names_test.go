@@ -2,15 +2,25 @@ package gateway
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"kith.alt/kith"
 )
 
+// nameless is a gateway that knows its group, and nobody in it.
+func nameless() *Gateway {
+	return New(Config{
+		Self:    func() kith.Name { return kith.Name{Host: "oak", Group: "home"} },
+		Log:     slog.New(slog.DiscardHandler),
+		Metrics: new(kith.Metrics),
+	})
+}
+
 // TestFullName is the table of what the proxy connects to.
 func TestFullName(t *testing.T) {
-	g := New(Config{Self: func() kith.Name { return kith.Name{Host: "oak", Group: "home"} }, Metrics: new(kith.Metrics)})
+	g := nameless()
 	id := idOf("x").String()
 	for host, want := range map[string]string{
 		"maple":                "maple.home.kith.alt",
@@ -52,7 +62,7 @@ func FuzzHost(f *testing.F) {
 	for _, seed := range []string{"maple--home.localhost:8080", "127.0.0.1", "[::1]:80", "0x7f.1", "maple.home.kith.alt.:80"} {
 		f.Add(seed)
 	}
-	g := New(Config{Self: func() kith.Name { return kith.Name{Host: "oak", Group: "home"} }, Metrics: new(kith.Metrics)})
+	g := nameless()
 	f.Fuzz(func(t *testing.T, text string) {
 		host, _, ok := splitHost(text)
 		if !ok {

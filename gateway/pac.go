@@ -22,5 +22,5 @@ func (g *Gateway) servePAC(w http.ResponseWriter, r *http.Request) {
   if (shExpMatch(url.toLowerCase(), "http://*.localhost:%[2]d/*")) return "PROXY 127.0.0.1:%[2]d";
   return "DIRECT";
 }
-`, g.ProxyPort(), g.HTTPPort())
+`, g.config.ProxyPort(), g.config.HTTPPort())
 }

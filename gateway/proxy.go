@@ -97,7 +97,7 @@ func (p *proxy) serveConn(ctx context.Context, conn net.Conn) {
 func (p *proxy) serveSOCKS(ctx context.Context, conn net.Conn) {
 	request, err := socks.ReadRequestAfterVersion(conn)
 	if err != nil {
-		p.Log.Debug("SOCKS handshake", "err", err)
+		p.config.Log.Debug("SOCKS handshake", "err", err)
 		conn.Close()
 		return
 	}
@@ -126,7 +126,7 @@ func (p *proxy) serveSOCKS(ctx context.Context, conn net.Conn) {
 }
 
 func (p *proxy) refuseSOCKS(conn net.Conn, request socks.Request, reply socks.Reply, err error) {
-	p.Log.Debug("SOCKS request refused", "addr", request.Target(), "reply", reply.Error(), "err", err)
+	p.config.Log.Debug("SOCKS request refused", "addr", request.Target(), "reply", reply.Error(), "err", err)
 	conn.SetDeadline(time.Now().Add(headerTimeout))
 	socks.WriteReply(conn, reply)
 	conn.Close()
@@ -273,7 +273,7 @@ func wantsGateway(r *http.Request) bool {
 // handleOwn answers requests to the proxy itself.
 func (p *proxy) handleOwn(w http.ResponseWriter, r *http.Request) {
 	host, port, ok := splitHost(r.Host)
-	ours := ok && port == p.ProxyPort() && (host == dashboardHost || host == "127.0.0.1" || host == "::1")
+	ours := ok && port == p.config.ProxyPort() && (host == dashboardHost || host == "127.0.0.1" || host == "::1")
 	switch {
 	case !ours || r.URL.Path != proxyConfiguration:
 		p.misdirected(w, r)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -45,7 +44,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 		Transport:      x.transport,
 		BufferPool:     buffers{},
 		FlushInterval:  -1,
-		ErrorLog:       slog.NewLogLogger(x.Log.Handler(), slog.LevelDebug),
+		ErrorLog:       x.httpLog,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			x.fail(w, r, shortName(x.site.name), err)
 		},

@@ -11,7 +11,7 @@ import (
 // handleWeb answers requests on the web gateway's port: the Host decides.
 func (g *Gateway) handleWeb(w http.ResponseWriter, r *http.Request) {
 	host, port, ok := splitHost(r.Host)
-	if !ok || port != g.HTTPPort() {
+	if !ok || port != g.config.HTTPPort() {
 		g.misdirected(w, r)
 		return
 	}
@@ -46,10 +46,10 @@ func (g *Gateway) handleDashboard(w http.ResponseWriter, r *http.Request, public
 	case !g.admit(w, r, public):
 	case r.URL.Path == proxyConfiguration:
 		g.servePAC(w, r)
-	case g.Dashboard == nil:
+	case g.config.Dashboard == nil:
 		http.NotFound(w, r)
 	default:
-		g.Dashboard.ServeHTTP(w, r)
+		g.config.Dashboard.ServeHTTP(w, r)
 	}
 }
 
@@ -73,7 +73,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, origins ...strin
 // wrong link, or a page of the Internet that had its own name lead here.
 func (g *Gateway) misdirected(w http.ResponseWriter, r *http.Request) {
 	g.wrongHost.Add(1)
-	link := origin(dashboardHost, g.HTTPPort()) + "/"
+	link := origin(dashboardHost, g.config.HTTPPort()) + "/"
 	if host, _, ok := splitHost(r.Host); ok && strings.HasSuffix(host, kithDomain) {
 		if name, err := g.fullName(host); err == nil {
 			if s, err := g.lookUp(name); err == nil {
@@ -92,7 +92,7 @@ func (g *Gateway) misdirected(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) lookUp(name string) (site, error) {
 	id, err := kith.ParseID(strings.TrimSuffix(name, kithDomain))
 	if err != nil {
-		if id, err = g.Resolve(name); err != nil {
+		if id, err = g.config.Resolve(name); err != nil {
 			return site{}, err
 		}
 	}
@@ -101,7 +101,7 @@ func (g *Gateway) lookUp(name string) (site, error) {
 
 // siteOrigin returns where browsers on this host find a site.
 func (g *Gateway) siteOrigin(s site) string {
-	return origin(siteLabel(s.name, s.id)+localDomain, g.HTTPPort())
+	return origin(siteLabel(s.name, s.id)+localDomain, g.config.HTTPPort())
 }
 
 // shortName is what people call the host that has a full name.
