@@ -4,10 +4,12 @@
 // authentication where there is any, and the overlay on either carrier.
 //
 //	go run ./bench/overlay [-rounds 5] [-time 2s] [-calls 5000] [-only NAME] [-cpuprofile FILE]
+//	go run ./bench/overlay -idle 19 [-time 60s]
 //
 // Throughput is the median of the rounds; in each round all engines take
 // their turn, so that a noisy machine disturbs them alike. Both ends share the
 // machine: the figure is what a core pays for a byte at both ends together.
 // Streams are connections of their own for TCP and TLS, and share one
-// connection otherwise.
+// connection otherwise. With -idle it measures instead what a node pays for
+// peers that say nothing.
 package main

@@ -116,29 +116,11 @@ func (c quicConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 func (c quicConn) Close() error         { c.CancelRead(0); return c.Stream.Close() }
 
 func startOverlay(ctx context.Context, carrier string) (engine, error) {
-	var nodes [2]*overlay.Overlay
-	var ids [2]kith.ID
-	where := make(map[kith.ID][]netip.AddrPort)
-	for i := range nodes {
-		public, key, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			return engine{}, err
-		}
-		ids[i] = kith.IDOf(public)
-		nodes[i] = overlay.New(overlay.Config{
-			Key:       key,
-			Admit:     func(kith.ID, []byte) error { return nil },
-			Addresses: func(id kith.ID) []netip.AddrPort { return where[id] },
-			Carriers:  []string{carrier},
-		})
-		go nodes[i].Serve(ctx)
-		address, err := nodes[i].Open(ctx, "127.0.0.1", 0)
-		if err != nil {
-			return engine{}, err
-		}
-		where[ids[i]] = []netip.AddrPort{address}
+	nodes, err := startNodes(ctx, 2, carrier)
+	if err != nil {
+		return engine{}, err
 	}
-	address := kith.Address{Host: ids[1].String(), Port: 80}
+	address := kith.Address{Host: nodes[1].id.String(), Port: 80}
 	l, err := nodes[1].Listen(ctx, address)
 	if err != nil {
 		return engine{}, err
@@ -146,7 +128,38 @@ func startOverlay(ctx context.Context, carrier string) (engine, error) {
 	go serve(ctx, l)
 	return engine{"overlay, " + carrier, func(ctx context.Context) (net.Conn, error) {
 		return nodes[0].Dial(ctx, address)
-	}}, nodes[0].Connect(ctx, ids[1])
+	}}, nodes[0].Connect(ctx, nodes[1].id)
+}
+
+type node struct {
+	*overlay.Overlay
+	id kith.ID
+}
+
+// startNodes returns overlays that admit each other and know where they are.
+func startNodes(ctx context.Context, count int, carrier string) ([]node, error) {
+	nodes := make([]node, count)
+	where := make(map[kith.ID][]netip.AddrPort)
+	for i := range nodes {
+		public, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		o := overlay.New(overlay.Config{
+			Key:       key,
+			Admit:     func(kith.ID, []byte) error { return nil },
+			Addresses: func(id kith.ID) []netip.AddrPort { return where[id] },
+			Carriers:  []string{carrier},
+		})
+		go o.Serve(ctx)
+		address, err := o.Open(ctx, "127.0.0.1", 0)
+		if err != nil {
+			return nil, err
+		}
+		nodes[i] = node{o, kith.IDOf(public)}
+		where[nodes[i].id] = []netip.AddrPort{address}
+	}
+	return nodes, nil
 }
 
 // mutual is a TLS configuration for both ends, as the overlay's: one key,

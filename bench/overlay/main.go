@@ -30,7 +30,15 @@ func main() {
 	calls := flag.Int("calls", 5000, "round trips to measure")
 	only := flag.String("only", "", "measure engines whose name contains this")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
+	peers := flag.Int("idle", 0, "measure the price of so many idle peers instead")
 	flag.Parse()
+	if *peers > 0 {
+		if err := idle(context.Background(), *peers, *lasts); err != nil {
+			fmt.Fprintln(os.Stderr, "bench/overlay:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*rounds, *lasts, *calls, *only, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/overlay:", err)
 		os.Exit(1)
