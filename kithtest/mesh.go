@@ -70,7 +70,6 @@ func (m *Mesh) Add(name, ticket string) *Node {
 		Ticket:      ticket,
 		PortBase:    config.AnyPort,
 		OverlayHost: "127.0.0.1",
-		NoDiscovery: true,
 		Apps:        all.Apps(),
 		Log:         slog.New(slog.NewTextHandler(testWriter{m.t, name}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}}

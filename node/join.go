@@ -111,7 +111,7 @@ func (n *Node) joinGroup(ctx context.Context, text, host string) (*group.Group, 
 	}
 	addresses := n.inviterAddresses(ticket)
 	reply, server, err := overlay.Join(ctx, n.key, addresses, join.Request, n.log)
-	if errors.Is(err, kith.Unreachable) && !n.cfg.NoDiscovery {
+	if errors.Is(err, kith.Unreachable) && n.cfg.OverlayHost == "" {
 		// Its addresses have changed, or were never right for us: it may
 		// still be on our network.
 		if addresses = n.lookUp(ctx, ticket); len(addresses) > 0 {

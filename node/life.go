@@ -201,7 +201,7 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 	run.start("members", n.meetMembers)
 	run.start("roster", n.watchGroup)
 	run.start("addresses", n.watchAddresses)
-	if !n.cfg.NoDiscovery {
+	if n.cfg.OverlayHost == "" {
 		run.start("discovery", n.discover)
 	}
 	apps, apis, err := n.startApps(ctx, run)

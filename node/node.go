@@ -38,8 +38,7 @@ type Config struct {
 
 	PortBase       int    // 0: the default loopback ports; config.AnyPort: free ones
 	OverlayPort    int    // 0: 4747, or what was taken before
-	OverlayHost    string // the address that the overlay binds; "": every interface
-	NoDiscovery    bool   // do not look for members by multicast
+	OverlayHost    string // the address that the overlay binds; "": every interface, and members are found by multicast
 	SharedLoopback bool   // other users of this computer may use the loopback ports
 
 	Apps    []kith.App
