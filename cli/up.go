@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
+	"kith.alt/kith/node"
 )
 
 const (
@@ -23,16 +25,17 @@ const (
 
 // upFlags are the flags of up and join.
 type upFlags struct {
-	nodeConfig
+	node.Config
 	verbose bool
 }
 
 func (u *upFlags) define(set *flag.FlagSet) {
-	set.StringVar(&u.name, "name", "", "this host's `NAME` in the group; without it, the computer's")
-	set.StringVar(&u.group, "group", "", "the `NAME` of the group to found; without it, "+config.DefaultGroup)
-	set.IntVar(&u.portBase, "port-base", 0, "have the loopback ports begin at `N`, instead of the usual ones")
-	set.IntVar(&u.overlayPort, "overlay-port", 0, "listen for members on UDP and TCP port `N`, instead of 4747")
-	set.BoolVar(&u.sharedLoopback, "shared-loopback", false, "let other users of this computer use the loopback ports")
+	set.StringVar(&u.Name, "name", "", "this host's `NAME` in the group; without it, the computer's")
+	set.StringVar(&u.Group, "group", "", "the `NAME` of the group to found; without it, "+config.DefaultGroup)
+	set.IntVar(&u.PortBase, "port-base", 0, "have the loopback ports begin at `N`, instead of the usual ones")
+	set.IntVar(&u.OverlayPort, "overlay-port", 0, "listen for members on UDP and TCP port `N`, instead of 4747")
+	set.StringVar(&u.OverlayHost, "overlay-host", "", "listen for members on this `ADDRESS` of the computer only, instead of all")
+	set.BoolVar(&u.SharedLoopback, "shared-loopback", false, "let other users of this computer use the loopback ports")
 	set.BoolVar(&u.verbose, "verbose", false, "log what happens to standard error")
 }
 
@@ -54,20 +57,23 @@ The line "ready" follows once every listener accepts.`,
 
 // check finds mistakes in the flags before anything is made.
 func (u *upFlags) check() error {
-	for _, label := range []struct{ flag, text string }{{"--name", u.name}, {"--group", u.group}} {
+	for _, label := range []struct{ flag, text string }{{"--name", u.Name}, {"--group", u.Group}} {
 		if label.text != "" {
 			if err := kith.CheckLabel(label.text); err != nil {
 				return fmt.Errorf("%s: %w", label.flag, err)
 			}
 		}
 	}
-	if u.portBase != 0 {
-		if err := config.CheckPortBase(u.portBase); err != nil {
+	if u.PortBase != 0 {
+		if err := config.CheckPortBase(u.PortBase); err != nil {
 			return fmt.Errorf("--port-base: %w", err)
 		}
 	}
-	if u.overlayPort < 0 || u.overlayPort > 65535 {
-		return fmt.Errorf("--overlay-port %d is not from 1 to 65535: %w", u.overlayPort, kith.Invalid)
+	if u.OverlayHost != "" && net.ParseIP(u.OverlayHost) == nil {
+		return fmt.Errorf("--overlay-host %q is not an IP address: %w", u.OverlayHost, kith.Invalid)
+	}
+	if u.OverlayPort < 0 || u.OverlayPort > 65535 {
+		return fmt.Errorf("--overlay-port %d is not from 1 to 65535: %w", u.OverlayPort, kith.Invalid)
 	}
 	return nil
 }
@@ -78,9 +84,9 @@ func (e *env) up(ctx context.Context, u *upFlags) error {
 	if err := u.check(); err != nil {
 		return err
 	}
-	u.data, u.apps, u.kith = e.data, e.apps, e.kith
-	u.version = readBuild().Version
-	u.log = e.logger(u.verbose)
+	u.Data, u.Apps, u.Kith = e.data, e.apps, e.kith
+	u.Version = readBuild().Version
+	u.Log = e.logger(u.verbose)
 	for start := time.Now(); ; {
 		if client, err := e.client(ctx); err == nil {
 			defer client.Close()
@@ -113,7 +119,7 @@ func (s starting) Unwrap() error { return s.error }
 
 // serve runs a node of this process.
 func (e *env) serve(ctx context.Context, u *upFlags) error {
-	n, err := e.newNode(u.nodeConfig)
+	n, err := e.newNode(u.Config)
 	if err != nil {
 		return err
 	}
@@ -155,15 +161,15 @@ func (e *env) meet(ctx context.Context, n control.Node, u *upFlags) error {
 		return err
 	}
 	for _, asked := range []struct{ flag, want, have string }{
-		{"--name", u.name, status.Host},
-		{"--group", u.group, status.Group},
+		{"--name", u.Name, status.Host},
+		{"--group", u.Group, status.Group},
 	} {
 		if asked.want != "" && asked.want != asked.have {
 			return remedied{fmt.Errorf("%s %s: it is %s already: %w", asked.flag, asked.want, asked.have, kith.Exists),
 				"To change it: " + e.kith + " rename"}
 		}
 	}
-	if u.portBase != 0 || u.overlayPort != 0 || u.sharedLoopback {
+	if u.PortBase != 0 || u.OverlayPort != 0 || u.OverlayHost != "" || u.SharedLoopback {
 		return remedied{fmt.Errorf("kith runs already, and changes its ports only when it starts: %w", kith.InUse),
 			"Stop it first: " + e.kith + " stop"}
 	}
