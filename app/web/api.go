@@ -23,7 +23,7 @@ type siteRequest struct {
 }
 
 type exposeRequest struct {
-	Target uint16 `json:"to"`             // on this computer
+	Target uint16 `json:"local"`          // on this computer
 	Port   uint16 `json:"port,omitempty"` // on the overlay; 0: the same
 	Name   string `json:"name,omitempty"`
 }

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 
-	"golang.org/x/sync/errgroup"
-
 	"kith.alt/kith"
 	"kith.alt/kith/app/web/static"
 )
@@ -70,14 +68,13 @@ func (w *web) serve(ctx context.Context) error {
 	if err := w.board.load(ctx); err != nil {
 		return err
 	}
+	w.ports.begin(ctx, w.board.exposed())
+	defer w.ports.end()
 	listener, err := w.host.Listen(ctx, "http")
 	if err != nil {
 		return err
 	}
-	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { return w.serveHTTP(ctx, listener) })
-	tasks.Go(func() error { return w.ports.serve(ctx, w.board.exposed()) })
-	return tasks.Wait()
+	return w.serveHTTP(ctx, listener)
 }
 
 // placeHandler serves what stands at one place of the site.

@@ -29,7 +29,7 @@ type Site struct {
 // An Exposed is a port of this computer that members reach.
 type Exposed struct {
 	Port    uint16 `json:"port"`           // on the overlay
-	Target  uint16 `json:"to"`             // on this computer
+	Target  uint16 `json:"local"`          // on this computer
 	Name    string `json:"name,omitempty"` // its path on the site, without slashes
 	State   string `json:"state"`          // "open", or what is wrong
 	OK      bool   `json:"ok"`

@@ -92,9 +92,7 @@ func TestExpose(t *testing.T) {
 	}
 	defer conn.Close()
 	f.must(t, "", "unexpose", "4000")
-	if _, err := io.ReadAll(conn); err == nil {
-		t.Log("the connection ended without an error")
-	}
+	_, _ = io.ReadAll(conn) // ends, one way or another
 	if conn, err := f.dial(t.Context(), 4000); err == nil {
 		conn.Close()
 		t.Error("the port is still open")
@@ -150,7 +148,7 @@ func TestProxy(t *testing.T) {
 		"URI":                {seen.RequestURI, "/a%2Fb//c?q=1;2"},
 		"Host":               {seen.Host, "maple.home.kith.alt"},
 		"Kith-Peer":          {strings.Join(seen.Header["Kith-Peer"], ","), "oak"},
-		"Kith_Peer":          {strings.Join(seen.Header["Kith_peer"], ",") + strings.Join(seen.Header["Kith_Peer"], ","), ""},
+		"Kith_Peer":          {strings.Join(seen.Header[http.CanonicalHeaderKey("Kith_Peer")], ","), ""},
 		"X-Forwarded-Host":   {seen.Header.Get("X-Forwarded-Host"), "maple.home.kith.alt"},
 		"X-Forwarded-Proto":  {seen.Header.Get("X-Forwarded-Proto"), "http"},
 		"X-Forwarded-Prefix": {seen.Header.Get("X-Forwarded-Prefix"), "/wiki"},

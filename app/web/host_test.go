@@ -69,6 +69,8 @@ func (h *fakeHost) Event(text string) {
 	h.events = append(h.events, text)
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 // A fixture is the web application, running on maple, as oak and the owner of
 // maple see it.
 type fixture struct {
@@ -101,7 +103,7 @@ func startOn(t testing.TB, path string) *fixture {
 	hub := memory.NewHub()
 	f := &fixture{oak: hub.Network(oak), host: &fakeHost{
 		network: hub.Network(maple), id: maple, oak: oak, store: store,
-		log: slog.New(slog.DiscardHandler), name: kith.Name{Host: "maple", Group: "home"},
+		log: discard, name: kith.Name{Host: "maple", Group: "home"},
 		listening: make(chan struct{}, 1),
 	}}
 	if f.service, err = app.New(f.host); err != nil {

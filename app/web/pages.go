@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"kith.alt/kith/app/web/static"
@@ -44,9 +45,10 @@ func (w *web) showSample(rw http.ResponseWriter, r *http.Request) {
 			links = append(links, ui.Entry{Href: escaped(place.at) + "/", Title: place.at})
 		}
 	}
+	slices.SortFunc(links, func(a, b ui.Entry) int { return strings.Compare(a.Title, b.Title) })
 	w.showPage(rw, r, http.StatusOK, ui.Page{
 		Title: "Welcome to " + name.Host,
-		Lead:  fmt.Sprintf("A computer in the group %s, at home with the people it belongs to.", name.Group),
+		Lead:  fmt.Sprintf("A computer of the group %s. What it shows is for members of the group, and for nobody else.", name.Group),
 		Body: pages.Body("sample.html", struct {
 			Host  string
 			Links []ui.Entry
@@ -56,9 +58,18 @@ func (w *web) showSample(rw http.ResponseWriter, r *http.Request) {
 
 // showListing shows a folder without index.html.
 func (w *web) showListing(rw http.ResponseWriter, r *http.Request, listing static.Listing) {
-	title := path.Base(listing.Path)
-	if title == "/" {
-		title = w.host.Name().Host
+	host := w.host.Name().Host
+	title, back := host, ui.Entry{}
+	if folder := strings.TrimSuffix(listing.Path, "/"); folder != "" {
+		title = path.Base(folder)
+		above := path.Dir(folder)
+		if folder == listing.At {
+			above = "/" // what is between is not published
+		}
+		back = ui.Entry{Href: escaped(strings.TrimSuffix(above, "/")) + "/", Title: path.Base(above)}
+		if above == "/" {
+			back.Title = host
+		}
 	}
 	folders := 0
 	for _, e := range listing.Entries {
@@ -67,32 +78,12 @@ func (w *web) showListing(rw http.ResponseWriter, r *http.Request, listing stati
 		}
 	}
 	w.showPage(rw, r, http.StatusOK, ui.Page{
-		Title: title,
+		Title: title, Back: back,
 		Body: pages.Body("listing.html", struct {
 			static.Listing
-			Trail          []ui.Entry
 			Folders, Files int
-		}{listing, w.trail(listing.Path), folders, len(listing.Entries) - folders}),
+		}{listing, folders, len(listing.Entries) - folders}),
 	})
-}
-
-// trail returns the folders above a folder, the top first.
-func (w *web) trail(folder string) []ui.Entry {
-	parts := strings.Split(strings.Trim(folder, "/"), "/")
-	at := "/"
-	var trail []ui.Entry
-	for i, part := range parts {
-		if part == "" {
-			break
-		}
-		title := w.host.Name().Host
-		if i > 0 {
-			title = parts[i-1]
-		}
-		trail = append(trail, ui.Entry{Href: escaped(at), Title: title})
-		at += part + "/"
-	}
-	return trail
 }
 
 // showError explains a status to a visitor.

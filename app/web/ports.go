@@ -29,7 +29,7 @@ type ports struct {
 	conns   *limiter
 
 	mu       sync.Mutex
-	ctx      context.Context // of serve; nil unless it runs
+	ctx      context.Context // between begin and end, else nil
 	forwards map[uint16]*forward
 	services map[uint16]*service
 }
@@ -51,23 +51,26 @@ func newPorts(listen func(context.Context, uint16) (net.Listener, error), m *met
 	}
 }
 
-// serve keeps ports open until ctx ends, those given first.
-func (p *ports) serve(ctx context.Context, exposed []Exposed) error {
+// begin opens the exposed ports, as soon as that is possible. They stay open
+// until ctx ends and end returns.
+func (p *ports) begin(ctx context.Context, exposed []Exposed) {
 	p.mu.Lock()
 	p.ctx = ctx
 	p.mu.Unlock()
 	p.keep(exposed)
-	<-ctx.Done()
+}
+
+// end closes all ports, and waits until nothing of them runs.
+func (p *ports) end() {
 	p.mu.Lock()
 	p.ctx = nil
 	p.mu.Unlock()
 	p.keep(nil)
-	return nil
 }
 
 // open opens a port now, or fails with kind InUse. A port that is open
 // already gets a new target.
-func (p *ports) open(ctx context.Context, port, target uint16) error {
+func (p *ports) open(port, target uint16) error {
 	service := p.service(target)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +81,7 @@ func (p *ports) open(ctx context.Context, port, target uint16) error {
 	if p.ctx == nil {
 		return errStarting
 	}
-	listener, err := p.listen(ctx, port)
+	listener, err := p.listen(p.ctx, port)
 	if errors.Is(err, kith.InUse) {
 		return fmt.Errorf("another program listens on overlay port %d; choose another with --to: %w", port, kith.InUse)
 	} else if err != nil {

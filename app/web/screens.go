@@ -60,14 +60,22 @@ func (w *web) screenSites(rw http.ResponseWriter, r *http.Request) {
 		Lead:   "What " + name.Host + " shows to " + name.Group + ", and what the others show.",
 		Active: screenPath,
 		Action: ui.Action{Href: publishScreen, Title: "Publish a folder", Icon: "publish"},
-		Body: pages.Body("sites.html", struct {
-			Overview
-			Name       kith.Name
-			Link       string
-			Neighbours []neighbour
-			CSRF       template.HTML
-		}{o, name, siteLink(r, name.Host, name.Group), neighbours, ui.CSRF(r)}),
+		Body:   pages.Body("sites.html", sitesPage{o, name, siteLink(r, name.Host, name.Group), neighbours, ui.CSRF(r)}),
 	})
+}
+
+// sitesPage is what the first screen shows.
+type sitesPage struct {
+	Overview
+	Name       kith.Name
+	Link       string // to this host's site, for a browser on this computer
+	Neighbours []neighbour
+	CSRF       template.HTML
+}
+
+// LinkTo returns the link to a path of this host's site.
+func (p sitesPage) LinkTo(path string) string {
+	return strings.TrimSuffix(p.Link, "/") + escaped(strings.TrimSuffix(path, "/")) + "/"
 }
 
 // siteLink returns where a browser on this computer reads a host's site: at
@@ -122,7 +130,7 @@ func (w *web) formUnpublish(rw http.ResponseWriter, r *http.Request) {
 // screenExpose shows the form for a port, with what was wrong with it.
 func (w *web) screenExpose(rw http.ResponseWriter, r *http.Request, problem error) {
 	w.screenForm(rw, r, "expose.html", "Expose a port", problem,
-		ui.Field{Name: "to", Label: "Port on this computer", Type: "number", Min: "1", Max: "65535", Value: r.FormValue("to"), Required: true,
+		ui.Field{Name: "local", Label: "Port on this computer", Type: "number", Min: "1", Max: "65535", Value: r.FormValue("local"), Required: true,
 			Hint: "Where the program listens, such as 3000."},
 		ui.Field{Name: "port", Label: "Port for members", Type: "number", Min: strconv.Itoa(firstPort), Max: "65535", Value: r.FormValue("port"),
 			Hint: "The same if left empty."},
@@ -144,7 +152,7 @@ func (w *web) formExpose(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (w *web) exposeForm(r *http.Request) (Exposed, error) {
-	target, err := parsePort(r.FormValue("to"))
+	target, err := parsePort(r.FormValue("local"))
 	if err != nil {
 		return Exposed{}, err
 	}

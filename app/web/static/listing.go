@@ -16,6 +16,7 @@ import (
 // A Listing is the content of a directory.
 type Listing struct {
 	Path    string  // as in the request, with a slash at its end
+	At      string  // where the served directory itself stands: "", or "/docs"
 	Entries []Entry // directories first, then by name
 	More    bool    // the directory has more entries than a listing shows
 }
@@ -32,14 +33,14 @@ type Entry struct {
 // maxListed bounds the entries of a listing.
 const maxListed = 5000
 
-func (s *Server) serveListing(w http.ResponseWriter, r *http.Request, root *os.Root, dir file) {
+func (s *Server) serveListing(w http.ResponseWriter, r *http.Request, root *os.Root, dir file, at string) {
 	found, err := dir.ReadDir(maxListed + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.log.Error("a published folder cannot be read", "folder", dir.name, "err", err)
 		s.pages.Error(w, r, http.StatusInternalServerError)
 		return
 	}
-	listing := Listing{Path: r.URL.Path, More: len(found) > maxListed}
+	listing := Listing{Path: r.URL.Path, At: at, More: len(found) > maxListed}
 	for _, f := range found[:min(len(found), maxListed)] {
 		if hidden(f.Name()) {
 			continue

@@ -89,7 +89,7 @@ func (s *Server) ServeDir(w http.ResponseWriter, r *http.Request, dir, at string
 		if err == nil {
 			index.Close()
 		}
-		s.serveListing(w, r, root, f)
+		s.serveListing(w, r, root, f, at)
 	case err != nil:
 		s.fail(w, r, root, err)
 	default:
