@@ -20,13 +20,13 @@ returns once it is admitted. A ticket that is used up, expired or damaged change
 		run: func(ctx context.Context, e *env, words []string) error {
 			client, err := e.client(ctx)
 			if errors.Is(err, control.ErrNotRunning) {
-				u.ticket = words[0]
+				u.Ticket = words[0]
 				return e.joinRemedy(e.up(ctx, &u))
 			} else if err != nil {
 				return err
 			}
 			defer client.Close()
-			if u.nodeConfig.asksForMore() {
+			if u.asksForMore() {
 				return remedied{usageError("kith runs already: names and ports cannot change while it joins"),
 					"Join without these flags, then: " + e.kith + " rename"}
 			}
@@ -35,8 +35,9 @@ returns once it is admitted. A ticket that is used up, expired or damaged change
 	}
 }
 
-func (c *nodeConfig) asksForMore() bool {
-	return c.name != "" || c.group != "" || c.portBase != 0 || c.overlayPort != 0 || c.sharedLoopback
+// asksForMore reports whether there are flags that a node reads when it starts.
+func (u *upFlags) asksForMore() bool {
+	return u.Name != "" || u.Group != "" || u.PortBase != 0 || u.OverlayPort != 0 || u.OverlayHost != "" || u.SharedLoopback
 }
 
 func (e *env) joinRunning(ctx context.Context, n control.Node, ticket string) error {

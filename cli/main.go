@@ -14,15 +14,17 @@ import (
 	"golang.org/x/term"
 
 	"kith.alt/kith"
+	"kith.alt/kith/app/all"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
+	"kith.alt/kith/node"
 )
 
 // Main runs the command line args, without the program's name, and returns the
 // exit code. When ctx ends, commands give up and a node stops, within five
 // seconds.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	e := &env{stdin: stdin, stdout: stdout, stderr: stderr, kith: startedAs(os.Executable, os.Args[0]), apps: apps(), newNode: newNode}
+	e := &env{stdin: stdin, stdout: stdout, stderr: stderr, kith: startedAs(os.Executable, os.Args[0]), apps: all.Apps(), newNode: newNode}
 	return e.main(ctx, args)
 }
 
@@ -32,7 +34,7 @@ type env struct {
 	stdout, stderr io.Writer
 	kith           string // how the program was started, for next steps: "kith", "go run ./cmd/kith"
 	apps           []kith.App
-	newNode        func(nodeConfig) (runner, error)
+	newNode        func(node.Config) (runner, error)
 
 	data string // the data directory
 	json bool

@@ -2,10 +2,9 @@ package cli
 
 import (
 	"context"
-	"log/slog"
 
-	"kith.alt/kith"
 	"kith.alt/kith/control"
+	"kith.alt/kith/node"
 )
 
 // A runner is a node as up and join run it: node.Node, or a test's.
@@ -15,12 +14,4 @@ type runner interface {
 	Ready() <-chan struct{}
 }
 
-// nodeConfig is what the command line says of a node; see node.Config.
-type nodeConfig struct {
-	data, name, group, ticket string
-	portBase, overlayPort     int
-	sharedLoopback            bool
-	apps                      []kith.App
-	log                       *slog.Logger
-	version, kith             string
-}
+func newNode(c node.Config) (runner, error) { return node.New(c) }
