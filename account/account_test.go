@@ -229,41 +229,40 @@ func TestAttemptsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := open(t)
 		ctx := t.Context()
-		const password = "correct horse"
-		if err := a.SetPassword(ctx, "ada", password); err != nil {
-			t.Fatal(err)
-		}
 		_, secret, err := a.AddAppPassword(ctx, "ada", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		try := func(name, password, source string) error {
-			return a.CheckPassword(ctx, name, password, source)
+		try := func(what, name, secret, source string, want kith.Kind) {
+			t.Helper()
+			_, err := a.CheckAppPassword(ctx, name, secret, source)
+			wantKind(t, what, err, want)
 		}
-		for range 100 { // what succeeds is not counted
-			if _, err := a.CheckAppPassword(ctx, "ada", secret, "here"); err != nil {
-				t.Fatal(err)
-			}
+		for range 100 {
+			try("what succeeds is not counted", "ada", secret, "here", "")
+			try("what is repeated is counted once", "ada", "an old one", "here", kith.Denied)
 		}
-		// One source: 15 attempts, on whatever account.
-		for i := range 15 {
-			wantKind(t, "wrong", try(fmt.Sprint("name", i), "wrong", "bad"), kith.Denied)
+		for i := range 59 {
+			try("wrong", fmt.Sprint("name", i), fmt.Sprint("wrong", i), "here", kith.Denied)
 		}
-		wantKind(t, "16th from one source", try("ada", password, "bad"), kith.Quota)
-		wantKind(t, "from another source", try("ada", password, "good"), "")
-		time.Sleep(20 * time.Second)
-		wantKind(t, "after a while", try("ada", password, "bad"), "")
+		try("61st from one source", "ada", secret, "here", kith.Quota)
+		try("from another source", "ada", secret, "there", "")
+		time.Sleep(10 * time.Second)
+		try("from the source after a while", "ada", secret, "here", "")
 
-		// One account: 30 attempts, from wherever.
-		for i := range 30 {
-			wantKind(t, "wrong", try("ada", "wrong", fmt.Sprint("bot", i)), kith.Denied)
+		for i := range 20 {
+			try("wrong", "ben", fmt.Sprint("wrong", i), fmt.Sprint("source", i), kith.Denied)
 		}
-		wantKind(t, "31st on one account", try("ada", password, "good"), kith.Quota)
-		wantKind(t, "on another account", try("ben", password, "good"), kith.Denied)
-		_, err = a.CheckAppPassword(ctx, "ada", secret, "good")
-		wantKind(t, "her app password", err, "")
-		time.Sleep(20 * time.Second)
-		wantKind(t, "after a while", try("ada", password, "good"), "")
+		try("21st on one account", "ben", "wrong", "there", kith.Quota)
+		try("on another account", "ada", secret, "there", "")
+		wantKind(t, "dashboard of the account", a.CheckPassword(ctx, "ben", "wrong", "there"), kith.Denied)
+		time.Sleep(30 * time.Second)
+		try("on the account after a while", "ben", "wrong", "there", kith.Denied)
+
+		for range 20 {
+			wantKind(t, "wrong password", a.CheckPassword(ctx, "carl", "wrong", "there"), kith.Denied)
+		}
+		wantKind(t, "21st password", a.CheckPassword(ctx, "carl", "wrong", "there"), kith.Quota)
 	})
 }
 
@@ -280,6 +279,9 @@ func TestLimiterIsBounded(t *testing.T) {
 		l.take("one")
 		if len(l.full) != 1 {
 			t.Errorf("%d keys after a minute, want 1", len(l.full))
+		}
+		if !l.spent("one") || l.spent("unknown") {
+			t.Error("spent does not tell what was used")
 		}
 		l.giveBack("one")
 		l.giveBack("unknown")

@@ -32,6 +32,7 @@ type Accounts struct {
 	links   links
 
 	perAccount, perSource *limiter
+	wrong                 *limiter // app passwords, hashed, that were wrong lately
 }
 
 // An Account is a person.
@@ -57,8 +58,9 @@ func Open(ctx context.Context, store kith.Store) (*Accounts, error) {
 	a := &Accounts{
 		store:      store,
 		hashing:    make(chan struct{}, maxHashing),
-		perAccount: newLimiter(30, 20*time.Second),
-		perSource:  newLimiter(15, 20*time.Second),
+		perAccount: newLimiter(20, 30*time.Second),
+		perSource:  newLimiter(60, 10*time.Second),
+		wrong:      newLimiter(1, 10*time.Minute),
 	}
 	if err := store.Update(ctx, a.loadSecret); err != nil {
 		return nil, fmt.Errorf("open accounts: %w", err)
@@ -162,8 +164,8 @@ func requireAccount(ctx context.Context, tx *sql.Tx, name string) error {
 
 // attempt counts an attempt on an account from a source, and fails with kind
 // Quota when there were too many. The account is named with the purpose, so
-// that a program with an old password does not keep its person out of the
-// dashboard. succeeded takes the attempt back.
+// that what client programs do does not keep a person out of the dashboard.
+// succeeded takes the attempt back.
 func (a *Accounts) attempt(account, source string) (succeeded func(), err error) {
 	account, source = clip(account, maxLabel), clip(source, maxLabel)
 	wait := max(a.perAccount.take(account), a.perSource.take(source))

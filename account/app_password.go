@@ -95,7 +95,9 @@ func (a *Accounts) RemoveAppPassword(ctx context.Context, account, id string) er
 // It serves SASL PLAIN (RFC 4616) and the logins of FTP and HTTP; upper case,
 // spaces and missing hyphens are forgiven. Source names where the attempt
 // comes from. Kinds: Denied, whatever is wrong; Quota after too many attempts
-// on the account or from the source.
+// on the account or from the source. A program that repeats one wrong secret,
+// as with an app password that was removed, uses up one attempt in ten minutes,
+// and so does not keep the person's other programs out.
 func (a *Accounts) CheckAppPassword(ctx context.Context, account, secret, source string) (id string, err error) {
 	id, err = a.checkAppPassword(ctx, account, secret, source)
 	if err != nil {
@@ -108,6 +110,11 @@ func (a *Accounts) checkAppPassword(ctx context.Context, account, secret, source
 	if len(secret) > maxPassword {
 		return "", kith.Denied
 	}
+	secret = normalize(secret)
+	guess := string(mac(a.secret, "guess of "+account+" "+secret))
+	if a.wrong.spent(guess) {
+		return "", kith.Denied
+	}
 	succeeded, err := a.attempt("app passwords of "+account, source)
 	if err != nil {
 		return "", err
@@ -116,12 +123,13 @@ func (a *Accounts) checkAppPassword(ctx context.Context, account, secret, source
 	if err != nil {
 		return "", err
 	}
-	keys, err := deriveKeys(normalize(secret), verifier.Salt, verifier.Iterations)
+	keys, err := deriveKeys(secret, verifier.Salt, verifier.Iterations)
 	if err != nil {
 		return "", err
 	}
 	id := verifier.find(keys)
 	if id == "" {
+		a.wrong.take(guess)
 		return "", kith.Denied
 	}
 	succeeded()

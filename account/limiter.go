@@ -47,6 +47,13 @@ func (l *limiter) take(key string) (wait time.Duration) {
 	return 0
 }
 
+// spent reports whether key has used any attempt and not got it back.
+func (l *limiter) spent(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full[key].After(time.Now())
+}
+
 // giveBack returns an attempt.
 func (l *limiter) giveBack(key string) {
 	l.mu.Lock()

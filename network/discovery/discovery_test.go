@@ -13,9 +13,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/zeroconf/v2"
+	"github.com/miekg/dns"
+	"golang.org/x/net/ipv4"
 
 	"kith.alt/kith"
 	"kith.alt/kith/kithtest/require"
@@ -137,38 +140,116 @@ func TestMeeting(t *testing.T) { testMeeting(t, loopback(t)) }
 
 const childVariable = "KITH_DISCOVERY_TEST_CHILD"
 
-// TestLoopbackOnly has two nodes meet on a computer that has nothing but a
-// loopback interface.
-func TestLoopbackOnly(t *testing.T) {
+// alone runs the test again in a network namespace that has nothing but a
+// loopback interface. In there it returns true.
+func alone(t *testing.T) bool {
+	t.Helper()
 	if os.Getenv(childVariable) != "" {
-		testMeeting(t, systemLinks)
-		return
+		return true
 	}
 	require.Root(t)
 	unshare, ip := require.Tool(t, "unshare"), require.Tool(t, "ip")
-	command := exec.Command(unshare, "--net", "sh", "-c", ip+` link set lo up && exec "$0" -test.run='^TestLoopbackOnly$' -test.v`, os.Args[0])
+	command := exec.Command(unshare, "--net", "sh", "-c", ip+` link set lo up && exec "$0" "$@"`, os.Args[0], "-test.run=^"+t.Name()+"$")
 	command.Env = append(os.Environ(), childVariable+"=1")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v:\n%s", err, out)
 	}
+	return false
+}
+
+// TestLoopbackOnly has two nodes meet on a computer without any network.
+func TestLoopbackOnly(t *testing.T) {
+	if alone(t) {
+		testMeeting(t, systemLinks)
+	}
+}
+
+// TestFlood checks that a flood of announcements is read to a bounded number,
+// and that a node still finds another afterwards.
+func TestFlood(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	links := loopback(t)
+	start(t, links, Config{Tag: "maple", Port: func() uint16 { return 4748 }})
+	list, _ := links()
+	ctx, stopFlood := context.WithCancel(t.Context())
+	defer stopFlood()
+	var sent atomic.Int64
+	flooded := make(chan struct{})
+	go func() {
+		defer close(flooded)
+		socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer socket.Close()
+		conn := ipv4.NewPacketConn(socket)
+		if err := conn.SetMulticastInterface(&list[0].iface); err != nil {
+			t.Error(err)
+		}
+		for ctx.Err() == nil {
+			packet := announcement(t, fmt.Sprint("x", sent.Add(1)))
+			if _, err := conn.WriteTo(packet, nil, &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}); err != nil {
+				runtime.Gosched() // the queue is full
+			}
+		}
+	}()
+	for range 3 {
+		read := 0
+		if err := query(t.Context(), list, func(*zeroconf.ServiceEntry) bool { read++; return true }); err != nil {
+			t.Fatal(err)
+		}
+		if read > maxAnswers {
+			t.Errorf("%d answers were read, at most %d", read, maxAnswers)
+		}
+		t.Logf("%d answers read, %d sent", read, sent.Load())
+	}
+	stopFlood()
+	<-flooded
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := lookup(ctx, "maple", links); err != nil {
+		t.Errorf("after the flood: %v", err)
+	}
+}
+
+// announcement is a response of a node with that tag (RFC 6762 8.3).
+func announcement(t *testing.T, tag string) []byte {
+	t.Helper()
+	instance, header := tag+"."+service+"."+domain, dns.RR_Header{Class: dns.ClassINET, Ttl: 1 << 31}
+	with := func(name string, rrtype uint16) dns.RR_Header {
+		header.Name, header.Rrtype = name, rrtype
+		return header
+	}
+	m := &dns.Msg{MsgHdr: dns.MsgHdr{Response: true}, Answer: []dns.RR{
+		&dns.PTR{Hdr: with(service+"."+domain, dns.TypePTR), Ptr: instance},
+		&dns.SRV{Hdr: with(instance, dns.TypeSRV), Port: 1, Target: tag + "." + domain},
+		&dns.A{Hdr: with(tag+"."+domain, dns.TypeA), A: net.IPv4(127, 0, 0, 1)},
+	}}
+	packet, err := m.Pack()
+	if err != nil {
+		t.Error(err)
+	}
+	return packet
 }
 
 // TestNoMulticast checks that the absence of a network is one line in the log.
 func TestNoMulticast(t *testing.T) {
-	var text strings.Builder
-	tries := make(chan struct{}, 100)
-	stop := start(t, func() ([]link, error) {
-		tries <- struct{}{}
-		return nil, nil
-	}, Config{Tag: "oak", Port: func() uint16 { return 4747 }, Log: slog.New(slog.NewTextHandler(&text, nil))})
-	for range 3 {
-		<-tries
+	none := func() ([]link, error) { return nil, nil }
+	for _, port := range []uint16{0, 4747} {
+		synctest.Test(t, func(t *testing.T) {
+			var text strings.Builder
+			stop := start(t, none, Config{Tag: "oak", Port: func() uint16 { return port }, Log: slog.New(slog.NewTextHandler(&text, nil))})
+			time.Sleep(24 * time.Hour)
+			stop()
+			if n := strings.Count(text.String(), "\n"); n != 1 {
+				t.Errorf("%d lines in the log of a day, want 1:\n%s", n, text.String())
+			}
+		})
 	}
-	stop()
-	if n := strings.Count(text.String(), "\n"); n != 1 {
-		t.Errorf("%d lines in the log, want 1:\n%s", n, text.String())
-	}
-	if _, err := lookup(t.Context(), "oak", func() ([]link, error) { return nil, nil }); !errors.Is(err, kith.Unreachable) {
+	if _, err := lookup(t.Context(), "oak", none); !errors.Is(err, kith.Unreachable) {
 		t.Errorf("look up: %v, want kind %q", err, kith.Unreachable)
 	}
 }

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -17,7 +18,8 @@ const (
 	domain  = "local."
 
 	ttl        = 120              // seconds (RFC 6762 10)
-	poll       = 10 * time.Second // for changes of interfaces and port
+	portPoll   = time.Second      // for a change of the own port
+	linkPoll   = 10 * time.Second // for changes of the interfaces
 	firstPause = time.Second      // between browses; doubled each time (RFC 6762 5.2)
 	lastPause  = time.Hour
 
@@ -50,6 +52,7 @@ type LAN struct {
 
 	links    func() ([]link, error)
 	current  []link
+	looked   time.Time // when current was found
 	port     uint16
 	server   *zeroconf.Server // nil while nothing is announced
 	troubled bool             // the log knows
@@ -71,15 +74,16 @@ func (l *LAN) Serve(ctx context.Context) error {
 			pause, next = firstPause, time.Now()
 		}
 		if !time.Now().Before(next) {
-			l.note(l.browse(ctx))
+			err := l.browse(ctx)
 			if l.server == nil {
-				l.note(l.announce()) // perhaps it works by now
+				err = errors.Join(err, l.announce()) // perhaps it works by now
 			}
+			l.note(err)
 			next = time.Now().Add(pause)
 			pause = min(2*pause, lastPause)
 		}
 		select {
-		case <-time.After(min(poll, time.Until(next))):
+		case <-time.After(min(portPoll, time.Until(next))):
 		case <-ctx.Done():
 		}
 	}
@@ -88,12 +92,15 @@ func (l *LAN) Serve(ctx context.Context) error {
 
 // update notices new interfaces and another port, and announces anew then.
 func (l *LAN) update() (changed bool) {
-	links, err := l.links()
-	if err != nil {
-		l.note(err)
-		return false
+	links, port := l.current, l.config.Port()
+	if now := time.Now(); now.Sub(l.looked) >= linkPoll {
+		l.looked = now
+		var err error
+		if links, err = l.links(); err != nil {
+			l.note(err)
+			return false
+		}
 	}
-	port := l.config.Port()
 	if sameLinks(links, l.current) && port == l.port {
 		return false
 	}
