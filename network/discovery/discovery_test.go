@@ -149,6 +149,9 @@ func alone(t *testing.T) bool {
 	}
 	require.Root(t)
 	unshare, ip := require.Tool(t, "unshare"), require.Tool(t, "ip")
+	if err := exec.Command(unshare, "--net", "true").Run(); err != nil {
+		t.Skipf("network namespaces are not permitted here: %v", err)
+	}
 	command := exec.Command(unshare, "--net", "sh", "-c", ip+` link set lo up && exec "$0" "$@"`, os.Args[0], "-test.run=^"+t.Name()+"$")
 	command.Env = append(os.Environ(), childVariable+"=1")
 	if out, err := command.CombinedOutput(); err != nil {

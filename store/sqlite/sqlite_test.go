@@ -203,16 +203,21 @@ func TestDiskFull(t *testing.T) {
 	if !errors.Is(err, kith.Quota) {
 		t.Errorf("insert on a full disk: %v, want kind %q", err, kith.Quota)
 	}
-	var n int
-	err = s.View(t.Context(), func(tx *sql.Tx) error { return tx.QueryRow(`SELECT count(*) FROM test_1`).Scan(&n) })
-	if err != nil || n != stored {
-		t.Errorf("%d rows, error %v; want the %d that were stored", n, err, stored)
-	}
+	expectStored(t, s, stored)
 	if _, err := s.writer.Exec(`PRAGMA max_page_count = 1000000`); err != nil {
 		t.Fatal(err)
 	}
 	if err := insert(); err != nil {
 		t.Errorf("insert once there is room: %v", err)
+	}
+}
+
+func expectStored(t *testing.T, s *Store, want int) {
+	t.Helper()
+	var n int
+	err := s.View(t.Context(), func(tx *sql.Tx) error { return tx.QueryRow(`SELECT count(*) FROM test_1`).Scan(&n) })
+	if err != nil || n != want {
+		t.Errorf("%d rows, error %v; want the %d that were stored", n, err, want)
 	}
 }
 

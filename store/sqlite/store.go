@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"modernc.org/sqlite"
@@ -62,7 +63,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 // its owner at it. SQLite gives the log the same mode.
 func createPrivate(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, os.ErrPermission) {
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("%w: let the user who runs kith read and write it: %w", err, kith.Denied)
 	}
 	if err != nil {
@@ -110,8 +111,8 @@ func (s *Store) prepare(ctx context.Context) error {
 	})
 }
 
-// Close ends all transactions' connections and moves the log into the file.
-// Transactions that run finish first.
+// Close moves the log into the file and closes it. All transactions must have
+// ended.
 func (s *Store) Close() error {
 	return errors.Join(s.reader.Close(), s.writer.Close()) // the last moves the log, so it must be able to write
 }
