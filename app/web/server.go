@@ -43,9 +43,8 @@ func (w *web) serveHTTP(ctx context.Context, listener net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug), // other people's bad requests
 	}
 	stopped := make(chan struct{})
-	go func() {
+	unlessEnded := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		<-ctx.Done()
 		grace, cancelGrace := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancelGrace()
 		if err := server.Shutdown(grace); err != nil {
@@ -53,9 +52,9 @@ func (w *web) serveHTTP(ctx context.Context, listener net.Listener) error {
 		}
 		cancel() // ends WebSockets, which Shutdown does not see
 		active.Wait()
-	}()
+	})
 	err := server.Serve(limitedListener{listener, w.conns, w.metrics, writeTimeout})
-	if ctx.Err() == nil {
+	if unlessEnded() { // the listener failed
 		_ = server.Close()
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,10 +149,11 @@ func TestStop(t *testing.T) {
 // starts: it is opened once it is free.
 func TestTakenPort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		taken := true
+		var taken atomic.Bool
+		taken.Store(true)
 		free := &silentListener{closed: make(chan struct{})}
 		p := newPorts(func(context.Context, uint16) (net.Listener, error) {
-			if taken {
+			if taken.Load() {
 				return nil, fmt.Errorf("port: %w", kith.InUse)
 			}
 			return free, nil
@@ -162,7 +164,7 @@ func TestTakenPort(t *testing.T) {
 		if problem := p.problem(4000); !strings.Contains(problem, "another program") {
 			t.Errorf("while it is taken: %q", problem)
 		}
-		taken = false
+		taken.Store(false)
 		time.Sleep(listenPause)
 		synctest.Wait()
 		if problem := p.problem(4000); strings.Contains(problem, "another program") {
