@@ -238,7 +238,7 @@ func beginJoin(ctx context.Context, address netip.AddrPort, config *tls.Config,
 	j, state, err := connect(ctx, address, config)
 	if err != nil {
 		if isClosedToJoiners(err) {
-			return j, fmt.Errorf("the host has no open invitation: %w", kith.Denied)
+			return j, fmt.Errorf("no invitation is open there: the ticket was used up or withdrawn: %w", kith.Denied)
 		}
 		return j, err
 	}
