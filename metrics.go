@@ -1,8 +1,10 @@
 package kith
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -65,12 +67,11 @@ func (m *Metrics) put(key string, v *metric) {
 // Write writes all metrics in the Prometheus text format, version 0.0.4.
 func (m *Metrics) Write(w io.Writer) error {
 	m.mu.Lock()
-	keys := make([]string, 0, len(m.metrics))
-	for key := range m.metrics {
-		keys = append(keys, key)
-	}
+	keys := slices.SortedFunc(maps.Keys(m.metrics), func(a, b string) int {
+		// A family's lines stand together, whatever its labels sort like.
+		return cmp.Or(cmp.Compare(m.metrics[a].family, m.metrics[b].family), cmp.Compare(a, b))
+	})
 	metrics := make([]*metric, len(keys))
-	slices.Sort(keys)
 	for i, key := range keys {
 		metrics[i] = m.metrics[key]
 	}
