@@ -33,9 +33,9 @@ func TestDrawing(t *testing.T) {
 // However many members there are, dots lie within the picture and apart.
 func TestDrawingHasRoom(t *testing.T) {
 	for n := 1; n <= len(treeNames); n++ {
-		narrow, wide := drawings(newFake(n).status, 664, 376)
-		_, large := drawings(newFake(n).status, 1022, 480)
-		for name, d := range map[string]drawing{"narrow": narrow, "wide": wide, "large": large} {
+		status := newFake(n).status
+		p := picturesOf(status)
+		for name, d := range map[string]drawing{"narrow": p.Narrow, "wide": p.Wide, "large": draw(status, 1022, 480)} {
 			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
 				for i, a := range d.Dots {
 					if a.X-a.R < 0 || a.X+a.R > float64(d.Width) || a.Y-a.R < 0 || a.Host != "" && a.NameY > float64(d.Height) {

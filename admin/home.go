@@ -19,16 +19,16 @@ const (
 )
 
 type homeData struct {
-	Status       control.Status
-	Alone        bool
-	Lead         string
-	Self         control.Member
-	Members      []control.Member // not the revoked ones
-	Summary      bool             // too many members for a table here
-	Sites        []control.Member // of others, those awake first
-	MoreSites    int              // that are not listed
-	Events       []control.Event
-	Narrow, Wide drawing
+	Status    control.Status
+	Alone     bool
+	Lead      string
+	Self      control.Member
+	Members   []control.Member // not the revoked ones
+	Summary   bool             // too many members for a table here
+	Sites     []control.Member // of others, those awake first
+	MoreSites int              // that are not listed
+	Events    []control.Event
+	pictures
 }
 
 func (a *Admin) homeView(ctx context.Context) (view, error) {
@@ -63,7 +63,7 @@ func (a *Admin) homeView(ctx context.Context) (view, error) {
 	data.Alone = len(data.Members) <= 1
 	data.Summary = len(data.Members) > dense
 	data.Lead = presence(status)
-	data.Narrow, data.Wide = drawings(status, 664, 376)
+	data.pictures = picturesOf(status)
 	return view{data, []string{"live-lead", "live-group", "live-sites", "live-happened"}}, nil
 }
 
@@ -74,16 +74,23 @@ func rank(m control.Member) int {
 	return 1
 }
 
-// drawings are the picture for narrow screens and for others.
-func drawings(status control.Status, width, height int) (narrow, wide drawing) {
+// pictures are drawings of the same for narrow screens, for others and, where
+// a page has room, for wide ones.
+type pictures struct {
+	Narrow, Wide drawing
+	Large        *drawing
+}
+
+func picturesOf(status control.Status) pictures {
 	_, all := awake(status)
 	if all == 1 {
-		return draw(status, 328, 180), draw(status, 520, 200)
+		return pictures{Narrow: draw(status, 328, 180), Wide: draw(status, 520, 200)}
 	}
+	height := 376
 	if all-1 > dense {
 		height += 8 * (all - dense)
 	}
-	return draw(status, 328, 320+8*max(all-8, 0)), draw(status, width, height)
+	return pictures{Narrow: draw(status, 328, 320+8*max(all-8, 0)), Wide: draw(status, 664, height)}
 }
 
 // presence says in a sentence who is awake.

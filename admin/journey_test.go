@@ -194,7 +194,7 @@ func TestEveryPageInBrowser(t *testing.T) {
 				if n := evaluate[int](b, `document.querySelectorAll("h1").length`); n != 1 {
 					t.Errorf("%d headings", n)
 				}
-				for _, bad := range evaluate[[]string](b, `[...document.querySelectorAll("input:not([type=hidden]), select, textarea")].filter((e) => !e.labels.length).map((e) => e.outerHTML)
+				for _, bad := range evaluate[[]string](b, `[...document.querySelectorAll("input:not([type=hidden], [hidden]), select, textarea")].filter((e) => !e.labels.length).map((e) => e.outerHTML)
 					.concat([...document.querySelectorAll("button, a")].filter((e) => !e.textContent.trim()).map((e) => e.outerHTML))`) {
 					t.Errorf("without a label: %s", bad)
 				}

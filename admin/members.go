@@ -15,13 +15,13 @@ import (
 )
 
 type membersData struct {
-	Status       control.Status
-	Lead         string
-	Members      []control.Member
-	Revoked      []control.Member
-	Alone        bool
-	Summary      bool // never: this page has the table
-	Narrow, Wide drawing
+	Status  control.Status
+	Lead    string
+	Members []control.Member
+	Revoked []control.Member
+	Alone   bool
+	Summary bool // never: this page has the table
+	pictures
 }
 
 func (a *Admin) membersView(ctx context.Context) (view, error) {
@@ -38,7 +38,11 @@ func (a *Admin) membersView(ctx context.Context) (view, error) {
 		}
 	}
 	data.Alone = len(data.Members) <= 1
-	data.Narrow, data.Wide = drawings(status, 1022, 480)
+	data.pictures = picturesOf(status)
+	if !data.Alone {
+		large := draw(status, 1022, 440+8*max(len(data.Members)-dense, 0))
+		data.Large = &large
+	}
 	return view{data, []string{"live-lead", "live-group", "live-revoked"}}, nil
 }
 

@@ -166,7 +166,14 @@ func Write(w http.ResponseWriter, r *http.Request, status int, page Page) {
 	}
 }
 
-// Message answers r with a page of one paragraph.
+// Message answers r with a page of one paragraph and a way home.
 func Message(w http.ResponseWriter, r *http.Request, status int, title, text string) {
-	Write(w, r, status, Page{Title: title, Body: Text(text)})
+	page := Page{Title: title, Lead: text}
+	if len(FrameOf(r.Context()).Rail) > 0 {
+		page.Body = func(w io.Writer) error {
+			_, err := io.WriteString(w, `<p><a class="button" href="/">Home</a></p>`)
+			return err
+		}
+	}
+	Write(w, r, status, page)
 }
