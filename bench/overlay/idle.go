@@ -16,27 +16,34 @@ func idle(ctx context.Context, peers int, lasts time.Duration) error {
 	fmt.Println("| carrier | memory per peer | goroutines per peer | CPU with all peers |")
 	fmt.Println("|---|---|---|---|")
 	for _, carrier := range []string{"tls", "quic"} {
-		ctx, cancel := context.WithCancel(ctx)
-		nodes, err := startNodes(ctx, peers+1, carrier)
-		if err != nil {
+		if err := idleOn(ctx, carrier, peers, lasts); err != nil {
 			return err
 		}
-		memory, goroutines := memoryInUse(), runtime.NumGoroutine()
-		for _, peer := range nodes[1:] {
-			if err := nodes[0].Connect(ctx, peer.id); err != nil {
-				return err
-			}
-		}
-		<-time.After(5 * time.Second)
-		ends := 2 * uint64(peers)
-		memory, goroutines = memoryInUse()-memory, runtime.NumGoroutine()-goroutines
-		before := cpuTime()
-		<-time.After(lasts)
-		share := (cpuTime() - before).Seconds() / lasts.Seconds() / 2
-		fmt.Printf("| %s | %.0f kB | %.1f | %.3f %% |\n", carrier, float64(memory/ends)/1e3, float64(goroutines)/float64(ends), 100*share)
-		cancel()
-		<-time.After(2 * time.Second)
+		<-time.After(2 * time.Second) // the nodes stop
 	}
+	return nil
+}
+
+func idleOn(ctx context.Context, carrier string, peers int, lasts time.Duration) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	nodes, err := startNodes(ctx, peers+1, carrier)
+	if err != nil {
+		return err
+	}
+	memory, goroutines := memoryInUse(), runtime.NumGoroutine()
+	for _, peer := range nodes[1:] {
+		if err := nodes[0].Connect(ctx, peer.id); err != nil {
+			return err
+		}
+	}
+	<-time.After(5 * time.Second)
+	ends := 2 * uint64(peers)
+	memory, goroutines = memoryInUse()-memory, runtime.NumGoroutine()-goroutines
+	before := cpuTime()
+	<-time.After(lasts)
+	share := (cpuTime() - before).Seconds() / lasts.Seconds() / 2
+	fmt.Printf("| %s | %.0f kB | %.1f | %.3f %% |\n", carrier, float64(memory/ends)/1e3, float64(goroutines)/float64(ends), 100*share)
 	return nil
 }
 

@@ -70,7 +70,7 @@ func (o *Overlay) Shut() {
 }
 
 func (o *Overlay) newDoor(ctx context.Context, host string, port uint16) (*door, error) {
-	config, err := o.acceptorConfig()
+	config, err := o.acceptor()
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func (o *Overlay) receiveTLS(tcp net.Conn, release func()) (err error) {
 		}
 	}()
 	tcp.SetDeadline(time.Now().Add(handshakePatience))
-	config, err := o.acceptorConfig()
+	config, err := o.acceptor()
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (o *Overlay) receiveTLS(tcp net.Conn, release func()) (err error) {
 	}
 	tcp.SetDeadline(time.Time{})
 	release()
-	c, err := newYamuxCarrier(carrierTLS, conn, false)
+	c, err := newYamuxCarrier(carrierTLS, prompt{conn}, false)
 	if err != nil {
 		return err
 	}
@@ -307,7 +307,7 @@ func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.C
 				return nil, err
 			}
 			conn.SetDeadline(time.Time{})
-			return newYamuxCarrier(carrierTLS, conn, true)
+			return newYamuxCarrier(carrierTLS, prompt{conn}, true)
 		}}, nil
 	}
 	conn, err := dialQUIC(ctx, w.door, w.key.address, config)

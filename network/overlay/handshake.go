@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"kith.alt/kith"
@@ -49,6 +50,9 @@ func baseConfig(certificate tls.Certificate, protocols ...string) *tls.Config {
 		InsecureSkipVerify:     true, // no authority: VerifyConnection looks at the key
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
+			if !slices.Contains(protocols, state.NegotiatedProtocol) { // TLS lets peers pass that name none
+				return errors.New("peer speaks no protocol of ours")
+			}
 			_, err := peerOf(state)
 			return err
 		},
@@ -62,10 +66,12 @@ func (o *Overlay) diallerConfig(peer kith.ID) (*tls.Config, error) {
 		return nil, err
 	}
 	config := baseConfig(certificate, alpnKith)
+	verify := config.VerifyConnection
 	config.VerifyConnection = func(state tls.ConnectionState) error {
-		if id, err := peerOf(state); err != nil {
+		if err := verify(state); err != nil {
 			return err
-		} else if id != peer {
+		}
+		if id, _ := peerOf(state); id != peer {
 			return errOtherHost
 		}
 		return nil

@@ -46,7 +46,8 @@ const (
 	retirement = 2 * time.Second
 )
 
-// adopt puts a carrier into service once both sides have admitted each other.
+// adopt puts a carrier into service once both sides have admitted each other,
+// and returns the peer's link, which is another one if that prevails.
 func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*link, error) {
 	l := &link{carrier: c, overlay: o, peer: id, dialled: dialled, instance: theirs, since: time.Now()}
 	o.mu.Lock()
@@ -87,6 +88,11 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 		return nil, err
 	}
 	o.tellPeer(id)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p.current != nil {
+		return p.current, nil
+	}
 	return l, nil
 }
 
@@ -194,8 +200,6 @@ func (l *link) hold(s *socket) {
 // release forgets a socket that has ended.
 func (l *link) release(s *socket) {
 	o := l.overlay
-	o.metrics.sent.Add(s.sent.Load())
-	o.metrics.received.Add(s.received.Load())
 	o.mu.Lock()
 	delete(o.sockets, s)
 	l.open--
@@ -270,10 +274,12 @@ func (o *Overlay) Drop(id kith.ID, reason error) {
 		l.cause.CompareAndSwap(nil, &reason)
 	}
 	for _, s := range sockets {
-		s.abort(reason)
+		if s.finish(reason) {
+			s.link.release(s)
+		}
 	}
 	for _, l := range links {
-		l.finish(reason)
+		l.finish(reason) // wakes whoever reads or writes
 	}
 }
 

@@ -60,6 +60,7 @@ type Overlay struct {
 	instance    instance
 	log         *slog.Logger
 	certificate func() (tls.Certificate, error)
+	acceptor    func() (*tls.Config, error)
 	metrics     metrics
 
 	ctx    context.Context // ends when Serve does
@@ -109,6 +110,7 @@ func New(config Config) *Overlay {
 		ports:       make(map[uint16]*listener),
 	}
 	rand.Read(o.instance[:])
+	o.acceptor = sync.OnceValues(o.acceptorConfig)
 	o.metrics = newMetrics(o, config.Metrics)
 	return o
 }
@@ -232,7 +234,7 @@ func (o *Overlay) Sockets() []SocketInfo {
 type metrics struct {
 	turnedAway *kith.Counter // connections refused before or in the handshake
 	joined     *kith.Counter // join exchanges
-	sent       *kith.Counter // bytes of sockets that are closed
+	sent       *kith.Counter // bytes of all sockets
 	received   *kith.Counter
 }
 
@@ -243,7 +245,7 @@ func newMetrics(o *Overlay, m *kith.Metrics) metrics {
 		defer o.mu.Unlock()
 		return float64(len(o.sockets))
 	})
-	const bytesHelp = "Bytes of overlay sockets that are closed."
+	const bytesHelp = "Bytes of overlay sockets."
 	return metrics{
 		turnedAway: m.Counter("kith_overlay_turned_away_total", "Connections that were not admitted."),
 		joined:     m.Counter("kith_overlay_joins_total", "Join requests answered."),

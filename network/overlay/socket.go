@@ -31,11 +31,11 @@ type socket struct {
 	sent, received atomic.Uint64
 	end            atomic.Pointer[error] // why it ended here: net.ErrClosed, or the cause given to abort
 
-	writer sync.Mutex // held by the one Write at a time, and by closing
-
-	mu           sync.Mutex // guards what follows, and the stream's write deadline
-	writeClosed  bool
+	writer       sync.Mutex // held by the one Write at a time, and by closing
 	closeWriting sync.Once
+
+	mu          sync.Mutex // guards writeClosed and the stream's write deadline
+	writeClosed bool
 }
 
 func (s *socket) Peer() kith.Peer      { return s.peer }
@@ -52,6 +52,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.stream.Read(p)
 	s.received.Add(uint64(n))
 	s.link.received.Add(uint64(n))
+	s.link.overlay.metrics.received.Add(uint64(n))
 	return n, s.opError("read", err)
 }
 
@@ -70,6 +71,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	n, err := s.stream.Write(p)
 	s.sent.Add(uint64(n))
 	s.link.sent.Add(uint64(n))
+	s.link.overlay.metrics.sent.Add(uint64(n))
 	return n, s.opError("write", err)
 }
 
@@ -101,7 +103,7 @@ func (s *socket) Close() error {
 }
 
 // abort ends the socket from within: reads and writes return cause, and what
-// was not read is lost. Its owner still closes it.
+// was not read is lost.
 func (s *socket) abort(cause error) {
 	if s.finish(cause) {
 		s.stream.reset()

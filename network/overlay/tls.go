@@ -206,6 +206,13 @@ func yamuxError(err error) error {
 	return err
 }
 
+// prompt is a TLS connection that closes without waiting to say so to a peer
+// that may not listen. Streams have ends of their own, so that no data can be
+// cut off unnoticed.
+type prompt struct{ *tls.Conn }
+
+func (c prompt) Close() error { return c.NetConn().Close() }
+
 // dialTLS connects to address and performs the handshake as far as TLS goes.
 func dialTLS(ctx context.Context, address netip.AddrPort, config *tls.Config) (*tls.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1} // carriers ping for themselves
