@@ -63,6 +63,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.store.Migrate(ctx, "node", own); err != nil {
 		return err
 	}
+	if n.names, err = openNames(ctx, n.store); err != nil {
+		return err
+	}
 	if err := n.openAccounts(ctx); err != nil {
 		return err
 	}

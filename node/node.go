@@ -63,6 +63,7 @@ type Node struct {
 	dir      *config.Dir
 	store    *sqlite.Store
 	accounts *account.Accounts
+	names    *names
 	overlay  *overlay.Overlay
 	sockets  kith.Network // for the node and its applications
 	programs kith.Network // for local programs: gateway, kith dial, package client

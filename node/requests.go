@@ -111,11 +111,6 @@ func (n *Node) Listen(ctx context.Context, address kith.Address) (net.Listener, 
 	return n.overlay.Programs().Listen(ctx, kith.Address{Port: address.Port})
 }
 
-// resolve finds the host that people mean by a name.
-func (n *Node) resolve(name string) (kith.ID, error) {
-	return n.group().Resolve(name)
-}
-
 // Accounts are the people on this host.
 func (n *Node) Accounts(ctx context.Context) ([]control.Account, error) {
 	list, err := n.accounts.List(ctx)
