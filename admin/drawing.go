@@ -61,7 +61,11 @@ func draw(status control.Status, width, height int) drawing {
 	if crowded {
 		r, labelWidth = 11, 84
 	}
-	if width < 400 {
+	names := true
+	switch narrow := width < 400; {
+	case narrow && crowded:
+		r, labelWidth, names = 9, 40, false
+	case narrow:
 		r, labelWidth = r-2, labelWidth-14
 	}
 	orbits := orbitsFor(len(others), float64(width)/2-labelWidth/2-4, float64(height)/2-r-28, labelWidth)
@@ -69,7 +73,9 @@ func draw(status control.Status, width, height int) drawing {
 	for i, m := range others {
 		at := orbits.places[i]
 		p := dot{Class: m.State, Host: m.Host, Title: describe(m), Initial: initial(m.Host), X: d.X + at.x, Y: d.Y + at.y, R: r}
-		p.Name = shorten(m.Host, int(labelWidth/7.2))
+		if names {
+			p.Name = shorten(m.Host, int(labelWidth/7.2))
+		}
 		p.NameY, p.NoteY = p.Y+r+16, p.Y+r+30
 		if m.State == control.Online {
 			l := line{Class: "direct", X1: d.X, Y1: d.Y, X2: p.X, Y2: p.Y}
@@ -99,7 +105,7 @@ func draw(status control.Status, width, height int) drawing {
 		}
 	}
 	middle := dot{Class: "self", Host: self, Title: self + ", this computer", Initial: initial(self), X: d.X, Y: d.Y, R: r + 8,
-		Name: shorten(self, int(labelWidth/6)), Note: ""}
+		Name: shorten(self, 16)}
 	middle.NameY, middle.NoteY = d.Y+middle.R+18, d.Y+middle.R+32
 	d.Dots = append(d.Dots, middle)
 	return d

@@ -86,11 +86,8 @@ func picturesOf(status control.Status) pictures {
 	if all == 1 {
 		return pictures{Narrow: draw(status, 328, 180), Wide: draw(status, 520, 200)}
 	}
-	height := 376
-	if all-1 > dense {
-		height += 8 * (all - dense)
-	}
-	return pictures{Narrow: draw(status, 328, 320+8*max(all-8, 0)), Wide: draw(status, 664, height)}
+	more := max(all-dense, 0)
+	return pictures{Narrow: draw(status, 328, 320+4*more), Wide: draw(status, 664, 376+8*more)}
 }
 
 // presence says in a sentence who is awake.

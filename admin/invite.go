@@ -91,7 +91,8 @@ func (a *Admin) invite(w http.ResponseWriter, r *http.Request, v visit) {
 	}
 	ticket := ticketData{Invitation: invitation, Group: status.Group, Host: status.Host}
 	ticket.Reach, ticket.Near = reach(status)
-	if code, err := qr.Encode(invitation.Ticket, qr.L); err == nil {
+	// Tickets are read in either case; capitals make the smaller code.
+	if code, err := qr.Encode(strings.ToUpper(invitation.Ticket), qr.M); err == nil {
 		ticket.Code = ui.Bitmap(code.Size, code.Black, "The ticket as a QR code")
 	}
 	ui.Write(w, r, http.StatusOK, ui.Page{

@@ -34,11 +34,15 @@ func (a *Admin) joinPage(w http.ResponseWriter, r *http.Request, v visit) {
 }
 
 func (a *Admin) askJoin(w http.ResponseWriter, r *http.Request, status int, data joinData) {
-	ui.Write(w, r, status, ui.Page{
+	page := ui.Page{
 		Title: "Join a group", Active: "/members/",
 		Back: ui.Entry{Href: "/members/", Title: "Members"},
 		Body: pages.Body("join.html", data),
-	})
+	}
+	if data.Alone {
+		page.Lead = data.Host + " becomes a member of the group that the ticket names. Its key, its accounts and its site stay."
+	}
+	ui.Write(w, r, status, page)
 }
 
 func (a *Admin) join(w http.ResponseWriter, r *http.Request, v visit) {
