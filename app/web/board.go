@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"kith.alt/kith"
 )
@@ -21,9 +22,8 @@ type Site struct {
 	OK    bool   `json:"ok"`
 	URL   string `json:"url"`
 
-	Replaced string `json:"replaced,omitempty"` // in the answer to publishing: the folder before
-
-	published int64 // seconds since 1970
+	Published time.Time `json:"published"`
+	Replaced  string    `json:"replaced,omitempty"` // in the answer to publishing: the folder before
 }
 
 // An Exposed is a port of this computer that members reach.
@@ -36,7 +36,7 @@ type Exposed struct {
 	Address string `json:"address"`
 	URL     string `json:"url,omitempty"`
 
-	since int64 // seconds since 1970
+	Since time.Time `json:"since"`
 }
 
 // A place is a path of the site with what stands there.
@@ -71,14 +71,20 @@ func (b *board) load(ctx context.Context) error {
 func (b *board) read(ctx context.Context) error {
 	c := new(content)
 	err := b.store.View(ctx, func(tx *sql.Tx) error {
-		sites, err := rows(ctx, tx, "SELECT path, dir, published FROM web_sites ORDER BY path", func(r *sql.Rows) (s Site, err error) {
-			return s, r.Scan(&s.Path, &s.Dir, &s.published)
+		sites, err := rows(ctx, tx, "SELECT path, dir, published FROM web_sites ORDER BY path", func(r *sql.Rows) (s Site, _ error) {
+			var at int64
+			err := r.Scan(&s.Path, &s.Dir, &at)
+			s.Published = time.Unix(at, 0)
+			return s, err
 		})
 		if err != nil {
 			return err
 		}
-		exposed, err := rows(ctx, tx, "SELECT port, target, name, exposed FROM web_exposed ORDER BY port", func(r *sql.Rows) (e Exposed, err error) {
-			return e, r.Scan(&e.Port, &e.Target, &e.Name, &e.since)
+		exposed, err := rows(ctx, tx, "SELECT port, target, name, exposed FROM web_exposed ORDER BY port", func(r *sql.Rows) (e Exposed, _ error) {
+			var at int64
+			err := r.Scan(&e.Port, &e.Target, &e.Name, &at)
+			e.Since = time.Unix(at, 0)
+			return e, err
 		})
 		c.sites, c.exposed = sites, exposed
 		return err

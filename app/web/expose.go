@@ -24,6 +24,7 @@ func (w *web) expose(ctx context.Context, target, port uint16, name string) (Exp
 	if err := checkExposed(target, port, name); err != nil {
 		return Exposed{}, err
 	}
+	now := time.Now()
 	err := w.board.change(ctx, func(c *content) error {
 		if name != "" {
 			if s := c.site("/" + name); s != nil {
@@ -38,13 +39,13 @@ func (w *web) expose(ctx context.Context, target, port uint16, name string) (Exp
 		}
 		return w.ports.open(port, target) // before it is stored: the port may be taken
 	}, "INSERT INTO web_exposed (port, target, name, exposed) VALUES (?, ?, ?, ?) ON CONFLICT (port) DO UPDATE SET target = excluded.target, name = excluded.name, exposed = excluded.exposed",
-		port, target, name, time.Now().Unix())
+		port, target, name, now.Unix())
 	if err != nil {
 		w.reopen()
 		return Exposed{}, err
 	}
 	w.ports.service(target).probe(ctx)
-	e := w.exposed(Exposed{Port: port, Target: target, Name: name})
+	e := w.exposed(Exposed{Port: port, Target: target, Name: name, Since: time.Unix(now.Unix(), 0)})
 	w.host.Event(fmt.Sprintf("Port %d of this computer is reachable for members at %s.", target, e.Address))
 	return e, nil
 }

@@ -22,6 +22,8 @@ var pages = ui.Parse(templateFiles, "templates/*.html")
 // showPage writes a page for visitors. It refers to nothing else, as the
 // site is theirs to fill.
 func (w *web) showPage(rw http.ResponseWriter, r *http.Request, status int, page ui.Page) {
+	rw, done := w.static.Coded(rw, r)
+	defer done()
 	name := w.host.Name()
 	page.Alone = true
 	ui.Write(rw, r.WithContext(ui.WithFrame(r.Context(), ui.Frame{Host: name.Host, Group: name.Group})), status, page)

@@ -32,7 +32,7 @@ func (w *web) publish(ctx context.Context, path, dir string) (Site, error) {
 		return Site{}, err
 	}
 	dir = filepath.Clean(dir)
-	replaced := ""
+	now, replaced := time.Now(), ""
 	err = w.board.change(ctx, func(c *content) error {
 		if e := c.named(path[1:]); e != nil {
 			return fmt.Errorf("%s is where exposed port %d stands; choose another path, or: kith unexpose %d: %w", path, e.Port, e.Port, kith.Exists)
@@ -44,14 +44,14 @@ func (w *web) publish(ctx context.Context, path, dir string) (Site, error) {
 		}
 		return nil
 	}, "INSERT INTO web_sites (path, dir, published) VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE SET dir = excluded.dir, published = excluded.published",
-		path, dir, time.Now().Unix())
+		path, dir, now.Unix())
 	if err != nil {
 		return Site{}, err
 	}
 	if replaced != dir {
 		w.host.Event(fmt.Sprintf("The folder %s is published at %s.", dir, w.url(path)))
 	}
-	site := w.described(Site{Path: path, Dir: dir})
+	site := w.described(Site{Path: path, Dir: dir, Published: time.Unix(now.Unix(), 0)})
 	if replaced != dir {
 		site.Replaced = replaced
 	}

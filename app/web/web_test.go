@@ -33,6 +33,9 @@ func TestSample(t *testing.T) {
 	if response.StatusCode != http.StatusOK || !strings.Contains(body, "Welcome to maple") || !strings.Contains(body, "kith publish") {
 		t.Errorf("the sample page: %s\n%s", response.Status, body)
 	}
+	if response, _ := f.get(t, "/", "Accept-Encoding", "zstd"); response.Header.Get("Content-Encoding") != "zstd" || response.Header.Get("Vary") != "Accept-Encoding" {
+		t.Errorf("it is not coded: %v", response.Header)
+	}
 	if response, body := f.get(t, "/nowhere"); response.StatusCode != http.StatusNotFound || !strings.Contains(body, "/nowhere") {
 		t.Errorf("beside the sample page: %s\n%s", response.Status, body)
 	}

@@ -135,6 +135,17 @@ func newCodings() *codings {
 	return &codings{free: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
 }
 
+// best returns an encoder for the coding that the client likes best, of those
+// that are free.
+func (c *codings) best(a accept) (encoder, coding) {
+	for _, wanted := range a.codings() {
+		if e := c.take(wanted); e != nil {
+			return e, wanted
+		}
+	}
+	return nil, coding{}
+}
+
 // take returns an encoder, or nil when it has none for c or all are busy.
 func (c *codings) take(wanted coding) encoder {
 	if wanted != codingZstd && wanted != codingGzip {
@@ -208,5 +219,21 @@ func (w *codedWriter) ReadFrom(r io.Reader) (int64, error) {
 func (w *codedWriter) close() {
 	if w.begun {
 		_ = w.encoder.Close() // the client has gone
+	}
+}
+
+// Coded returns a writer for a page of the caller's own making, which codes it
+// as the client likes best, and a function that ends it.
+func (s *Server) Coded(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, func()) {
+	w.Header().Set("Vary", "Accept-Encoding")
+	encoder, c := s.codings.best(parseAccept(r.Header.Values("Accept-Encoding")))
+	if encoder == nil {
+		return w, func() {}
+	}
+	w.Header().Set("Content-Encoding", c.name)
+	coder := &codedWriter{ResponseWriter: w, encoder: encoder, buffers: &s.buffers}
+	return coder, func() {
+		coder.close()
+		s.codings.put(encoder)
 	}
 }

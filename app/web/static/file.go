@@ -52,7 +52,7 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, root *os.Root
 	kind, known := mediaType(f.name)
 	accept := parseAccept(r.Header.Values("Accept-Encoding"))
 	if kind.compressible || !accept.identity() {
-		w.Header().Add("Vary", "Accept-Encoding")
+		w.Header().Set("Vary", "Accept-Encoding")
 		if sibling, c, ok := openSibling(root, f, accept.codings()); ok {
 			defer sibling.Close()
 			w.Header().Set("Content-Encoding", c.name)
@@ -62,11 +62,7 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, root *os.Root
 	}
 	coded := kind.compressible && f.info.Size() >= minCoded && r.Header.Get("Range") == ""
 	if coded || !accept.identity() {
-		for _, c := range accept.codings() {
-			encoder := s.codings.take(c)
-			if encoder == nil {
-				continue
-			}
+		if encoder, c := s.codings.best(accept); encoder != nil {
 			defer s.codings.put(encoder)
 			r.Header.Del("Range") // it may always be ignored
 			w.Header().Set("Content-Encoding", c.name)
@@ -168,6 +164,9 @@ func (s *Server) serveContent(w http.ResponseWriter, r *http.Request, f file, ki
 
 func (s *Server) unreadable(w http.ResponseWriter, r *http.Request, f file, err error) {
 	s.log.Error("a published file cannot be read", "file", f.name, "err", err)
+	if coder, ok := w.(*codedWriter); ok {
+		w = coder.ResponseWriter
+	}
 	w.Header().Del("Content-Encoding")
 	s.pages.Error(w, r, http.StatusInternalServerError)
 }
