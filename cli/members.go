@@ -50,9 +50,12 @@ func membersTable(members []control.Member, now time.Time) string {
 		if m.Carrier != "" {
 			path += " (" + m.Carrier + ")"
 		}
-		trip := ""
-		if m.RTT > 0 {
+		var trip string
+		switch {
+		case m.RTT >= 0.1:
 			trip = fmt.Sprintf("%.1f ms", m.RTT)
+		case m.RTT > 0:
+			trip = "< 0.1 ms"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", host, state, path, trip, m.Site)
 	}

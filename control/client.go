@@ -17,7 +17,12 @@ import (
 
 // ErrNotRunning is the error of calls to a node that does not run; its kind is
 // Unreachable.
-var ErrNotRunning = fmt.Errorf("start it with kith up: %w", kith.Unreachable)
+var ErrNotRunning error = notRunning{}
+
+type notRunning struct{}
+
+func (notRunning) Error() string { return "no node runs" }
+func (notRunning) Unwrap() error { return kith.Unreachable }
 
 // Client speaks to the node that runs on a data directory, from another
 // process or the same. It implements [Node]: a call made with it does what the

@@ -132,7 +132,10 @@ func (l *listener) fetch() {
 	for {
 		var next tokenRequest
 		if err := announced.Decode(&next); err != nil {
-			l.ended = fmt.Errorf("the node ended the listener: %w", err)
+			l.ended = fmt.Errorf("the node has stopped: %w", net.ErrClosed)
+			if !errors.Is(err, io.EOF) {
+				l.ended = fmt.Errorf("connection to the node: %w", err)
+			}
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
@@ -187,8 +190,5 @@ func (l *listener) Close() error {
 }
 
 func (l *listener) error(op string, err error) error {
-	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("%w: %w", err, net.ErrClosed)
-	}
 	return &net.OpError{Op: op, Net: l.address.Network(), Addr: l.address, Err: err}
 }

@@ -115,7 +115,7 @@ func connect(ctx context.Context, dir string) (net.Conn, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("control socket: %w: %w", err, kith.Denied)
 	default: // no socket, or nobody behind it
-		return nil, fmt.Errorf("no node runs on %s: %w", dir, ErrNotRunning)
+		return nil, fmt.Errorf("%w on %s", ErrNotRunning, dir)
 	}
 }
 

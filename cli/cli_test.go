@@ -1,0 +1,369 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+	"kith.alt/kith/network/memory"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"kith": func() { os.Exit(Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs what can be shown without a node.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			return nil
+		},
+	})
+}
+
+// TestCommands runs commands against a node that answers.
+func TestCommands(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		out  string // is in what it prints
+		err  string // is in what it tells
+		code int
+	}{
+		{"status", "maple.home.kith.alt", "", 0},
+		{"status", "relayed via elm (quic)", "", 0},
+		{"status", "127.0.0.1:1080: port 1080 is taken", "", 0},
+		{"members", "12.3 ms", "", 0},
+		{"invite", "kithticket\n", "", 0},
+		{"invite --json", `"uses": 1`, "", 0},
+		{"invite --expires 2h --uses 3 --role member --json", `"uses": 3`, "", 0},
+		{"--uses 3 --json invite", `"uses": 3`, "", 0},
+		{"--json --role=member invite", `"role": "member"`, "", 0},
+		{"invite --role owner", "", "the roles are admin and member", 4},
+		{"invite --expires yesterday", "", `--expires cannot be "yesterday"`, 2},
+		{"revoke oak", "oak is no longer in the group", "", 0},
+		{"oak revoke", "", "there is no command", 2},
+		{"revoke", "", "revoke needs HOST", 2},
+		{"revoke oak elm", "", `revoke does not take "elm"`, 2},
+		{"admin add oak", "oak is an admin", "", 0},
+		{"admin remove oak", "oak is no longer an admin", "", 0},
+		{"admin", "", "admin is followed by add or remove", 2},
+		{"leave", "maple has left the group home", "", 0},
+		{"rename cedar", "This is maple.home.kith.alt now", "", 0},
+		{"rename --group lab", "This is", "", 0},
+		{"rename", "", "rename needs HOST, or --group NAME", 2},
+		{"rename cedar --name fir", "", "two names", 2},
+		{"account add eve", "The account eve is made", "", 0},
+		{"account add ada", "", "account ada: exists already", 6},
+		{"account add ada --app --label phone", "abcd-efgh\n", "shown this once", 0},
+		{"account add ada --app --json", `"secret": "abcd-efgh"`, "", 0},
+		{"account list", "phone, 8", "", 0},
+		{"doctor", "good     Every listener accepts.", "", 0},
+		{"join a-ticket", "Joined: this is maple", "", 0},
+		{"join expired", "", "Ask for a new ticket", 12},
+		{"join a-ticket --name fir", "", "cannot change while it joins", 2},
+		{"join", "", "join needs TICKET", 2},
+		{"up", "Kith is already running on maple, in the group home.", "", 0},
+		{"", "signin", "", 0},
+		{"--name maple", "ready\n", "", 0},
+		{"up --name oak", "", "To change it: kith rename", 6},
+		{"up --port-base 9000", "", "Stop it first: kith stop", 11},
+		{"dial maple 0", "", `port "0" is not from 1`, 4},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			p := newPrompt(t)
+			p.withNode(t)
+			out, told, code := p.run(t, strings.Fields(test.args)...)
+			if !strings.Contains(out, test.out) || !strings.Contains(told, test.err) || code != test.code {
+				t.Errorf("printed:\n%s\ntold:\n%s\nexit code %d; want %q, %q, %d", out, told, code, test.out, test.err, test.code)
+			}
+			if strings.Contains(test.args, "--json") && !json.Valid([]byte(out)) {
+				t.Errorf("not JSON: %s", out)
+			}
+		})
+	}
+}
+
+func TestUp(t *testing.T) {
+	p := newPrompt(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	e := p.env
+	go func() { done <- e.main(ctx, []string{"--name", "maple", "--port-base", "9000"}) }()
+	n := <-p.made
+	waitFor(t, &p.out, "ready\n")
+	if n.cfg.Name != "maple" || n.cfg.PortBase != 9000 || n.cfg.Kith != "kith" || n.cfg.Data != os.Getenv("KITH_DATA") {
+		t.Errorf("the node was made with %+v", n.cfg)
+	}
+	out := p.out.String()
+	if lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n"); len(lines) > 14 || lines[len(lines)-1] != "ready" {
+		t.Errorf("up printed:\n%s", out)
+	}
+	for _, want := range []string{"Kith is running on maple, in the group home.", "kith invite", "kith stop", "kith service install", "Not listening: gateway (proxy)"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("up does not say %q:\n%s", want, out)
+		}
+	}
+	cancel()
+	if code := <-done; code != 0 {
+		t.Errorf("interrupted: exit code %d: %s", code, p.err.String())
+	}
+}
+
+func TestStop(t *testing.T) {
+	p := newPrompt(t)
+	p.withNode(t)
+	if _, told, code := p.run(t, "stop"); code != 0 {
+		t.Errorf("stop: %d: %s", code, told)
+	}
+	if _, told, code := p.run(t, "stop"); code != 0 || !strings.Contains(told, "No node runs") {
+		t.Errorf("stop again: %d: %s", code, told)
+	}
+}
+
+func TestDoctorFindsProblem(t *testing.T) {
+	p := newPrompt(t)
+	p.withNode(t, "--name", "ill")
+	out, told, code := p.run(t, "doctor")
+	if code != exitFailure || told != "" || !strings.Contains(out, "remedy: Delete some.") {
+		t.Errorf("%d: %s %s", code, out, told)
+	}
+}
+
+// TestJoinRefused: a ticket that does not work leaves nothing.
+func TestJoinRefused(t *testing.T) {
+	p := newPrompt(t)
+	data := filepath.Join(t.TempDir(), "new")
+	_, told, code := p.run(t, "join", "expired", "--data", data)
+	if code != 12 || !strings.HasPrefix(told, "kith: join: the ticket of yesterday: expired\n") {
+		t.Errorf("%d: %s", code, told)
+	}
+	if _, err := os.Stat(data); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s: %v", data, err)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	seen := map[int]bool{0: true, exitFailure: true, exitUsage: true}
+	for _, e := range exits {
+		if seen[e.code] {
+			t.Errorf("code %d twice", e.code)
+		}
+		seen[e.code] = true
+		if got := exitCode(fmt.Errorf("x: %w", e.is)); got != e.code {
+			t.Errorf("%v: %d, want %d", e.is, got, e.code)
+		}
+	}
+	if got := exitCode(errors.New("x")); got != exitFailure {
+		t.Errorf("no kind: %d", got)
+	}
+	if got := exitCode(usageError("x")); got != exitUsage {
+		t.Errorf("usage: %d", got)
+	}
+}
+
+// TestFlagsAgree: as flags may stand before the verb, one of a name takes a
+// value everywhere or nowhere.
+func TestFlagsAgree(t *testing.T) {
+	e := &env{apps: allApps()}
+	commands := e.commands()
+	takes := takesValue(commands)
+	names := make(map[string]bool)
+	for _, c := range commands {
+		if names[c.name] {
+			t.Errorf("two commands %q", c.name)
+		}
+		names[c.name] = true
+		for _, f := range flagsOf(c) {
+			if f.takesValue != takes(f.name) {
+				t.Errorf("%s --%s: takes a value is %v, elsewhere not", c.name, f.name, f.takesValue)
+			}
+		}
+	}
+}
+
+func TestSplit(t *testing.T) {
+	takes := func(name string) bool { return name == "data" || name == "o" }
+	for _, test := range []struct {
+		args  string
+		words []string
+		flags []setFlag
+		fails bool
+	}{
+		{"", nil, nil, false},
+		{"up", []string{"up"}, nil, false},
+		{"--data d up -json", []string{"up"}, []setFlag{{"data", "d", true}, {"json", "", false}}, false},
+		{"get --data=a=b link -o x", []string{"get", "link"}, []setFlag{{"data", "a=b", true}, {"o", "x", true}}, false},
+		{"get -- --data -o", []string{"get", "--data", "-o"}, nil, false},
+		{"get - x", []string{"get", "-", "x"}, nil, false},
+		{"up --data", nil, nil, true},
+		{"up --data --json", []string{"up"}, []setFlag{{"data", "--json", true}}, false},
+	} {
+		l, err := split(strings.Fields(test.args), takes)
+		if (err != nil) != test.fails || !test.fails && (!slices.Equal(l.words, test.words) || !slices.Equal(l.flags, test.flags)) {
+			t.Errorf("%q: %+v, %v", test.args, l, err)
+		}
+	}
+}
+
+func TestParseArguments(t *testing.T) {
+	got := parseArguments("DIR [FILE...] [--at PATH] --to=P [--quick] [--as NAME]")
+	want := []argument{
+		{name: "DIR"}, {name: "FILE", optional: true, repeated: true}, {name: "--at", value: "PATH", optional: true},
+		{name: "--to", value: "P"}, {name: "--quick", optional: true}, {name: "--as", value: "NAME", optional: true},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestAppCommands: an application's command gets its own flags first, then the
+// words, wherever they stood.
+func TestAppCommands(t *testing.T) {
+	p := newPrompt(t)
+	p.withNode(t)
+	var got []string
+	var env kith.Env
+	p.env.apps = []kith.App{{Name: "web", Title: "Web", Commands: []kith.Command{{
+		Name: "publish", Args: "DIR [--at PATH] [--quick]", Summary: "show a folder",
+		Run: func(_ context.Context, e kith.Env, args []string) error {
+			got, env = args, e
+			return nil
+		},
+	}}}}
+	for args, want := range map[string]string{
+		"publish garden --at /g":                   "--at=/g garden",
+		"--at /g publish garden --json":            "--at=/g garden",
+		"--quick publish -- -garden":               "--quick -- -garden",
+		"publish --wrong garden":                   "--wrong garden",
+		"--json publish --at=/g garden wild roses": "--at=/g garden wild roses",
+	} {
+		if _, told, code := p.run(t, strings.Fields(args)...); code != 0 || strings.Join(got, " ") != want {
+			t.Errorf("%s: %v, want %s (%d: %s)", args, got, want, code, told)
+		}
+		if env.JSON != strings.Contains(args, "--json") || env.Kith != "kith" || env.API == nil {
+			t.Errorf("%s: env %+v", args, env)
+		}
+	}
+	if out, _, _ := p.run(t, "help"); !strings.Contains(out, "Web\n  publish DIR") {
+		t.Errorf("help:\n%s", out)
+	}
+}
+
+// TestDial: standard input goes out, its end is passed on, and the command ends
+// when the far side has ended.
+func TestDial(t *testing.T) {
+	hub := memory.NewHub()
+	id := kith.ID{1}
+	network := hub.Network(id)
+	ln, err := network.Listen(t.Context(), kith.Address{Port: 22})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		question, _ := io.ReadAll(conn)
+		conn.Write([]byte(strings.ToUpper(string(question))))
+	}()
+	p := newPrompt(t)
+	n := p.withNode(t)
+	n.dial = func() (net.Conn, error) {
+		return network.Dial(context.Background(), kith.Address{Host: id.String(), Port: 22})
+	}
+	p.env.stdin = strings.NewReader("hello\n")
+	if out, told, code := p.run(t, "dial", "maple", "22"); out != "HELLO\n" || code != 0 {
+		t.Errorf("%q %q %d", out, told, code)
+	}
+
+	// An input that never ends does not keep the command.
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		conn.Write([]byte("bye\n"))
+		conn.Close()
+	}()
+	endless, end := io.Pipe()
+	defer end.Close()
+	p.env.stdin = endless
+	if out, told, code := p.run(t, "dial", "maple", "22"); out != "bye\n" || code != 0 {
+		t.Errorf("%q %q %d", out, told, code)
+	}
+}
+
+func TestStartedAs(t *testing.T) {
+	for path, want := range map[string]string{
+		"/tmp/go-build3951/b001/exe/kith": "go run ./cmd/kith",
+		"/root/.cache/go-build/5f/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef-d/kith": "go run ./cmd/kith",
+		"/cache/5f/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef-d/kith":                "go run ./cmd/kith",
+		"/home/ada/go-builds/kith": "./kith",
+		"/usr/bin/kith":            "./kith",
+	} {
+		if got := startedAs(func() (string, error) { return path, nil }, "./kith"); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	for arg, want := range map[string]string{"/a/b-c_1.2": "/a/b-c_1.2", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", `C:\a b`: `"C:\a b"`} {
+		if got := quoted(arg); got != want {
+			t.Errorf("%s: %s, want %s", arg, got, want)
+		}
+	}
+}
+
+func TestQR(t *testing.T) {
+	var b strings.Builder
+	if err := drawQR(&b, strings.Repeat("kith", 50)); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	for _, line := range lines {
+		if n := len([]rune(line)); n != len([]rune(lines[0])) || n > 80 {
+			t.Fatalf("a line of %d characters:\n%s", n, &b)
+		}
+	}
+}
+
+func TestAgo(t *testing.T) {
+	for d, want := range map[time.Duration]string{time.Second: "a minute", time.Hour: "60 minutes", 5 * time.Hour: "5 hours", 72 * time.Hour: "3 days"} {
+		if got := ago(d); got != want {
+			t.Errorf("%s: %s, want %s", d, got, want)
+		}
+	}
+}
+
+// waitFor waits until text is in what was written.
+func waitFor(t *testing.T, b *lockedBuffer, text string) {
+	t.Helper()
+	for start := time.Now(); !strings.Contains(b.String(), text); {
+		if time.Since(start) > 30*time.Second {
+			t.Fatalf("no %q in:\n%s", text, b.String())
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+var _ runner = (*fakeNode)(nil)
+var _ control.Node = (*fakeNode)(nil)
