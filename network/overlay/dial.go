@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -63,17 +65,12 @@ func (o *Overlay) openSocket(ctx context.Context, address kith.Address, program 
 			return s, nil
 		case err == nil:
 			return nil, verdict
-		case errors.Is(err, errReset):
-			return nil, fmt.Errorf("host %s ended the stream before its verdict: %w", id.Short(), kith.Temporary)
+		case errors.Is(err, errReset), errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, fmt.Errorf("host %s gave no verdict (%v): %w", id.Short(), err, kith.Temporary)
 		case ctx.Err() != nil || try == redials:
 			return nil, l.lost(err)
 		}
-		// The carrier ended meanwhile: it retired, or the path is gone.
-		select {
-		case <-l.done():
-		default:
-			return nil, fmt.Errorf("host %s gave no verdict (%v): %w", id.Short(), err, kith.Unreachable)
-		}
+		l.close() // it retired, or the path is gone: it has ended, or is about to
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -62,7 +63,7 @@ func (c *yamuxCarrier) close() error           { return c.session.Close() }
 func (c *yamuxCarrier) openStream(ctx context.Context) (stream, error) {
 	s, err := c.session.OpenStream(ctx)
 	if err != nil {
-		return nil, err
+		return nil, sessionEnded(err)
 	}
 	return &yamuxStream{Stream: s}, nil
 }
@@ -141,16 +142,11 @@ func (s *yamuxStream) Read(p []byte) (int, error) {
 	s.setTaking(true)
 	n, err := s.Stream.Read(p)
 	s.setTaking(false)
-	return n, notEnd(yamuxError(err))
-}
-
-// notEnd replaces the io.EOF with which a session ends that the peer closed:
-// where a stream cannot have ended, the carrier has.
-func notEnd(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+	err = yamuxError(err)
+	if err == io.EOF { // not the stream's: there were bytes
+		err = sessionEnded(err)
 	}
-	return err
+	return n, err
 }
 
 func (s *yamuxStream) setTaking(taking bool) {
@@ -178,7 +174,10 @@ func (s *yamuxStream) SetReadDeadline(t time.Time) error {
 
 func (s *yamuxStream) Write(p []byte) (int, error) {
 	n, err := s.Stream.Write(p)
-	return n, notEnd(yamuxError(err))
+	if err == io.EOF { // the session's
+		return n, sessionEnded(err)
+	}
+	return n, yamuxError(err)
 }
 
 func (s *yamuxStream) closeWrite() error { return yamuxError(s.CloseWrite()) }
@@ -203,8 +202,12 @@ func yamuxError(err error) error {
 	case errors.As(err, &ended):
 		return errReset
 	}
-	return err
+	return sessionEnded(err)
 }
+
+// sessionEnded hides what a session's error wraps: the session may have ended
+// with io.EOF, but a stream that is cut off has not.
+func sessionEnded(err error) error { return fmt.Errorf("session ended: %v", err) }
 
 // prompt is a TLS connection that closes without waiting to say so to a peer
 // that may not listen. Streams have ends of their own, so that no data can be
