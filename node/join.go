@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ func (n *Node) Join(ctx context.Context, text string) error {
 	if others := len(roster.Members()) - 1; member && others > 0 {
 		return fmt.Errorf("this computer is in the group %s, with %d others; 'kith leave' first: %w", roster.Group(), others, kith.Exists)
 	}
-	joined, err := n.joinGroup(ctx, text, n.name().Host)
+	joined, err := n.joinAs(ctx, text, n.name().Host)
 	if err != nil {
 		return err
 	}
@@ -94,6 +95,18 @@ func (n *Node) enter(ctx context.Context, g *group.Group) error {
 	n.event("This computer is %s now.", n.name())
 	n.nudge()
 	return nil
+}
+
+// joinAs joins under the name host, or, where another member is called so or
+// nearly so, under the form of it that is this host's alone.
+func (n *Node) joinAs(ctx context.Context, text, host string) (*group.Group, error) {
+	joined, err := n.joinGroup(ctx, text, host)
+	if !errors.Is(err, kith.Exists) {
+		return joined, err
+	}
+	const suffix = 1 + 6 // hyphen and ID.Short
+	host = strings.TrimRight(host[:min(len(host), kith.MaxLabel-suffix)], "-")
+	return n.joinGroup(ctx, text, host+"-"+n.id.Short())
 }
 
 // joinGroup redeems a ticket and returns the group as the host that redeemed it

@@ -38,7 +38,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 		n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
-		if joined, err = n.joinGroup(ctx, n.cfg.Ticket, n.hostName()); err != nil {
+		join := n.joinAs
+		if n.cfg.Name != "" {
+			join = n.joinGroup // under the name that was asked for, or not at all
+		}
+		if joined, err = join(ctx, n.cfg.Ticket, n.hostName()); err != nil {
 			return err
 		}
 	}

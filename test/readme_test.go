@@ -1,0 +1,76 @@
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"kith.alt/kith/kithtest/require"
+)
+
+// TestReadme follows the README's five minutes word for word, on one computer
+// without any network, for two people.
+func TestReadme(t *testing.T) {
+	require.Tool(t, "curl")
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, minutes, _ := strings.Cut(string(text), "## Five minutes\n")
+	minutes, _, _ = strings.Cut(minutes, "\n## ")
+	var lines []string
+	for line := range strings.Lines(minutes) {
+		if code, ok := strings.CutPrefix(line, "    "); ok {
+			lines = append(lines, strings.TrimSpace(code))
+		}
+	}
+	if len(lines) != 4 {
+		t.Fatalf("the README's five minutes have %d commands: %q", len(lines), lines)
+	}
+	run, publish, invite, join := lines[0], lines[1], lines[2], lines[3]
+
+	l := newLab(t)
+	c := l.computer("readme")
+	hers, his := t.TempDir(), t.TempDir()
+	garden := filepath.Join(hers, "garden")
+	if err := os.Mkdir(garden, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(garden, "index.html"), []byte("The garden."), 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	printed, _ := c.start(run, hers)
+	site := find(t, printed, `http://\S+--home\.localhost:\d+/`)
+	find(t, printed, `http://localhost:8080/signin\?token=\S+`)
+	find(t, printed, `go run \./cmd/kith invite`)
+	find(t, printed, `go run \./cmd/kith stop`)
+	find(t, printed, `kith service install`)
+	c.must(strings.ReplaceAll(publish, "~/Pictures/garden", garden), hers)
+	if got := c.must("curl -sS --fail "+site, hers); got != "The garden." {
+		t.Errorf("%s shows %q", site, got)
+	}
+	ticket := strings.TrimSpace(c.must(invite, hers))
+	find(t, ticket, `^kith[a-z2-7]+$`)
+	printed, _ = c.start(strings.ReplaceAll(join, "TICKET", ticket), his)
+	find(t, printed, `in the group home`)
+	c.eventually("go run ./cmd/kith members", hers, `(?s)online.*online`)
+	c.eventually("go run ./cmd/kith members", his, `(?s)online.*online`)
+
+	// Each reads the other's site.
+	status := c.must("go run ./cmd/kith members", his)
+	for _, theirs := range regexp.MustCompile(`http://\S+`).FindAllString(status, -1) {
+		c.must("curl -sS --fail "+theirs, his)
+	}
+}
+
+func find(t *testing.T, text, pattern string) string {
+	t.Helper()
+	found := regexp.MustCompile(pattern).FindString(text)
+	if found == "" {
+		t.Fatalf("no %q in:\n%s", pattern, text)
+	}
+	return found
+}
