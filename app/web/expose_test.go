@@ -256,3 +256,21 @@ func TestUnderPrefix(t *testing.T) {
 		}
 	}
 }
+
+// FuzzUnderPrefix has a service that redirects anywhere: what is put below the
+// prefix is below it, and the rest stays as it was.
+func FuzzUnderPrefix(f *testing.F) {
+	for _, seed := range []string{"/", "/a?b#c", "//maple.home.kith.alt/x", "http://127.0.0.1:3000", "//evil.example/", "/wiki/..", "a:b", "%", "/%2f/x"} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, reference, cookie string) {
+		got := underPrefix(reference, "/wiki", "maple.home.kith.alt", "127.0.0.1:3000")
+		if got != reference && got != "/wiki" && !strings.HasPrefix(got, "/wiki/") && !strings.HasPrefix(got, "/wiki?") && !strings.HasPrefix(got, "/wiki#") {
+			t.Errorf("%q becomes %q", reference, got)
+		}
+		line := cookieUnderPrefix(cookie, "/wiki")
+		if name, _, _ := strings.Cut(cookie, ";"); !strings.HasPrefix(line, name) || strings.Count(line, ";") != strings.Count(cookie, ";") {
+			t.Errorf("%q becomes %q", cookie, line)
+		}
+	})
+}

@@ -212,3 +212,21 @@ func TestSitePath(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSitePath has any text for a path: what is accepted stays as it is when
+// it is read again, and has nothing hidden in it.
+func FuzzSitePath(f *testing.F) {
+	for _, seed := range []string{"", "/", "docs/", "/a//b", "/..", "/.well-known", "/\x00", "/é"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, typed string) {
+		path, err := sitePath(typed)
+		if err != nil {
+			return
+		}
+		again, err := sitePath(path)
+		if err != nil || again != path || path[0] != '/' || strings.Contains(path, "/.") || strings.Contains(path, "//") {
+			t.Errorf("%q becomes %q, and then %q, %v", typed, path, again, err)
+		}
+	})
+}

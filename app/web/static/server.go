@@ -158,12 +158,5 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request, root *os.Root)
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
 	location := url.URL{Path: to, RawQuery: r.URL.RawQuery}
 	w.Header().Set("Cache-Control", "no-cache") // a folder may become a file
-	http.Redirect(w, r, location.EscapedPath()+query(location), http.StatusMovedPermanently)
-}
-
-func query(u url.URL) string {
-	if u.RawQuery == "" {
-		return ""
-	}
-	return "?" + u.RawQuery
+	http.Redirect(w, r, location.String(), http.StatusMovedPermanently)
 }
