@@ -56,8 +56,10 @@ type Admin struct {
 var files embed.FS
 
 var pages = ui.ParseWith(template.FuncMap{
+	"callers": callers,
 	"carrier": carrierInWords,
 	"path":    pathInWords,
+	"purpose": purpose,
 }, files, "templates/*.html")
 
 const (

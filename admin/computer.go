@@ -3,7 +3,9 @@ package admin
 import (
 	"context"
 	"html/template"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -51,6 +53,41 @@ func (a *Admin) computerView(ctx context.Context) (view, error) {
 		data.Sockets = sockets[:maxSockets]
 	}
 	return view{data, []string{"live-sockets", "live-listeners"}}, nil
+}
+
+// purpose says what a listener is for.
+func purpose(l control.Listener) string {
+	switch l.App + " " + l.Protocol {
+	case "gateway http":
+		return "Dashboard and sites"
+	case "gateway proxy":
+		return "Proxy: SOCKS5 and HTTP"
+	case "overlay udp":
+		return "The other members, over QUIC"
+	case "overlay tcp":
+		return "The other members, over TLS"
+	case "web http":
+		return "This computer's site"
+	}
+	return l.App + ", " + l.Protocol
+}
+
+// callers says who can call at a listener.
+func callers(l control.Listener) string {
+	if strings.HasPrefix(l.Address, "overlay:") {
+		return "members only"
+	}
+	host, _, err := net.SplitHostPort(l.Address[strings.LastIndex(l.Address, " ")+1:]) // "udp 0.0.0.0:4747"
+	ip, ipErr := netip.ParseAddr(host)
+	switch {
+	case err != nil || ipErr != nil:
+		return ""
+	case ip.IsLoopback():
+		return "this computer only"
+	case l.App == "overlay":
+		return "the network; strangers are refused"
+	}
+	return "the network"
 }
 
 func (a *Admin) computer(w http.ResponseWriter, r *http.Request, v visit) {

@@ -68,7 +68,8 @@ func draw(status control.Status, width, height int) drawing {
 	case narrow:
 		r, labelWidth = r-2, labelWidth-14
 	}
-	orbits := orbitsFor(len(others), float64(width)/2-labelWidth/2-4, float64(height)/2-r-28, labelWidth)
+	rx := min(float64(width)/2-labelWidth/2-4, 150+40*float64(len(others))) // few stand near
+	orbits := orbitsFor(len(others), rx, float64(height)/2-r-28, labelWidth)
 	d.Orbits = orbits.ellipses
 	for i, m := range others {
 		at := orbits.places[i]
@@ -95,7 +96,10 @@ func draw(status control.Status, width, height int) drawing {
 		}
 		d.Dots = append(d.Dots, p)
 	}
-	if len(others) == 0 {
+	switch len(others) {
+	case 1: // the other side is free
+		d.Dots = append(d.Dots, dot{Class: "ghost", X: d.X - orbits.places[0].x, Y: d.Y, R: r - 3})
+	case 0:
 		const room = 6
 		orbits := orbitsFor(room, float64(width)/2-40, float64(height)/2-24, labelWidth)
 		d.Y = float64(height) / 2

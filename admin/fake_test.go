@@ -194,7 +194,7 @@ func newFake(size int) *fakeNode {
 	n := &fakeNode{status: control.Status{
 		ID: idOf("maple"), Host: "maple", Group: "home", Name: "maple.home.kith.alt",
 		Listeners: []control.Listener{
-			{App: "dashboard", Protocol: "http", Address: "127.0.0.1:8080"},
+			{App: "gateway", Protocol: "http", Address: "127.0.0.1:8080"},
 			{App: "gateway", Protocol: "proxy", Address: "127.0.0.1:1080"},
 			{App: "web", Protocol: "http", Address: "overlay:80"},
 		},
@@ -227,8 +227,8 @@ func newFake(size int) *fakeNode {
 		return n
 	}
 	n.status.Listeners = append(n.status.Listeners,
-		control.Listener{App: "overlay", Protocol: "quic", Address: "udp 0.0.0.0:4747"},
-		control.Listener{App: "overlay", Protocol: "tls", Address: "tcp 0.0.0.0:4747", Error: "port 4747 is taken by another program"})
+		control.Listener{App: "overlay", Protocol: "udp", Address: "0.0.0.0:4747"},
+		control.Listener{App: "overlay", Protocol: "tcp", Address: "0.0.0.0:4747", Error: "port 4747 is taken by another program"})
 	n.findings = append(n.findings,
 		control.Finding{Level: control.Notice, What: "Safari does not open the addresses of sites by itself.", Remedy: "Give it the PAC file: see Programs."},
 		control.Finding{Level: control.Problem, What: "Nobody can reach this computer over TCP.", Cause: "Port 4747 is taken by another program.", Remedy: "Stop that, or start kith with --overlay-port."})

@@ -87,6 +87,9 @@ func picturesOf(status control.Status) pictures {
 		return pictures{Narrow: draw(status, 328, 180), Wide: draw(status, 520, 200)}
 	}
 	more := max(all-dense, 0)
+	if all <= 4 {
+		return pictures{Narrow: draw(status, 328, 240), Wide: draw(status, 664, 180+30*all)}
+	}
 	return pictures{Narrow: draw(status, 328, 320+4*more), Wide: draw(status, 664, 376+8*more)}
 }
 

@@ -39,7 +39,7 @@ func (a *Admin) membersView(ctx context.Context) (view, error) {
 	}
 	data.Alone = len(data.Members) <= 1
 	data.pictures = picturesOf(status)
-	if !data.Alone {
+	if len(data.Members) > 4 {
 		large := draw(status, 1022, 440+8*max(len(data.Members)-dense, 0))
 		data.Large = &large
 	}

@@ -18,7 +18,7 @@ var (
 )
 
 // TestScreens writes a picture of every page, in three widths, light and dark,
-// for groups of 1, 7 and 40, into the directory that -screens names. Those that
+// for groups of 1, 2, 7 and 40, into the directory that -screens names. Those that
 // begin with "first-" show what is in sight without a scroll.
 func TestScreens(t *testing.T) {
 	if *screens == "" {
@@ -28,7 +28,7 @@ func TestScreens(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := openBrowser(t)
-	for _, members := range []int{1, 7, 40} {
+	for _, members := range []int{1, 2, 7, 40} {
 		address := serve(t, newFake(members))
 		b.signIn(address)
 		paths := pagePaths(members)
@@ -66,7 +66,7 @@ func pagePaths(members int) map[string]string {
 		"accounts": "/settings/accounts", "programs": "/settings/programs", "join": "/join", "leave": "/leave", "stop": "/settings/stop",
 		"self": "/members/maple", "screen": "/web/", "missing": "/nowhere",
 	}
-	if members > 1 {
+	if members > 5 {
 		paths["member"], paths["revoke"] = "/members/linden", "/members/linden/revoke"
 	}
 	return paths
