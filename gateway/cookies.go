@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// privatePrefix begins the names of the dashboard's cookies.
+const privatePrefix = "kith_"
+
 // stripPrivateCookies removes the dashboard's cookies from a request to a
 // site. The others pass byte for byte (RFC 6265 5.4 has them separated by
 // semicolon and space).
@@ -12,7 +15,7 @@ func stripPrivateCookies(h http.Header) {
 	fields := h["Cookie"]
 	kept := fields[:0]
 	for _, field := range fields {
-		if strings.Contains(strings.ToLower(field), privateCookiePart) {
+		if strings.Contains(strings.ToLower(field), privatePrefix) {
 			field = withoutPrivate(field)
 		}
 		if field != "" {
@@ -41,7 +44,7 @@ func withoutPrivate(field string) string {
 // would then be taken for a name.
 func isPrivateCookie(pair string) bool {
 	pair = strings.TrimLeft(pair, " \t=")
-	return len(pair) >= len(privateCookiePart) && strings.EqualFold(pair[:len(privateCookiePart)], privateCookiePart)
+	return len(pair) >= len(privatePrefix) && strings.EqualFold(pair[:len(privatePrefix)], privatePrefix)
 }
 
 // rewriteSetCookies makes the cookies that a site sets host-only: Domain goes,

@@ -16,30 +16,25 @@ import (
 
 // Limits on what local programs and members' sites may ask of the gateway.
 const (
-	maxConnections     = 1024             // on each listener
-	maxRequestHeader   = 64 << 10         // bytes
-	maxResponseHeader  = 256 << 10        // bytes
-	headerTimeout      = 10 * time.Second // for a request's header section, and for the SOCKS handshake
-	idleTimeout        = 2 * time.Minute  // of a client's connection between requests
-	dialTimeout        = 30 * time.Second
-	responseTimeout    = 5 * time.Minute // from the end of a request to the response's header section
-	stopGrace          = time.Second     // for requests under way when Serve's context ends
-	maxIdlePerSite     = 64              // pooled connections to one member's port
-	maxIdle            = 512
-	pooledIdleTimeout  = 90 * time.Second
-	copyBuffer         = 64 << 10
-	dashboardHost      = "localhost"
-	privateCookiePart  = "kith_"
-	webPort            = 80
-	proxyConfiguration = "/proxy.pac"
+	maxConnections    = 1024             // on each listener
+	maxRequestHeader  = 64 << 10         // bytes
+	maxResponseHeader = 256 << 10        // bytes
+	headerTimeout     = 10 * time.Second // for a request's header section, and for the SOCKS handshake
+	idleTimeout       = 2 * time.Minute  // of a client's connection between requests
+	dialTimeout       = 30 * time.Second
+	responseTimeout   = 5 * time.Minute // from the end of a request to the response's header section
+	stopGrace         = time.Second     // for requests under way when Serve's context ends
+	maxIdlePerSite    = 64              // pooled connections to one member's port
+	maxIdle           = 512
+	pooledIdleTimeout = 90 * time.Second
+	copyBuffer        = 32 << 10 // bytes, for each direction of a tunnel
 )
 
 // Config is what a [Gateway] depends on. Everything is required except
 // Dashboard.
 type Config struct {
-	// Dial opens a socket to a member's process, by full name or by
-	// "<ID>.kith.alt", with the errors of kith.Network. The far side sees a
-	// local program.
+	// Dial opens a socket to a member's process, named "<ID>.kith.alt", with
+	// the errors of kith.Network. The far side sees a local program.
 	Dial func(ctx context.Context, address kith.Address) (net.Conn, error)
 
 	// Self is this host's name; it may change.

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	localDomain = ".localhost"
-	kithDomain  = "." + kith.Domain
+	dashboardHost = "localhost"
+	localDomain   = "." + dashboardHost // of sites' origins
+	kithDomain    = "." + kith.Domain
+	webPort       = 80
 )
 
 // SiteURL returns where a browser on this host reads the site of a host, when

@@ -5,6 +5,9 @@ import (
 	"net/http"
 )
 
+// pacPath is where both listeners serve the proxy auto-configuration.
+const pacPath = "/proxy.pac"
+
 // servePAC answers with the proxy auto-configuration: names below kith.alt
 // come to the proxy and never to a name server. Browsers that do not resolve
 // *.localhost by themselves (Safari) are led to the web gateway, which takes

@@ -275,7 +275,7 @@ func (p *proxy) handleOwn(w http.ResponseWriter, r *http.Request) {
 	host, port, ok := splitHost(r.Host)
 	ours := ok && port == p.config.ProxyPort() && (host == dashboardHost || host == "127.0.0.1" || host == "::1")
 	switch {
-	case !ours || r.URL.Path != proxyConfiguration:
+	case !ours || r.URL.Path != pacPath:
 		p.misdirected(w, r)
 	case p.admit(w, r, origin(host, port)):
 		p.servePAC(w, r)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -153,11 +152,3 @@ var bufferPool = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
 func (buffers) Get() []byte  { return bufferPool.Get().(*[copyBuffer]byte)[:] }
 func (buffers) Put(b []byte) { bufferPool.Put((*[copyBuffer]byte)(b)) }
-
-type tunnelKey struct{}
-
-// tunnelOf returns the tunnel through which a request came, or nil.
-func tunnelOf(ctx context.Context) *tunnel {
-	t, _ := ctx.Value(tunnelKey{}).(*tunnel)
-	return t
-}

@@ -85,6 +85,14 @@ type tunnel struct {
 	conn net.Conn // nil once claimed
 }
 
+type tunnelKey struct{}
+
+// tunnelOf returns the tunnel through which the request of ctx came, or nil.
+func tunnelOf(ctx context.Context) *tunnel {
+	t, _ := ctx.Value(tunnelKey{}).(*tunnel)
+	return t
+}
+
 func (t *tunnel) claim() net.Conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -44,7 +44,7 @@ func (g *Gateway) handleWeb(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) handleDashboard(w http.ResponseWriter, r *http.Request, public string) {
 	switch {
 	case !g.admit(w, r, public):
-	case r.URL.Path == proxyConfiguration:
+	case r.URL.Path == pacPath:
 		g.servePAC(w, r)
 	case g.config.Dashboard == nil:
 		http.NotFound(w, r)

@@ -43,7 +43,7 @@ func tunnels(ctx context.Context, o options) error {
 				return
 			}
 			defer target.Close()
-			io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{target}, make([]byte, 64<<10))
+			io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{target}, make([]byte, 32<<10))
 		})
 	})
 	proxy, err := listen()
