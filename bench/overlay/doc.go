@@ -8,7 +8,8 @@
 //
 // Throughput is the median of the rounds; in each round all engines take
 // their turn, so that a noisy machine disturbs them alike. Both ends share the
-// machine: the figure is what a core pays for a byte at both ends together.
+// machine, so the rate falls with whatever else runs on it; the processor time
+// of a gigabyte, at both ends together and in the kernel, does not.
 // Streams are connections of their own for TCP and TLS, and share one
 // connection otherwise. With -idle it measures instead what a node pays for
 // peers that say nothing.

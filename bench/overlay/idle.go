@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"time"
 )
 
@@ -52,13 +51,4 @@ func memoryInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse
-}
-
-// cpuTime is the processor time that this process has spent outside the
-// collector; the figure is brought up to date by a collection only.
-func cpuTime() time.Duration {
-	runtime.GC()
-	samples := []metrics.Sample{{Name: "/cpu/classes/user:cpu-seconds"}}
-	metrics.Read(samples)
-	return time.Duration(samples[0].Value.Float64() * float64(time.Second))
 }

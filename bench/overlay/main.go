@@ -48,6 +48,7 @@ func main() {
 // A row is what was measured of an engine.
 type row struct {
 	one, eight     []float64 // Gbit/s by round
+	price          []float64 // CPU-s/GB on one stream, by round
 	trips, replies []time.Duration
 }
 
@@ -78,11 +79,14 @@ func run(rounds int, lasts time.Duration, calls int, only, profile string) error
 				streams int
 				to      *[]float64
 			}{{1, &r.one}, {8, &r.eight}} {
-				rate, err := throughput(ctx, e, m.streams, lasts)
+				rate, price, err := throughput(ctx, e, m.streams, lasts)
 				if err != nil {
 					return fmt.Errorf("%s: %w", e.name, err)
 				}
 				*m.to = append(*m.to, rate)
+				if m.streams == 1 {
+					r.price = append(r.price, price)
+				}
 			}
 			trips, err := roundTrips(ctx, e, calls/rounds)
 			if err != nil {
@@ -112,12 +116,12 @@ func report(list []engine, rows []row) {
 		}
 		return fmt.Sprintf("%.1f (%.2f)", median(rates), median(rates)/median(base))
 	}
-	fmt.Println("| engine | 1 stream, Gbit/s (of TLS) | 8 streams | 64-byte round trip p50/p99 | open to first reply p50/p99 |")
-	fmt.Println("|---|---|---|---|---|")
+	fmt.Println("| engine | 1 stream, Gbit/s (of TLS) | 8 streams | CPU-s/GB | 64-byte round trip p50/p99 | open to first reply p50/p99 |")
+	fmt.Println("|---|---|---|---|---|---|")
 	for i, e := range list {
 		r := rows[i]
-		fmt.Printf("| %s | %s | %s | %s | %s |\n", e.name,
-			against(r.one, base.one), against(r.eight, base.eight), percentiles(r.trips), percentiles(r.replies))
+		fmt.Printf("| %s | %s | %s | %.2f | %s | %s |\n", e.name,
+			against(r.one, base.one), against(r.eight, base.eight), median(r.price), percentiles(r.trips), percentiles(r.replies))
 	}
 }
 
@@ -173,8 +177,9 @@ func answer(conn net.Conn) {
 	}
 }
 
-// throughput returns the Gbit/s that arrive on so many streams together.
-func throughput(ctx context.Context, e engine, streams int, lasts time.Duration) (float64, error) {
+// throughput returns the Gbit/s that arrive on so many streams together, and
+// the CPU time that a gigabyte costs.
+func throughput(ctx context.Context, e engine, streams int, lasts time.Duration) (rate, price float64, err error) {
 	var conns []net.Conn
 	defer func() {
 		for _, conn := range conns {
@@ -184,11 +189,11 @@ func throughput(ctx context.Context, e engine, streams int, lasts time.Duration)
 	for range streams {
 		conn, err := e.dial(ctx)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		conns = append(conns, conn)
 		if _, err := conn.Write([]byte{sink}); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -204,12 +209,13 @@ func throughput(ctx context.Context, e engine, streams int, lasts time.Duration)
 		})
 	}
 	<-time.After(lasts / 5) // windows grow
-	before, began := received.Load(), time.Now()
+	before, cpu, began := received.Load(), cpuTime(), time.Now()
 	<-time.After(lasts)
-	rate := float64(received.Load()-before) * 8 / time.Since(began).Seconds() / 1e9
+	gigabytes := float64(received.Load()-before) / 1e9
+	rate, price = 8*gigabytes/time.Since(began).Seconds(), (cpuTime()-cpu).Seconds()/gigabytes
 	cancel()
 	wg.Wait()
-	return rate, nil
+	return rate, price, nil
 }
 
 func roundTrips(ctx context.Context, e engine, calls int) ([]time.Duration, error) {
