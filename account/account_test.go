@@ -238,7 +238,7 @@ func TestAttemptsAreLimited(t *testing.T) {
 			_, err := a.CheckAppPassword(ctx, name, secret, source)
 			wantKind(t, what, err, want)
 		}
-		for range 100 {
+		for range 25 {
 			try("what succeeds is not counted", "ada", secret, "here", "")
 			try("what is repeated is counted once", "ada", "an old one", "here", kith.Denied)
 		}
@@ -260,7 +260,9 @@ func TestAttemptsAreLimited(t *testing.T) {
 		try("on the account after a while", "ben", "wrong", "there", kith.Denied)
 
 		for range 20 {
-			wantKind(t, "wrong password", a.CheckPassword(ctx, "carl", "wrong", "there"), kith.Denied)
+			if _, err := a.attempt("password of carl", "there"); err != nil {
+				t.Fatal(err)
+			}
 		}
 		wantKind(t, "21st password", a.CheckPassword(ctx, "carl", "wrong", "there"), kith.Quota)
 	})

@@ -258,7 +258,7 @@ func TestNoMulticast(t *testing.T) {
 }
 
 func TestBadTags(t *testing.T) {
-	for _, tag := range []string{"", strings.Repeat("x", 64)} {
+	for _, tag := range []string{"", "a.b", "UPPER", strings.Repeat("x", 64)} {
 		if err := New(Config{Tag: tag}).Serve(t.Context()); !errors.Is(err, kith.Invalid) {
 			t.Errorf("serve tag %q: %v, want kind %q", tag, err, kith.Invalid)
 		}

@@ -22,14 +22,12 @@ const (
 	linkPoll   = 10 * time.Second // for changes of the interfaces
 	firstPause = time.Second      // between browses; doubled each time (RFC 6762 5.2)
 	lastPause  = time.Hour
-
-	maxTag = 63 // bytes (RFC 6763 4.1.1)
 )
 
 // Config is what a [LAN] needs. All fields are required.
 type Config struct {
-	// Tag is this node's instance name, at most 63 characters of letters and
-	// digits. It should tell strangers nothing.
+	// Tag is this node's instance name, a label as kith.CheckLabel has them. It
+	// should tell strangers nothing.
 	Tag string
 
 	// Port returns the port that the overlay listens on; the node announces
@@ -64,8 +62,8 @@ func New(config Config) *LAN { return &LAN{config: config, links: systemLinks} }
 // Serve announces this node and looks for others until ctx ends, then returns
 // nil. No multicast is no error.
 func (l *LAN) Serve(ctx context.Context) error {
-	if l.config.Tag == "" || len(l.config.Tag) > maxTag {
-		return fmt.Errorf("tag of %d characters, want 1 to %d: %w", len(l.config.Tag), maxTag, kith.Invalid)
+	if err := kith.CheckLabel(l.config.Tag); err != nil {
+		return fmt.Errorf("announce on this network: %w", err)
 	}
 	defer l.withdraw()
 	pause, next := firstPause, time.Now()
@@ -139,7 +137,7 @@ func (l *LAN) withdraw() {
 func (l *LAN) browse(ctx context.Context) error {
 	links := l.current
 	return query(ctx, links, func(e *zeroconf.ServiceEntry) (more bool) {
-		if e.Instance != l.config.Tag && len(e.Instance) <= maxTag && l.config.Wanted(e.Instance) {
+		if e.Instance != l.config.Tag && l.config.Wanted(e.Instance) {
 			if addresses := onLink(e, links); len(addresses) > 0 {
 				l.config.Found(e.Instance, addresses)
 			}

@@ -19,8 +19,11 @@ import (
 )
 
 const (
-	readers = 8                // connections for Views
-	patient = 10 * time.Second // for another process's lock on the file
+	readers     = 8                // connections for Views
+	idleReaders = 2                // of them, kept while unused: each has a cache
+	idleTime    = 5 * time.Minute  // that further ones stay
+	patient     = 10 * time.Second // for another process's lock on the file
+	maxLog      = 64 << 20         // bytes to which a log that grew is cut back
 )
 
 // A Store is a [kith.Store] in one SQLite file. It is safe for concurrent use.
@@ -52,6 +55,8 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		s.writer.Close()
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	s.reader.SetMaxIdleConns(idleReaders)
+	s.reader.SetConnMaxIdleTime(idleTime)
 	if err := s.prepare(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open database: %w", err)
@@ -81,6 +86,7 @@ func connect(path string, n int, options string) (*sql.DB, error) {
 	dsn := "file:" + (&url.URL{Path: location}).EscapedPath() +
 		fmt.Sprintf("?_busy_timeout=%d&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1", patient.Milliseconds()) +
 		"&_pragma=fullfsync(1)&_pragma=checkpoint_fullfsync(1)" + // macOS: past the drive's cache
+		fmt.Sprintf("&_pragma=journal_size_limit(%d)", maxLog) +
 		"&_dqs=0&_error_rc=1&" + options
 	connector, err := sqlite.NewConnector(dsn)
 	if err != nil {
@@ -88,8 +94,6 @@ func connect(path string, n int, options string) (*sql.DB, error) {
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(n)
-	db.SetMaxIdleConns(n)
-	db.SetConnMaxIdleTime(0)
 	return db, nil
 }
 
