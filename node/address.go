@@ -136,16 +136,16 @@ func (n *Node) ownAddresses() []netip.AddrPort {
 // record says, of private addresses only those on a network that we share.
 func (n *Node) addressesOf(id kith.ID) []netip.AddrPort {
 	n.mu.Lock()
-	found := slices.Clone(n.lan[id])
+	list := slices.Clone(n.found[id])
 	n.mu.Unlock()
 	own := interfacePrefixes()
 	for _, a := range n.group().Addresses(id) {
-		if slices.Contains(found, a) || !worthTrying(a.Addr(), own) {
+		if slices.Contains(list, a) || !worthTrying(a.Addr(), own) {
 			continue
 		}
-		found = append(found, a)
+		list = append(list, a)
 	}
-	return found
+	return list
 }
 
 // worthTrying keeps what is sent to private addresses on our own networks:
@@ -204,7 +204,7 @@ func (n *Node) foundNearby(tag string, addresses []netip.AddrPort) {
 		return
 	}
 	n.mu.Lock()
-	n.lan[id] = addresses[:min(len(addresses), maxAddresses)]
+	n.found[id] = addresses[:min(len(addresses), maxAddresses)]
 	n.mu.Unlock()
 	n.retry(id)
 }

@@ -78,7 +78,6 @@ func (n *Node) enter(ctx context.Context, g *group.Group) error {
 	n.setGroup(g)
 	n.mu.Lock()
 	clear(n.meetings)
-	clear(n.lan)
 	n.mu.Unlock()
 	if n.overlay == nil {
 		return nil // still opening
@@ -142,6 +141,10 @@ func (n *Node) joinGroup(ctx context.Context, text, host string) (*group.Group, 
 	if err := n.fetch(ctx, join.Group(), server, addresses); err != nil {
 		return nil, fmt.Errorf("read the group's roster from %s: %w", server.Short(), err)
 	}
+	// The roster may be here before any address record: this is where to meet.
+	n.mu.Lock()
+	n.found[server] = addresses
+	n.mu.Unlock()
 	return join.Group(), nil
 }
 

@@ -79,7 +79,7 @@ type Node struct {
 	mu        sync.Mutex
 	listeners []control.Listener
 	meetings  map[kith.ID]*meeting
-	lan       map[kith.ID][]netip.AddrPort // where multicast found members
+	found     map[kith.ID][]netip.AddrPort // where members were met, or seen by multicast
 }
 
 // New checks the configuration and makes a node. It opens nothing.
@@ -108,7 +108,7 @@ func New(cfg Config) (*Node, error) {
 		wake:    make(chan struct{}, 1),
 
 		meetings: make(map[kith.ID]*meeting),
-		lan:      make(map[kith.ID][]netip.AddrPort),
+		found:    make(map[kith.ID][]netip.AddrPort),
 	}, nil
 }
 
