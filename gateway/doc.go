@@ -56,6 +56,7 @@
 // streamed through pooled buffers. A Gateway opens nothing before Serve, which
 // owns all goroutines. There is no lock but those of net/http.
 //
-// RFCs: 1928 (SOCKS 5), 6265 (cookies), 6761, 9110 to 9112 (HTTP), 9209
-// (Proxy-Status tells programs which errors are the gateway's own).
+// The rules followed are RFC 9110 and RFC 9112 (HTTP), RFC 6265 (cookies),
+// RFC 6454 (origins), RFC 6761 (localhost), RFC 9209 (Proxy-Status, by which
+// programs know the gateway's own errors) and, in package socks, RFC 1928.
 package gateway
