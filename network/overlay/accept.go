@@ -2,6 +2,8 @@ package overlay
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -74,6 +76,10 @@ func (o *Overlay) newDoor(ctx context.Context, host string, port uint16) (*door,
 	if err != nil {
 		return nil, err
 	}
+	reset, err := hkdf.Key(sha256.New, o.cfg.Key.Seed(), nil, "kith QUIC stateless reset", 32)
+	if err != nil {
+		return nil, err
+	}
 	d := new(door)
 	for range 10 { // a free port must be free on both
 		if d.tcp, d.udp, err = listenBoth(ctx, host, port); err == nil || port != 0 {
@@ -85,6 +91,7 @@ func (o *Overlay) newDoor(ctx context.Context, host string, port uint16) (*door,
 	}
 	d.transport = &quic.Transport{
 		Conn:                d.udp,
+		StatelessResetKey:   (*quic.StatelessResetKey)(reset), // ends the carriers of the run before (RFC 9000 10.3)
 		ConnContext:         o.gate.quicContext,
 		VerifySourceAddress: func(net.Addr) bool { return o.gate.busy() },
 	}

@@ -18,7 +18,7 @@ const (
 	keepAlive    = 25 * time.Second // a ping after so much silence
 	pingPatience = 25 * time.Second // for the answer: a dead peer is noticed within a minute
 
-	maxStreams      = 4096     // open at once, by one peer on one carrier
+	maxStreams      = 2048     // open at once, by one peer on one carrier
 	maxStreamWindow = 16 << 20 // bytes one stream may buffer
 	maxWindow       = 32 << 20 // bytes the streams of one carrier may buffer beyond their first windows
 )

@@ -12,7 +12,8 @@
 //     all of a peer's addresses are raced (dial.go, RFC 8305).
 //   - A link (link.go) is a carrier in the service of a peer. One link per peer
 //     is in use; when both sides dial at once, both keep the one that the
-//     smaller ID dialled and the other retires when its last socket closes.
+//     smaller ID dialled and the other retires when its last socket closes. A
+//     peer that restarted, which its hello shows, ends its older links at once.
 //   - A socket (socket.go) is one stream as a net.Conn, with the semantics of
 //     TCP: Close delivers what was written and refuses what the peer still
 //     sends, without making the peer lose what it has not read yet.
@@ -36,10 +37,11 @@
 //
 // Connections that are not admitted yet are limited in number, per address
 // and in all, and in time (10 s); joining is limited in rate. A peer may hold
-// 4,096 streams open; a stream buffers at most 16 MiB for a reader that does
-// not read, beginning with 256 KiB; all streams of a QUIC carrier together at
-// most 32 MiB, the growth of all windows of a TLS carrier as much. Dead peers
-// are noticed within 60 s.
+// 2,048 streams open. For a reader that does not read, a stream buffers 256 KiB
+// at first and 16 MiB at most. All streams of a QUIC carrier together hold at
+// most 32 MiB; on a TLS carrier that is the limit for what exceeds the first
+// 256 KiB of each, which yamux grants every stream. Dead peers are noticed
+// within 60 s.
 //
 // # Locking
 //
