@@ -29,7 +29,7 @@ type Accounts interface {
 
 // An App is an application that runs on the node, as the dashboard shows it.
 type App struct {
-	Name    string
+	Name    string // not that of a page of the dashboard's own, such as "members"
 	Title   string
 	Screens []kith.Screen
 }

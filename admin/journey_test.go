@@ -31,10 +31,33 @@ func (b *tab) waitFor(expression string) {
 	act(b, chromedp.Poll[bool](expression))
 }
 
-func TestInviteInBrowser(t *testing.T) {
+// TestInBrowser walks through the dashboard as a person does. One browser
+// serves all journeys; each has a dashboard of its own.
+func TestInBrowser(t *testing.T) {
+	b := openBrowser(t)
+	for _, journey := range []struct {
+		name string
+		walk func(*testing.T, *tab)
+	}{
+		{"every page", everyPage},
+		{"invite", inviteInBrowser},
+		{"revoke by keyboard", revokeByKeyboard},
+		{"live", liveInBrowser},
+		{"theme is kept", themeIsKept},
+		{"without JavaScript", withoutJavaScript},
+	} {
+		t.Run(journey.name, func(t *testing.T) {
+			b.t = t
+			journey.walk(t, b)
+			b.quiet()
+			b.do(chromedp.Navigate("about:blank")) // its dashboard ends now
+		})
+	}
+}
+
+func inviteInBrowser(t *testing.T, b *tab) {
 	n := newFake(7)
 	address := serve(t, n)
-	b := openBrowser(t)
 	b.signIn(address)
 	b.do(chromedp.Click("a[href='/invite']"), chromedp.WaitVisible("form[action='/invite']"),
 		chromedp.Click("input[value='member']"), chromedp.SetValue("input[name='uses']", "4"), chromedp.Click("form[action='/invite'] button"),
@@ -45,14 +68,12 @@ func TestInviteInBrowser(t *testing.T) {
 	if text := b.text("main"); !strings.Contains(text, "kith join") || !strings.Contains(text, "4 computers") {
 		t.Errorf("page says %s", text)
 	}
-	b.quiet()
 }
 
 // Revoking needs no mouse: Tab to the link, Enter, the name, Enter.
-func TestRevokeByKeyboard(t *testing.T) {
+func revokeByKeyboard(t *testing.T, b *tab) {
 	n := newFake(7)
 	address := serve(t, n)
-	b := openBrowser(t)
 	b.signIn(address)
 	b.open(address + "/members/linden")
 	for i := 0; !evaluate[bool](b, `document.activeElement.matches("[data-dialog]")`); i++ {
@@ -76,13 +97,11 @@ func TestRevokeByKeyboard(t *testing.T) {
 	if text := b.text(".flash"); text != "linden is out of the group." {
 		t.Errorf("it says %q", text)
 	}
-	b.quiet()
 }
 
-func TestLiveInBrowser(t *testing.T) {
+func liveInBrowser(t *testing.T, b *tab) {
 	n := newFake(7)
 	address := serve(t, n)
-	b := openBrowser(t)
 	b.signIn(address)
 	b.waitFor(`document.querySelector("#live-awake").textContent === "5 of 7 awake"`)
 	evaluate[chromedp.Void](b, `window.same = true`)
@@ -96,12 +115,10 @@ func TestLiveInBrowser(t *testing.T) {
 	b.open(address + "/settings/")
 	evaluate[chromedp.Void](b, `window.first = document.querySelector("#live-sockets").textContent`)
 	b.waitFor(`document.querySelector("#live-sockets").textContent !== window.first`)
-	b.quiet()
 }
 
-func TestThemeIsKept(t *testing.T) {
+func themeIsKept(t *testing.T, b *tab) {
 	address := serve(t, newFake(1))
-	b := openBrowser(t)
 	b.look(1440, 900, "light")
 	b.signIn(address)
 	b.do(chromedp.Click("[data-theme-switch]"))
@@ -109,13 +126,11 @@ func TestThemeIsKept(t *testing.T) {
 	if got := evaluate[string](b, `document.documentElement.dataset.theme + getComputedStyle(document.body).colorScheme`); got != "darkdark" {
 		t.Errorf("theme is %q", got)
 	}
-	b.quiet()
 }
 
-func TestWithoutJavaScript(t *testing.T) {
+func withoutJavaScript(t *testing.T, b *tab) {
 	n := newFake(7)
 	address := serve(t, n)
-	b := openBrowser(t)
 	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 		return err
@@ -163,8 +178,7 @@ const measure = `(() => {
 
 // Every page fits every width, has contrast, labels and one heading, in light
 // and dark, and says nothing in the console.
-func TestEveryPageInBrowser(t *testing.T) {
-	b := openBrowser(t)
+func everyPage(t *testing.T, b *tab) {
 	for _, members := range []int{1, 7, 40} {
 		address := serve(t, newFake(members))
 		b.signIn(address)
@@ -202,5 +216,4 @@ func TestEveryPageInBrowser(t *testing.T) {
 		}
 	}
 	b.t = t
-	b.quiet()
 }

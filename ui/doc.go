@@ -1,5 +1,5 @@
 // Package ui is what all pages of kith look like: one shell, one style sheet,
-// one set of icons, a few components and four small ES modules. It imports the
+// one set of icons, a few components and two small ES modules. It imports the
 // standard library only and knows nothing of nodes.
 //
 // An application keeps its templates in a folder of its own, parses them once

@@ -1,10 +1,6 @@
 package ui
 
-import (
-	"html/template"
-	"maps"
-	"slices"
-)
+import "html/template"
 
 // icons are drawn for kith on a square of 24 with a line of 1.6, ends and
 // corners round. Names say what is drawn or what it stands for.
@@ -62,6 +58,3 @@ func Icon(name string) template.HTML {
 	}
 	return template.HTML(`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">` + drawing + `</svg>`)
 }
-
-// Icons returns the names of all icons, sorted.
-func Icons() []string { return slices.Sorted(maps.Keys(icons)) }

@@ -14,13 +14,13 @@ import (
 
 // A Page is what an application shows.
 type Page struct {
-	Title  string // heading, and title of the window
-	Lead   string // one sentence below the heading; may be empty
-	Active string // Href of the rail entry that the page belongs to
-	Tabs   []Entry
-	Tab    string // Href of the current one of Tabs
-	Action Action // the one primary action, beside the heading; may be empty
-	Back   Entry  // a link to the page above; may be empty
+	Title  string  // heading, and title of the window
+	Lead   string  // one sentence below the heading; may be empty
+	Active string  // Href of the rail entry that the page belongs to
+	Tabs   []Entry // sister pages, as links below the heading; may be empty
+	Tab    string  // Href of the one of Tabs that this page is
+	Action Action  // the one primary action, beside the heading; may be empty
+	Back   Entry   // a link to the page above; may be empty
 	Body   Body
 	Live   string // address of a Stream that keeps the page up to date; may be empty
 	Plain  bool   // heading and body only, as for signing in
@@ -48,9 +48,9 @@ type Action struct {
 type Frame struct {
 	Host    string // this host's short name
 	Group   string
-	Awake   int // members awake, this host included
-	Members int // members in all
-	Account string
+	Awake   int    // members awake, this host included
+	Members int    // members in all
+	Account string // who is signed in
 	Rail    []Entry
 	CSRF    string // the session's token
 	SignOut string // where the sign-out form posts to; "" for none
@@ -103,13 +103,13 @@ var shellFiles embed.FS
 var shell = Parse(shellFiles, "templates/page.html")
 
 // policy allows what ui's own files need, and nothing inline.
-const policy = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; media-src 'self'; " +
+const policy = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self'; media-src 'self'; " +
 	"style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // alonePolicy allows the one style sheet that a page with Alone holds.
 var alonePolicy = func() string {
 	sum := sha256.Sum256([]byte(aloneStyle))
-	return "default-src 'none'; img-src 'self' data:; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+	return "default-src 'none'; img-src 'self'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 		"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
