@@ -367,3 +367,28 @@ func waitFor(t *testing.T, b *lockedBuffer, text string) {
 
 var _ runner = (*fakeNode)(nil)
 var _ control.Node = (*fakeNode)(nil)
+
+// FuzzSplit: a line that is put together again is taken apart the same.
+func FuzzSplit(f *testing.F) {
+	f.Add("--data d up --json\x00x", "DIR [--at PATH]")
+	f.Add("get -o=p -- -x", "[A...] --b")
+	commands := (&env{apps: allApps()}).commands()
+	takes := takesValue(commands)
+	f.Fuzz(func(t *testing.T, args, arguments string) {
+		parseArguments(arguments)
+		first, err := split(strings.Split(args, " "), takes)
+		if err != nil {
+			if exitCode(err) != exitUsage {
+				t.Errorf("%v is not a mistake in the line", err)
+			}
+			return
+		}
+		second, err := split(first.text(), func(string) bool { return false })
+		if err != nil || !slices.Equal(first.words, second.words) || !slices.Equal(first.flags, second.flags) {
+			t.Errorf("%q: %+v became %+v (%v)", args, first, second, err)
+		}
+		if _, _, err := find(commands, first.words); err != nil && exitCode(err) != exitUsage {
+			t.Errorf("%v is not a mistake in the line", err)
+		}
+	})
+}

@@ -41,7 +41,7 @@ var _ Node = (*Client)(nil)
 func NewClient(dir string) *Client {
 	return &Client{dir: dir, http: &http.Client{Transport: &http.Transport{
 		DialContext:  func(ctx context.Context, _, _ string) (net.Conn, error) { return connect(ctx, dir) },
-		MaxIdleConns: 8, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
+		MaxIdleConns: 2, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
 		DisableCompression: true,
 	}}}
 }

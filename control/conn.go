@@ -19,6 +19,17 @@ import (
 type conn struct {
 	*net.UnixConn
 	local, remote kith.Address
+	ended         func() error // io.EOF, or why the socket did not end in order
+}
+
+// Read reads as net.Conn has it. io.EOF comes only after everything that the
+// far process wrote before it closed.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.UnixConn.Read(p)
+	if err == io.EOF {
+		err = c.ended()
+	}
+	return n, err
 }
 
 func (c *conn) LocalAddr() net.Addr  { return c.local }
@@ -61,6 +72,14 @@ func (c *Client) socket(ctx context.Context, method string, in any) (net.Conn, e
 		return nil, err
 	}
 	plain := conn{UnixConn: unix, local: parseAddr(e.Local), remote: parseAddr(e.Remote)}
+	plain.ended = sync.OnceValue(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := c.call(ctx, "ended", tokenRequest{e.Token}, nil); err != nil {
+			return &net.OpError{Op: "read", Net: plain.remote.Network(), Source: plain.local, Addr: plain.remote, Err: err}
+		}
+		return io.EOF
+	})
 	if e.Peer == nil {
 		return &plain, nil
 	}

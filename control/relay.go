@@ -161,13 +161,42 @@ func (s *Server) drop(token string, o *offer) {
 // at its end.
 func (s *Server) become(w http.ResponseWriter, r *http.Request, far net.Conn) {
 	defer far.Close()
-	program, err := upgrade(w, endpointOf(far))
+	e := endpointOf(far)
+	e.Token = rand.Text()
+	program, err := upgrade(w, e)
 	if err != nil {
 		s.cfg.Log.Debug("program left while its socket opened", "err", err)
 		return
 	}
 	defer program.Close()
-	s.relay(r.Context(), program, far)
+	s.relay(r.Context(), program, far, func(err error) { s.breaks(e.Token, err) })
+}
+
+// breaks keeps the reason why a socket did not end in order.
+func (s *Server) breaks(token string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.broken) >= maxBroken {
+		for other := range s.broken {
+			delete(s.broken, other) // any: most belong to programs that left first and never ask
+			break
+		}
+	}
+	s.broken[token] = err
+	time.AfterFunc(brokenTime, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.broken, token)
+	})
+}
+
+// ended fails where the socket did not end in order.
+func (s *Server) ended(_ context.Context, in tokenRequest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.broken[in.Token]
+	delete(s.broken, in.Token)
+	return err
 }
 
 // upgrade answers a request with 101, after which the connection carries raw
@@ -204,26 +233,30 @@ func upgrade(w http.ResponseWriter, e endpoint) (_ net.Conn, err error) {
 }
 
 // relay carries bytes both ways between a program and a far process and passes
-// half-closes on, until both ways have ended, one has failed, or ctx ends.
-func (s *Server) relay(ctx context.Context, program, far net.Conn) {
-	end := func() {
+// half-closes on, until both ways have ended, one has failed, or ctx ends. It
+// calls breaks, before the program can read the end, when what came from the far
+// process may not be all.
+func (s *Server) relay(ctx context.Context, program, far net.Conn, breaks func(error)) {
+	end := func(err error) {
+		breaks(err)
 		program.Close()
 		far.Close()
 	}
-	defer context.AfterFunc(ctx, end)()
-	carry := func(to, from net.Conn) {
-		err := s.copy(to, from)
-		if err == nil {
-			err = kith.CloseWrite(to)
-		}
-		if err != nil {
-			end()
-		}
-	}
+	defer context.AfterFunc(ctx, func() { end(ctx.Err()) })()
 	var ways sync.WaitGroup
-	ways.Go(func() { carry(far, program) })
-	carry(program, far)
-	ways.Wait()
+	defer ways.Wait()
+	ways.Go(func() {
+		if s.copy(far, program) != nil || kith.CloseWrite(far) != nil {
+			far.Close() // the other way ends by that
+		}
+	})
+	err := s.copy(program, far)
+	if err == nil {
+		err = kith.CloseWrite(program)
+	}
+	if err != nil {
+		end(err)
+	}
 }
 
 // copy copies until EOF.

@@ -31,11 +31,12 @@ type Server struct {
 
 	mu     sync.Mutex
 	offers map[string]*offer // accepted sockets by token, until they are fetched
+	broken map[string]error  // why sockets did not end in order, by token, for a while
 }
 
 // NewServer makes a server. It opens nothing.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, offers: make(map[string]*offer)}
+	s := &Server{cfg: cfg, offers: make(map[string]*offer), broken: make(map[string]error)}
 	s.buffers.New = func() any {
 		b := make([]byte, relayBuffer)
 		return &b
@@ -130,6 +131,7 @@ func (s *Server) methods() map[string]http.Handler {
 		"dial":   http.HandlerFunc(s.dial),
 		"listen": http.HandlerFunc(s.listen),
 		"accept": http.HandlerFunc(s.accept),
+		"ended":  do(s.ended),
 	}
 }
 

@@ -93,8 +93,8 @@ func TestServerEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if _, err := conn.Read(make([]byte, 1)); err == nil {
-		t.Error("a socket outlived the node")
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("read of a socket when the node has stopped: %v", err)
 	}
 	for { // first the sockets that came before
 		accepted, err := ln.Accept()
@@ -110,4 +110,46 @@ func TestServerEnds(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 	conn.Close()
+}
+
+// TestBrokenSocket: a program learns that a socket broke, after what came
+// before; it does not read the end of the stream.
+func TestBrokenSocket(t *testing.T) {
+	hub := memory.NewHub()
+	dialer, listener := kith.ID{1}, kith.ID{2}
+	a := serve(t, &fakeNode{Network: hub.Network(dialer)}, nil)
+	b := serve(t, &fakeNode{Network: hub.Network(listener)}, nil)
+	ln, err := b.Listen(t.Context(), kith.Address{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	dialed, err := a.Dial(t.Context(), parseAddr(ln.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialed.Close()
+	accepted, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	for _, conn := range []net.Conn{dialed, accepted} {
+		if _, err := conn.Write([]byte("half a sen")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, conn := range []net.Conn{dialed, accepted} {
+		if _, err := io.ReadFull(conn, make([]byte, 10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hub.Cut(dialer, listener)
+	for name, conn := range map[string]net.Conn{"dialed": dialed, "accepted": accepted} {
+		if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, io.EOF) {
+			t.Errorf("%s: read %d bytes, error %v; want why it broke", name, n, err)
+		} else {
+			t.Logf("%s: %v", name, err)
+		}
+	}
 }

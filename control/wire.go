@@ -26,6 +26,9 @@ const (
 	patience    = 10 * time.Second // for a header, a body, or an upgrade's last step
 	fetchTime   = 10 * time.Second // an accepted socket waits so long to be fetched
 	backlog     = 128              // accepted sockets of a listener that nobody fetched or took yet
+
+	brokenTime = time.Minute // how long the reason of a broken socket is kept
+	maxBroken  = 4096        // reasons kept
 )
 
 type hostRequest struct {
@@ -55,8 +58,8 @@ type addressRequest struct {
 
 func (a addressRequest) address() kith.Address { return kith.Address{Host: a.Host, Port: a.Port} }
 
-// tokenRequest fetches an accepted socket; it is also the line that announces
-// one to the program that listens.
+// tokenRequest fetches an accepted socket, or asks how a socket ended; it is
+// also the line that announces an accepted one to the program that listens.
 type tokenRequest struct {
 	Token string `json:"token"`
 }
@@ -65,7 +68,8 @@ type tokenRequest struct {
 type endpoint struct {
 	Local  string     `json:"local"`
 	Remote string     `json:"remote,omitempty"`
-	Peer   *kith.Peer `json:"peer,omitempty"` // nil: the network verified nobody
+	Peer   *kith.Peer `json:"peer,omitempty"`  // nil: the network verified nobody
+	Token  string     `json:"token,omitempty"` // asks how the socket ended
 }
 
 func endpointOf(conn net.Conn) endpoint {
