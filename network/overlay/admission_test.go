@@ -3,8 +3,10 @@ package overlay
 import (
 	"bytes"
 	"errors"
+	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"kith.alt/kith"
 )
@@ -111,5 +113,28 @@ func TestQUICWhereTCPIsBlocked(t *testing.T) {
 	exchange(t, dialed, accepted)
 	if peers := a.Peers(); len(peers) != 1 || peers[0].Carrier != carrierQUIC {
 		t.Errorf("peers %+v, want quic", peers)
+	}
+}
+
+// TestProtocolIsRequired refuses who passes TLS without naming a protocol.
+func TestProtocolIsRequired(t *testing.T) {
+	c := newClub()
+	a := c.member(t, 1)
+	certificate, err := newCertificate(newKey(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.set(idOf(newKey(2)), true)
+	config := baseConfig(certificate)
+	config.VerifyConnection = nil
+	conn, err := dialTLS(t.Context(), c.where(a.id)[0], config)
+	if err == nil {
+		conn.SetReadDeadline(time.Now().Add(patience))
+		_, err = conn.Read(make([]byte, 1))
+		conn.Close()
+	}
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		t.Errorf("%v, want the host's TLS alert", err)
 	}
 }

@@ -54,29 +54,29 @@ func (o *Overlay) openSocket(ctx context.Context, address kith.Address, program 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	for try := 0; ; try++ {
+	for redialled := 0; ; redialled++ {
 		l, err := o.linkTo(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		s, verdict, err := o.openStream(ctx, l, header{program: program, port: address.Port})
+		s, refusal, err := o.openStream(ctx, l, header{program: program, port: address.Port})
 		switch {
-		case err == nil && verdict == nil:
+		case err == nil && refusal == nil:
 			return s, nil
 		case err == nil:
-			return nil, verdict
+			return nil, refusal
 		case errors.Is(err, errReset), errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, fmt.Errorf("host %s gave no verdict (%v): %w", id.Short(), err, kith.Temporary)
-		case ctx.Err() != nil || try == redials:
+		case ctx.Err() != nil || redialled == redials:
 			return nil, l.lost(err)
 		}
 		l.close() // it retired, or the path is gone: it has ended, or is about to
 	}
 }
 
-// openStream opens a stream, sends the header and waits for the verdict; err
-// says why there is none.
-func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket, verdict, err error) {
+// openStream opens a stream, sends the header and waits for the verdict: a
+// socket or the peer's refusal. err says why there is none.
+func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket, refusal, err error) {
 	st, err := l.openStream(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -84,14 +84,14 @@ func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket,
 	stop := context.AfterFunc(ctx, st.reset)
 	st.SetReadDeadline(time.Now().Add(verdictPatience))
 	if _, err = st.Write(h.append(nil)); err == nil {
-		verdict, err = readVerdict(st)
+		refusal, err = readVerdict(st)
 	}
 	if !stop() { // st.reset has begun
 		return nil, nil, ctx.Err()
 	}
-	if err != nil || verdict != nil {
+	if err != nil || refusal != nil {
 		st.reset()
-		return nil, verdict, err
+		return nil, refusal, err
 	}
 	st.SetReadDeadline(time.Time{})
 	s = &socket{

@@ -250,8 +250,9 @@ func (o *Overlay) tellPeer(id kith.ID) {
 }
 
 // Drop ends every carrier to the peer and every socket on them at once; their
-// reads and writes return an error that wraps reason. That the peer does not
-// come back is Admit's part, which refuses it before Drop is called.
+// reads and writes return an error that wraps reason, which is not nil. That
+// the peer does not come back is Admit's part, which refuses it before Drop is
+// called.
 func (o *Overlay) Drop(id kith.ID, reason error) {
 	o.mu.Lock()
 	var links []*link

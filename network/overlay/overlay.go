@@ -21,8 +21,9 @@ type Config struct {
 	Key ed25519.PrivateKey // this host's; required
 
 	// Admit decides whether a peer may be connected: nil, or an error of kind
-	// NotMember whose text the peer is told. proof is what the peer brought,
-	// perhaps nothing. It is asked in every handshake, of both sides.
+	// NotMember whose text the peer is told. proof is what the peer brought.
+	// It is asked in every handshake, by both sides, and without a proof
+	// before we dial and when a carrier goes into service.
 	Admit func(peer kith.ID, proof []byte) error
 
 	// Proof returns the signed entries that admit this host, at most 16 KiB,

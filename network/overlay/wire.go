@@ -149,9 +149,9 @@ func writeVerdict(w io.Writer, err error) error {
 	return werr
 }
 
-// readVerdict returns the peer's verdict as an error of its kind, and as
-// second result why there is none.
-func readVerdict(r io.Reader) (verdictErr, err error) {
+// readVerdict returns the peer's refusal as an error of its kind, nil if it
+// accepts. err says why there is no verdict.
+func readVerdict(r io.Reader) (refusal, err error) {
 	var b [1 + maxReason]byte
 	if _, err := io.ReadFull(r, b[:1]); err != nil {
 		return nil, err
