@@ -80,9 +80,10 @@ func Merge(genesis Hash, entries []*Entry) *Roster {
 	if len(m.nodes) == 0 {
 		return r
 	}
+	entitled := m.entitled()
 	r.nameGroup()
-	r.nameMembers(r.addMembers())
-	r.addRemovals()
+	r.nameMembers(r.addMembers(), entitled)
+	r.addRemovals(entitled)
 	r.addTickets()
 	return r
 }
@@ -226,17 +227,15 @@ func (m *merge) formerNames(h *host, current string) []string {
 
 // nameMembers gives each member the name it claims unless an earlier claim has
 // it, and sorts the members by name.
-func (r *Roster) nameMembers(claims []int) {
+func (r *Roster) nameMembers(claims []int, entitled []bool) {
 	// Six characters of an ID after a hyphen belong to the host of that ID,
 	// from its admission on.
 	short := make(map[string]int)
 	for _, id := range r.merge.ids {
-		h := r.merge.hosts[id]
-		if len(h.admissions) == 0 {
-			continue
-		}
-		if at, ok := short[id.Short()]; !ok || h.admissions[0] < at {
-			short[id.Short()] = h.admissions[0]
+		for _, a := range r.merge.hosts[id].admissions {
+			if at, ok := short[id.Short()]; entitled[a] && (!ok || a < at) {
+				short[id.Short()] = a
+			}
 		}
 	}
 	for i := range r.members {
@@ -270,8 +269,7 @@ func (r *Roster) nameMembers(claims []int) {
 	}
 }
 
-func (r *Roster) addRemovals() {
-	entitled := r.merge.entitled()
+func (r *Roster) addRemovals(entitled []bool) {
 	for _, id := range r.merge.ids {
 		h := r.merge.hosts[id]
 		if _, ok := r.byID[id]; ok || len(h.admissions) == 0 {
