@@ -321,3 +321,29 @@ func FuzzParseKey(f *testing.F) {
 		}
 	})
 }
+
+func TestMoved(t *testing.T) {
+	path := t.TempDir()
+	if n, err := Read(path); err != nil || n.Moved() != nil {
+		t.Errorf("nothing stored: %+v, %v", n, err)
+	}
+	d := open(t, path)
+	if err := d.Update(func(n *Node) error {
+		n.RememberPort(Gateway, 8080)
+		n.RememberPort(Proxy, 1081)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	n, err := Read(path) // while the node runs
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := n.Moved(); len(got) != 1 || got[0] != (Move{Service: "proxy", From: 1080, To: 1081}) {
+		t.Errorf("moved: %+v", got)
+	}
+	n.PortBase = 9000
+	if got := n.Moved(); got != nil {
+		t.Errorf("with a port base: %+v", got)
+	}
+}
