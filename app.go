@@ -92,6 +92,15 @@ type Host interface {
 	ID() ID
 	Name() Name // may change: ask each time
 
+	// Link is where a browser on this host reads path of this host's site.
+	Link(path string) string
+
+	// PrivateDir reports whether dir holds the node's own data, or is part of
+	// it; PrivatePort, whether the node itself listens on the loopback port.
+	// Neither is ever shown to members.
+	PrivateDir(dir string) bool
+	PrivatePort(port uint16) bool
+
 	// Dial opens a socket to a process of any member, by name or ID.
 	Dial(ctx context.Context, address Address) (net.Conn, error)
 

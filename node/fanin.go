@@ -62,9 +62,7 @@ func (j *joined) Close() error {
 	return first
 }
 
+// Addr is the first listener's.
 func (j *joined) Addr() net.Addr {
-	if len(j.listeners) == 0 {
-		return &net.TCPAddr{}
-	}
 	return j.listeners[0].Addr()
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
+	"strings"
 
 	"kith.alt/kith"
 	"kith.alt/kith/control"
@@ -19,8 +21,25 @@ type host struct {
 	listening map[string]func() // by protocol: tells that it is listened to
 }
 
-func (h *host) ID() kith.ID            { return h.node.id }
-func (h *host) Name() kith.Name        { return h.node.name() }
+func (h *host) ID() kith.ID     { return h.node.id }
+func (h *host) Name() kith.Name { return h.node.name() }
+func (h *host) Link(path string) string {
+	return strings.TrimSuffix(h.node.siteOf(h.node.name().Host, h.node.id), "/") + path
+}
+
+func (h *host) PrivateDir(dir string) bool {
+	data := h.node.dir.Path()
+	return within(data, dir) || within(dir, data)
+}
+
+// within reports whether path is dir or below it.
+func within(path, dir string) bool {
+	relative, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(relative)
+}
+
+func (h *host) PrivatePort(port uint16) bool { return h.node.listensOn(int(port)) }
+
 func (h *host) Store() kith.Store      { return h.node.store }
 func (h *host) Log() *slog.Logger      { return h.log }
 func (h *host) Metrics() *kith.Metrics { return h.node.metrics }

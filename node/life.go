@@ -25,6 +25,9 @@ import (
 // it says that it is ready without it.
 const appPatience = 5 * time.Second
 
+// fallbackAccount is the first account where the login name cannot be one.
+const fallbackAccount = "owner"
+
 //go:embed migrations/*.sql
 var migrations embed.FS
 
@@ -126,7 +129,11 @@ func (n *Node) openAccounts(ctx context.Context) (err error) {
 	if err != nil || len(list) > 0 {
 		return err
 	}
-	return n.accounts.Add(ctx, n.dir.Node().Account)
+	err = n.accounts.Add(ctx, n.dir.Node().Account)
+	if errors.Is(err, kith.Invalid) { // a login name such as postmaster, which mail reserves
+		err = n.accounts.Add(ctx, fallbackAccount)
+	}
+	return err
 }
 
 // openGroup takes up the stored group, or the joined one, or founds one.
@@ -243,12 +250,10 @@ func (n *Node) startGateway(run *supervisor, apps []admin.App) {
 	web, err := n.listenLoopback(gatewayName, "http", config.Gateway)
 	if err != nil {
 		n.event("No dashboard and no sites in the browser: %v", err)
-		web = joinListeners(nil)
 	}
 	proxy, err := n.listenLoopback(gatewayName, "proxy", config.Proxy)
 	if err != nil {
 		n.event("No proxy: %v", err)
-		proxy = joinListeners(nil)
 	}
 	run.start(gatewayName, func(ctx context.Context) error { return g.Serve(ctx, web, proxy) })
 }

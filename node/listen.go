@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 
 	"kith.alt/kith"
@@ -69,6 +70,16 @@ func (n *Node) noteListener(entry control.Listener) {
 		}
 	}
 	n.listeners = append(n.listeners, entry)
+}
+
+// listensOn reports whether a loopback port is one of the node's own.
+func (n *Node) listensOn(port int) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(n.listeners, func(l control.Listener) bool {
+		_, text, err := net.SplitHostPort(l.Address)
+		return err == nil && l.Error == "" && text == strconv.Itoa(port)
+	})
 }
 
 // port returns the loopback port that an application's protocol got, 0 if none.

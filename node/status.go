@@ -10,6 +10,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/control"
+	"kith.alt/kith/gateway"
 	"kith.alt/kith/network/overlay"
 )
 
@@ -41,7 +42,7 @@ func (n *Node) Status(context.Context) (control.Status, error) {
 		Started:   n.started,
 		Data:      n.dir.Path(),
 		Dashboard: n.dashboard(),
-		Site:      n.siteOf(name.Host),
+		Site:      n.siteOf(name.Host, n.id),
 	}, nil
 }
 
@@ -54,12 +55,12 @@ func (n *Node) dashboard() string {
 }
 
 // siteOf is where a browser on this host reads a member's site.
-func (n *Node) siteOf(host string) string {
+func (n *Node) siteOf(host string, id kith.ID) string {
 	port := n.port(gatewayName, "http")
 	if port == 0 {
 		return ""
 	}
-	return fmt.Sprintf("http://%s--%s.localhost:%d/", host, n.name().Group, port)
+	return gateway.SiteURL(kith.Name{Host: host, Group: n.name().Group}, id, port)
 }
 
 // members are the hosts of the group: this one first, then the others by name,
@@ -74,7 +75,7 @@ func (n *Node) members() []control.Member {
 	var list []control.Member
 	for _, m := range roster.Members() {
 		member := control.Member{
-			Host: m.Host, ID: m.ID, Admin: m.Admin, Site: n.siteOf(m.Host),
+			Host: m.Host, ID: m.ID, Admin: m.Admin, Site: n.siteOf(m.Host, m.ID),
 			State: control.Offline, Path: control.PathNone, LastSeen: n.lastSeen(m.ID),
 		}
 		if m.ID == n.id {

@@ -30,10 +30,13 @@ type fakeHost struct {
 	listening chan struct{} // closed when it listens
 }
 
-func (h *fakeHost) Name() kith.Name        { return kith.Name{Host: "maple", Group: "home"} }
-func (h *fakeHost) Store() kith.Store      { return h.store }
-func (h *fakeHost) Log() *slog.Logger      { return slog.New(slog.DiscardHandler) }
-func (h *fakeHost) Metrics() *kith.Metrics { return &h.metrics }
+func (h *fakeHost) Name() kith.Name              { return kith.Name{Host: "maple", Group: "home"} }
+func (h *fakeHost) Link(path string) string      { return "http://maple--home.localhost:8080" + path }
+func (h *fakeHost) PrivateDir(dir string) bool   { return filepath.Base(dir) == "private" }
+func (h *fakeHost) PrivatePort(port uint16) bool { return port == 8080 }
+func (h *fakeHost) Store() kith.Store            { return h.store }
+func (h *fakeHost) Log() *slog.Logger            { return slog.New(slog.DiscardHandler) }
+func (h *fakeHost) Metrics() *kith.Metrics       { return &h.metrics }
 func (h *fakeHost) Listen(ctx context.Context, _ string) (net.Listener, error) {
 	defer close(h.listening)
 	return h.network.Listen(ctx, kith.Address{Port: App().Ports[0].Overlay})

@@ -21,7 +21,7 @@ func (w *web) expose(ctx context.Context, target, port uint16, name string) (Exp
 	if port == 0 {
 		port = target
 	}
-	if err := checkExposed(target, port, name); err != nil {
+	if err := w.checkExposed(target, port, name); err != nil {
 		return Exposed{}, err
 	}
 	now := time.Now()
@@ -90,10 +90,12 @@ func (w *web) exposed(e Exposed) Exposed {
 	return e
 }
 
-func checkExposed(target, port uint16, name string) error {
+func (w *web) checkExposed(target, port uint16, name string) error {
 	switch {
 	case target == 0:
 		return fmt.Errorf("port 0 is no port; name one from 1 to 65535: %w", kith.Invalid)
+	case w.host.PrivatePort(target):
+		return fmt.Errorf("port %d is kith's own, for you alone; name the port of another program: %w", target, kith.Denied)
 	case port < firstPort:
 		return fmt.Errorf("overlay ports below %d belong to kith itself; choose another with --to, such as --to %d: %w", firstPort, 8000+int(port), kith.Denied)
 	case port == chatPort:

@@ -140,7 +140,7 @@ func TestProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := f.must(t, "", "expose", u.Port(), "--to", "4000", "--as", "wiki"); out != "maple.home.kith.alt:4000\nhttp://maple.home.kith.alt/wiki/\n" {
+	if out := f.must(t, "", "expose", u.Port(), "--to", "4000", "--as", "wiki"); out != "maple.home.kith.alt:4000\nhttp://maple--home.localhost:8080/wiki/\n" {
 		t.Errorf("expose prints %q", out)
 	}
 	response, _ := f.get(t, "/wiki/a%2Fb//c?q=1;2", "Kith-Peer", "forged", "Kith_Peer", "forged", "X-Forwarded-Prefix", "/forged", "X-Forwarded-For", "10.0.0.1")

@@ -60,9 +60,12 @@ func (h *fakeHost) ListenPort(ctx context.Context, port uint16) (net.Listener, e
 func (h *fakeHost) Members() []kith.Member {
 	return []kith.Member{{ID: h.id, Host: "maple", Online: true}, {ID: h.oak, Host: "oak", Online: true}}
 }
-func (h *fakeHost) Store() kith.Store      { return h.store }
-func (h *fakeHost) Log() *slog.Logger      { return h.log }
-func (h *fakeHost) Metrics() *kith.Metrics { return &h.metrics }
+func (h *fakeHost) Link(path string) string      { return "http://maple--home.localhost:8080" + path }
+func (h *fakeHost) PrivateDir(dir string) bool   { return filepath.Base(dir) == "private" }
+func (h *fakeHost) PrivatePort(port uint16) bool { return port == 8080 }
+func (h *fakeHost) Store() kith.Store            { return h.store }
+func (h *fakeHost) Log() *slog.Logger            { return h.log }
+func (h *fakeHost) Metrics() *kith.Metrics       { return &h.metrics }
 func (h *fakeHost) Event(text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

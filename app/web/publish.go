@@ -28,7 +28,7 @@ func (w *web) publish(ctx context.Context, path, dir string) (Site, error) {
 	if err != nil {
 		return Site{}, err
 	}
-	if err := checkDir(dir); err != nil {
+	if err := w.checkDir(dir); err != nil {
 		return Site{}, err
 	}
 	dir = filepath.Clean(dir)
@@ -83,7 +83,7 @@ func (w *web) unpublish(ctx context.Context, path string) (Site, error) {
 // described fills in the state and address of a site.
 func (w *web) described(s Site) Site {
 	s.URL = w.url(s.Path)
-	err := checkDir(s.Dir)
+	err := w.checkDir(s.Dir)
 	switch {
 	case err == nil:
 		s.State, s.OK = "served", true
@@ -98,8 +98,7 @@ func (w *web) described(s Site) Site {
 }
 
 func (w *web) url(path string) string {
-	path = strings.TrimSuffix(path, "/") + "/"
-	return "http://" + w.host.Name().String() + escaped(path)
+	return w.host.Link(escaped(strings.TrimSuffix(path, "/") + "/"))
 }
 
 // sitePath returns the form in which the site has a path that a person typed:
@@ -123,7 +122,7 @@ func sitePath(typed string) (string, error) {
 }
 
 // checkDir says why a folder cannot be published.
-func checkDir(dir string) error {
+func (w *web) checkDir(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("folder %q is not an absolute path: %w", dir, kith.Invalid)
 	}
@@ -138,11 +137,10 @@ func checkDir(dir string) error {
 		return fmt.Errorf("folder %s: %v: %w", dir, err, kith.Invalid)
 	case !info.IsDir():
 		return fmt.Errorf("%s is a file; publish the folder it is in: %s: %w", dir, filepath.Dir(dir), kith.Invalid)
+	case w.host.PrivateDir(dir):
+		return fmt.Errorf("%s is where kith keeps its key; publish another folder: %w", dir, kith.Invalid)
 	case holds(dir, homeDir()):
 		return fmt.Errorf("%s holds your home folder, with everything private in it; publish a folder inside: %w", dir, kith.Invalid)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "kith.sock")); err == nil {
-		return fmt.Errorf("%s is where kith keeps its key; publish another folder: %w", dir, kith.Invalid)
 	}
 	f, err := os.Open(dir)
 	if err == nil {

@@ -45,13 +45,13 @@ func TestPublish(t *testing.T) {
 	f := start(t)
 	parent := folder(t, "site/index.html", "hello", "docs/a.txt", "a", "docs/sub/b.txt", "b", "file", "x")
 
-	if out := f.must(t, parent, "publish", "site"); out != "http://maple.home.kith.alt/\n" {
+	if out := f.must(t, parent, "publish", "site"); out != "http://maple--home.localhost:8080/\n" {
 		t.Errorf("publish prints %q", out)
 	}
 	if _, body := f.get(t, "/"); body != "hello" {
 		t.Errorf("the site: %q", body)
 	}
-	if out := f.must(t, parent, "publish", "--at", "/read me", filepath.Join(parent, "docs")); out != "http://maple.home.kith.alt/read%20me/\n" {
+	if out := f.must(t, parent, "publish", "--at", "/read me", filepath.Join(parent, "docs")); out != "http://maple--home.localhost:8080/read%20me/\n" {
 		t.Errorf("publish --at prints %q", out)
 	}
 	if _, body := f.get(t, "/read%20me/a.txt"); body != "a" {
@@ -66,7 +66,7 @@ func TestPublish(t *testing.T) {
 
 	// Another folder takes the place of the first.
 	out, notice, err := f.run(parent, "publish", "docs", "--json")
-	if err != nil || !strings.Contains(out, `"url": "http://maple.home.kith.alt/"`) || notice != "" {
+	if err != nil || !strings.Contains(out, `"url": "http://maple--home.localhost:8080/"`) || notice != "" {
 		t.Errorf("publish --json: %q, %q, %v", out, notice, err)
 	}
 	if _, body := f.get(t, "/sub/b.txt"); body != "b" {
@@ -100,7 +100,7 @@ func TestPublish(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	f := start(t)
-	parent := folder(t, "site/index.html", "hello", "file", "x", "data/kith.sock", "")
+	parent := folder(t, "site/index.html", "hello", "file", "x", "private/key", "")
 	home := filepath.Join(parent, "home", "ada")
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,8 @@ func TestRefused(t *testing.T) {
 		"publish site --of x":         {kith.Invalid, "usage"},
 		"publish nowhere":             {kith.NotFound, "nowhere"},
 		"publish file":                {kith.Invalid, "is a file"},
-		"publish data":                {kith.Invalid, "its key"},
+		"publish private":             {kith.Invalid, "its key"},
+		"expose 8080":                 {kith.Denied, "kith's own"},
 		"publish home/ada":            {kith.Invalid, "home folder"},
 		"publish home":                {kith.Invalid, "home folder"},
 		"publish /":                   {kith.Invalid, "home folder"},
