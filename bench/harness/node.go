@@ -132,26 +132,25 @@ func (n *Node) Listener(ctx context.Context, protocol string) (string, error) {
 	return "", fmt.Errorf("%s does not listen for %s", n.Name, protocol)
 }
 
-// Group starts so many nodes, members of one group: n1, n2 and so on. It
-// returns when all of them are connected with all others.
+// Group starts so many nodes, members of one group: n1, n2 and so on, each
+// invited by the one before, because a node lets few join at once. It returns
+// when all of them are connected with all others.
 func (b *Bench) Group(ctx context.Context, count int) ([]*Node, error) {
-	first, err := b.Start(ctx, "n1")
-	if err != nil {
-		return nil, err
-	}
-	nodes := []*Node{first}
-	if count > 1 {
-		invitation, err := first.Invite(ctx, control.InviteRequest{Uses: count - 1})
-		if err != nil {
-			return nil, err
-		}
-		for i := 2; i <= count; i++ {
-			n, err := b.Start(ctx, fmt.Sprintf("n%d", i), "join", invitation.Ticket)
+	var nodes []*Node
+	for i := range count {
+		var verb []string
+		if i > 0 {
+			invitation, err := nodes[i-1].Invite(ctx, control.InviteRequest{})
 			if err != nil {
 				return nil, err
 			}
-			nodes = append(nodes, n)
+			verb = []string{"join", invitation.Ticket}
 		}
+		n, err := b.Start(ctx, fmt.Sprintf("n%d", i+1), verb...)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, n)
 	}
 	for _, n := range nodes {
 		if err := n.meet(ctx, count); err != nil {
