@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -164,13 +165,18 @@ func freeBase(ts *testscript.TestScript) string {
 
 func readUntilReady(out io.Reader) (printed string, ready bool) {
 	var b strings.Builder
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if lines.Text() == "ready" {
-			return b.String(), true
+	_, ready = waitForLine(io.TeeReader(out, &b), regexp.MustCompile("^ready$"))
+	return b.String(), ready
+}
+
+// waitForLine reads lines until one matches.
+func waitForLine(r io.Reader, pattern *regexp.Regexp) (line string, found bool) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		if pattern.MatchString(lines.Text()) {
+			return lines.Text(), true
 		}
-		b.WriteString(lines.Text() + "\n")
 	}
-	return b.String(), false
+	return "", false
 }
 
 func halt(ts *testscript.TestScript, name string, signal os.Signal) {
