@@ -3,6 +3,7 @@ package group
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"fmt"
 	"math/rand"
 	"slices"
 	"strings"
@@ -376,4 +377,29 @@ func BenchmarkMerge(b *testing.B) {
 	for b.Loop() {
 		Merge(s.genesis, s.entries)
 	}
+}
+
+// Everybody revokes everybody, at the same time: the worst that admins can do.
+func TestAllAgainstAll(t *testing.T) {
+	s := tell(t)
+	var names []string
+	for i := range 40 {
+		names = append(names, fmt.Sprintf("host%02d", i))
+	}
+	top := s.chain(names...)
+	for i := range names {
+		for j := range names {
+			if i != j {
+				s.revokes(names[i], names[j], top)
+			}
+		}
+	}
+	start := time.Now()
+	r := Merge(s.genesis, s.entries)
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("took %s", took)
+	} else {
+		t.Logf("%d entries in %s", r.Size(), took)
+	}
+	wantMembers(t, r, "founder* host00*")
 }
