@@ -78,6 +78,8 @@ func (n *fakeNode) Invite(_ context.Context, request control.InviteRequest) (con
 
 func (n *fakeNode) Join(_ context.Context, ticket string) error { return n.did("join %s", ticket) }
 
+func (n *fakeNode) Trust(_ context.Context, host string) error { return n.did("trust %s", host) }
+
 func (n *fakeNode) Revoke(_ context.Context, host string) error {
 	if err := n.did("revoke %s", host); err != nil {
 		return err

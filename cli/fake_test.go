@@ -101,6 +101,7 @@ func (n *fakeNode) Join(_ context.Context, ticket string) error {
 	return nil
 }
 
+func (n *fakeNode) Trust(context.Context, string) error                 { return n.fail }
 func (n *fakeNode) Revoke(context.Context, string) error                { return n.fail }
 func (n *fakeNode) SetAdmin(context.Context, string, bool) error        { return n.fail }
 func (n *fakeNode) Leave(context.Context) error                         { return n.fail }

@@ -59,7 +59,7 @@ type command struct {
 func (e *env) commands() []command {
 	list := []command{
 		upCommand(), inviteCommand(), joinCommand(), membersCommand(),
-		revokeCommand(), leaveCommand(), renameCommand(), adminCommand("add"), adminCommand("remove"),
+		revokeCommand(), trustCommand(), leaveCommand(), renameCommand(), adminCommand("add"), adminCommand("remove"),
 		dialCommand(),
 		accountAddCommand(), accountListCommand(),
 		statusCommand(), doctorCommand(), stopCommand(),

@@ -162,6 +162,11 @@ func (c *Client) Join(ctx context.Context, ticket string) error {
 	return c.call(ctx, "join", joinRequest{ticket}, nil)
 }
 
+// Trust is [Node.Trust].
+func (c *Client) Trust(ctx context.Context, host string) error {
+	return c.call(ctx, "trust", hostRequest{Host: host}, nil)
+}
+
 // Revoke is [Node.Revoke].
 func (c *Client) Revoke(ctx context.Context, host string) error {
 	return c.call(ctx, "revoke", hostRequest{Host: host}, nil)

@@ -37,6 +37,7 @@ var calls = []struct {
 		return n.Invite(ctx, InviteRequest{Uses: 2, Expires: time.Hour, Role: "member"})
 	}, fakeInvitation},
 	{"Join[ticket]", func(ctx context.Context, n Node) (any, error) { return nil, n.Join(ctx, "ticket") }, nil},
+	{"Trust[oak]", func(ctx context.Context, n Node) (any, error) { return nil, n.Trust(ctx, "oak") }, nil},
 	{"Revoke[oak]", func(ctx context.Context, n Node) (any, error) { return nil, n.Revoke(ctx, "oak") }, nil},
 	{"SetAdmin[oak true]", func(ctx context.Context, n Node) (any, error) { return nil, n.SetAdmin(ctx, "oak", true) }, nil},
 	{"SetAdmin[oak false]", func(ctx context.Context, n Node) (any, error) { return nil, n.SetAdmin(ctx, "oak", false) }, nil},

@@ -51,6 +51,8 @@ func (n *fakeNode) Invite(_ context.Context, r InviteRequest) (Invitation, error
 	return fakeInvitation, n.note("Invite", r)
 }
 func (n *fakeNode) Join(_ context.Context, ticket string) error { return n.note("Join", ticket) }
+func (n *fakeNode) Trust(_ context.Context, host string) error  { return n.note("Trust", host) }
+
 func (n *fakeNode) Revoke(_ context.Context, host string) error { return n.note("Revoke", host) }
 func (n *fakeNode) SetAdmin(_ context.Context, host string, admin bool) error {
 	return n.note("SetAdmin", host, admin)

@@ -137,6 +137,7 @@ func (fuzzNode) Invite(context.Context, InviteRequest) (Invitation, error) {
 	return fakeInvitation, nil
 }
 func (fuzzNode) Join(context.Context, string) error           { return kith.Expired }
+func (fuzzNode) Trust(context.Context, string) error          { return kith.NotFound }
 func (fuzzNode) Revoke(context.Context, string) error         { return kith.NotFound }
 func (fuzzNode) SetAdmin(context.Context, string, bool) error { return nil }
 func (fuzzNode) Leave(context.Context) error                  { return nil }

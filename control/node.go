@@ -26,7 +26,8 @@ type Node interface {
 	Join(ctx context.Context, ticket string) error // returns when admitted
 	Revoke(ctx context.Context, host string) error
 	SetAdmin(ctx context.Context, host string, admin bool) error
-	Leave(ctx context.Context) error // back to a group of one, with key, accounts and sites
+	Trust(ctx context.Context, host string) error // its name, which meant another key here before, means its key from now on
+	Leave(ctx context.Context) error              // back to a group of one, with key, accounts and sites
 	Rename(ctx context.Context, request RenameRequest) error
 
 	Accounts(ctx context.Context) ([]Account, error)

@@ -107,6 +107,7 @@ func (s *Server) methods() map[string]http.Handler {
 
 		"invite": call(n.Invite),
 		"join":   do(func(ctx context.Context, in joinRequest) error { return n.Join(ctx, in.Ticket) }),
+		"trust":  do(func(ctx context.Context, in hostRequest) error { return n.Trust(ctx, in.Host) }),
 		"revoke": do(func(ctx context.Context, in hostRequest) error { return n.Revoke(ctx, in.Host) }),
 		"admin":  do(func(ctx context.Context, in hostRequest) error { return n.SetAdmin(ctx, in.Host, in.Admin) }),
 		"leave":  do(func(ctx context.Context, _ struct{}) error { return n.Leave(ctx) }),
