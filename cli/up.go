@@ -87,6 +87,7 @@ func (e *env) up(ctx context.Context, u *upFlags) error {
 	u.Data, u.Apps, u.Kith = e.data, e.apps, e.kith
 	u.Version = readBuild().Version
 	u.Log = e.logger(u.verbose)
+	slog.SetDefault(u.Log) // libraries that print do so there
 	for start := time.Now(); ; {
 		if client, err := e.client(ctx); err == nil {
 			defer client.Close()
