@@ -104,13 +104,13 @@ func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket,
 	return s, nil, nil
 }
 
-// An attempt is a dial to a peer, shared by all who wait for its outcome.
+// An attempt is a dial to a peer, shared by all who wait for its outcome. It
+// goes on when they leave, for whoever comes next: it ends by itself soon.
 type attempt struct {
-	done    chan struct{} // closed when link or err is set
-	link    *link
-	err     error
-	waiting int // guarded by Overlay.mu; the last one to leave cancels
-	cancel  context.CancelCauseFunc
+	done   chan struct{} // closed when link or err is set
+	link   *link
+	err    error
+	cancel context.CancelCauseFunc
 }
 
 // linkTo returns the link to a peer, dialling if there is none.
@@ -137,31 +137,20 @@ func (o *Overlay) linkTo(ctx context.Context, id kith.ID) (*link, error) {
 			defer cancel(nil)
 			a.link, a.err = o.connect(dialCtx, id)
 			o.mu.Lock()
-			if p.attempt == a {
-				p.attempt = nil
-			}
+			p.attempt = nil
 			o.forgetLocked(id, p)
 			o.mu.Unlock()
 			close(a.done)
 		})
 	}
-	a.waiting++
 	o.mu.Unlock()
 
 	select {
 	case <-a.done:
 		return a.link, a.err
 	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	o.mu.Lock()
-	if a.waiting--; a.waiting == 0 {
-		a.cancel(context.Canceled)
-		if p.attempt == a {
-			p.attempt = nil // whoever comes next dials afresh
-		}
-	}
-	o.mu.Unlock()
-	return nil, ctx.Err()
 }
 
 func (l *link) ended() bool {
