@@ -570,3 +570,48 @@ func TestAddressRecords(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+func TestChangesArePushedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		stop := connect(t, maple, oak)
+		synctest.Wait()
+		start := time.Now()
+		var changes []Change
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watch := oak.Watch(ctx)
+		watching.Go(func() {
+			for change := range watch {
+				changes = append(changes, change)
+			}
+		})
+		if err := maple.SetAdmin(t.Context(), oak.ID(), false); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := maple.Rename(t.Context(), kith.Name{Host: "elm", Group: "lab"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		wantMembers(t, oak.Roster(), "elm* oak")
+		if !time.Now().Equal(start) {
+			t.Errorf("it took %s", time.Since(start))
+		}
+		enlarge(t, maple, "ash")
+		synctest.Wait()
+		cancel()
+		watching.Wait()
+		stop()
+		var roles, renamed, added int
+		var group string
+		for _, change := range changes {
+			roles, renamed, added = roles+len(change.Roles), renamed+len(change.Renamed), added+len(change.Added)
+			group += change.Group
+		}
+		if roles != 1 || renamed != 1 || added != 1 || group != "lab" {
+			t.Errorf("changes %+v", changes)
+		}
+	})
+}
