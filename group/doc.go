@@ -15,7 +15,7 @@
 //
 // An admin invites with a [Ticket], at most 200 characters. The secret in it
 // is the seed of a key; the invite entry holds the public half, and the joiner
-// signs the joining handshake's exporter (RFC 9266 gives the idea) with it, so
+// signs the joining handshake's exporter (RFC 8446 7.5) with it, so
 // that any admin's host can redeem it and none learns the secret. [Join] is
 // the joiner's side, [Group.Redeem] the admin's.
 //

@@ -79,7 +79,7 @@ func (t invite) refusal(r *Roster) error {
 }
 
 // Redeem answers the join request of peer, a host that holds its key, on a
-// connection with that exporter (RFC 5705). The peer is a member when it
+// connection with that exporter (RFC 8446 7.5). The peer is a member when it
 // returns, and the reply is for it. Any error is the one clear reason for
 // refusing, to be sent to the joiner: kind Expired, Denied (used up, forged,
 // unknown, or this host is no admin), Exists (the name), Invalid or Quota (too
