@@ -25,8 +25,12 @@ import (
 // it says that it is ready without it.
 const appPatience = 5 * time.Second
 
-// fallbackAccount is the first account where the login name cannot be one.
-const fallbackAccount = "owner"
+// What is used where the computer's name cannot name a host, and the login name
+// not an account.
+const (
+	fallbackHost    = "host"
+	fallbackAccount = "owner"
+)
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -89,7 +93,10 @@ func (n *Node) hostName() string {
 	if n.cfg.Name != "" {
 		return n.cfg.Name
 	}
-	return config.DefaultHost()
+	if name := config.DefaultHost(); group.CheckName(name) == nil {
+		return name
+	}
+	return fallbackHost // the computer is called such as "www" or "127"
 }
 
 func (n *Node) openKey() (err error) {
