@@ -117,17 +117,14 @@ func (b *Bench) Peer(ctx context.Context, role string, args ...string) (said str
 	if err != nil {
 		return "", err
 	}
+	cmd.Cancel, cmd.WaitDelay = in.Close, patience
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := b.Keep(cmd); err != nil {
 		return "", err
 	}
-	b.peers = append(b.peers, func() {
-		in.Close()
-		cmd.Wait()
-	})
 	if _, err := fmt.Fscanln(out, &said); err != nil {
 		return "", fmt.Errorf("%s did not get ready: %w", role, err)
 	}
