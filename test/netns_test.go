@@ -66,9 +66,8 @@ func (l *lab) run(args ...string) {
 
 // A computer runs programs in its namespace.
 type computer struct {
-	t    *testing.T
-	ns   string
-	home string // set apart, for those that have one
+	t  *testing.T
+	ns string
 }
 
 // command is a line of a shell in the repository, on this computer, for a
