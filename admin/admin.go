@@ -96,6 +96,7 @@ func New(config Config) *Admin {
 		"GET /members/{host}/revoke":          a.revokePage,
 		"POST /members/{host}/revoke":         a.revoke,
 		"POST /members/{host}/admin":          a.setAdmin,
+		"POST /members/{host}/trust":          a.trust,
 		"GET /invite":                         a.invitePage,
 		"POST /invite":                        a.invite,
 		"GET /join":                           a.joinPage,

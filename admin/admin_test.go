@@ -345,6 +345,8 @@ func TestForms(t *testing.T) {
 		{"join with a book", 1, nil, "/join", []string{"ticket", strings.Repeat("x", 3000)}, "", 422, "too long"},
 		{"leave", 7, nil, "/leave", []string{"confirm", " Home "}, "leave", 303, ""},
 		{"leave the wrong one", 7, nil, "/leave", []string{"confirm", "work"}, "", 422, "That is not its name."},
+		{"trust", 7, nil, "/members/linden/trust", nil, "trust linden", 303, ""},
+		{"trust nobody", 7, nil, "/members/nobody/trust", nil, "", 404, "is called nobody."},
 		{"revoke", 7, nil, "/members/linden/revoke", []string{"confirm", "linden"}, "revoke linden", 303, ""},
 		{"revoke by key", 7, nil, "/members/" + idOf("linden").String() + "/revoke", []string{"confirm", "linden"}, "revoke linden", 303, ""},
 		{"revoke the wrong one", 7, nil, "/members/linden/revoke", []string{"confirm", "oak"}, "", 422, "That is not its name."},

@@ -144,6 +144,19 @@ func (a *Admin) setAdmin(w http.ResponseWriter, r *http.Request, v visit) {
 	}
 }
 
+func (a *Admin) trust(w http.ResponseWriter, r *http.Request, v visit) {
+	data, ok := a.memberOf(w, r)
+	if !ok {
+		return
+	}
+	back := "/members/" + data.Escape
+	if err := a.node.Trust(r.Context(), data.Host); err != nil {
+		ui.RedirectError(w, r, back, a.explain(err))
+		return
+	}
+	ui.Redirect(w, r, back, "The name "+data.Host+" means this computer from now on.")
+}
+
 func (a *Admin) revokePage(w http.ResponseWriter, r *http.Request, v visit) {
 	if data, ok := a.memberOf(w, r); ok {
 		a.askRevoke(w, r, http.StatusOK, data)

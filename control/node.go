@@ -60,7 +60,7 @@ type Status struct {
 type Listener struct {
 	App      string `json:"app"`
 	Protocol string `json:"protocol"`
-	Address  string `json:"address"` // "127.0.0.1:8080", "udp 0.0.0.0:4747", "overlay:80"
+	Address  string `json:"address"` // "127.0.0.1:8080", "[::]:4747", "overlay:80"
 	Error    string `json:"error,omitempty"`
 }
 
@@ -88,6 +88,7 @@ type Member struct {
 	RTT     float64 `json:"rtt_ms"`
 
 	Admin    bool      `json:"admin"`
+	Moved    bool      `json:"moved"`     // its name meant another key here before, and is not used until Trust
 	Site     string    `json:"site"`      // where a browser on this host reads its site
 	LastSeen time.Time `json:"last_seen"` // zero: never
 	Address  string    `json:"address"`   // the carrier's far address, or ""

@@ -75,6 +75,14 @@ func (n *names) check(key nameKey, id kith.ID) error {
 	return nil
 }
 
+// moved reports whether the name has meant another key here.
+func (n *names) moved(key nameKey, id kith.ID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before, ok := n.known[key]
+	return ok && before != id
+}
+
 // keep makes the name mean the key from now on.
 func (n *names) keep(key nameKey, id kith.ID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), keepPatience)

@@ -47,6 +47,7 @@ func TestNameMoves(t *testing.T) {
 	if err := dial(); !errors.Is(err, kith.Denied) {
 		t.Fatalf("after a restart: %v, want kind %q", err, kith.Denied)
 	}
+	m.Until(maple, "oak moved", func(s control.Status) bool { return member(s, "oak").Moved })
 	if err := maple.Trust(t.Context(), "oak"); err != nil {
 		t.Fatal(err)
 	}

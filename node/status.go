@@ -77,6 +77,7 @@ func (n *Node) members() []control.Member {
 		member := control.Member{
 			Host: m.Host, ID: m.ID, Admin: m.Admin, Site: n.siteOf(m.Host, m.ID),
 			State: control.Offline, Path: control.PathNone, LastSeen: n.lastSeen(m.ID),
+			Moved: n.names.moved(nameKey{roster.Genesis(), m.Host}, m.ID),
 		}
 		if m.ID == n.id {
 			member.State, member.Path, member.LastSeen = control.Online, control.PathSelf, time.Now()
