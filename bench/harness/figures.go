@@ -21,10 +21,18 @@ func Times(values []time.Duration) string {
 	return fmt.Sprintf("%d/%d µs", Median(values).Microseconds(), Quantile(values, 0.99).Microseconds())
 }
 
-// Ratio writes a share of a peer; "" where there is none.
-func Ratio(value, peer float64) string {
-	if peer == 0 {
+// Ratio writes a share.
+func Ratio(value, of float64) string { return fmt.Sprintf("%.2f", value/of) }
+
+// Ratios writes the median share that values have of a peer's, round by round:
+// what disturbs a round disturbs both. It is "" where there is no peer.
+func Ratios(values, peer []float64) string {
+	if len(peer) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", value/peer)
+	shares := make([]float64, len(values))
+	for i := range values {
+		shares[i] = values[i] / peer[i]
+	}
+	return fmt.Sprintf("%.2f", Median(shares))
 }

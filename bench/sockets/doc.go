@@ -14,9 +14,10 @@
 // copy over TCP without encryption (Linux splices it: no byte enters the
 // processes), and the overlay alone, both of its ends in this process.
 //
-//	go run ./bench/sockets [-rounds 3] [-time 2s] [-calls 3000] [-opens 300] [-only NAME] [-profile DIR]
+//	go run ./bench/sockets [-rounds 7] [-time 1s] [-calls 3000] [-opens 300] [-only NAME] [-profile DIR]
 //
-// Throughput is the median of the rounds; in each round all ways take their
-// turn, so that a noisy machine disturbs them alike. All processes share the
+// Throughput is the median of the rounds, and so is its share of the bare
+// copy's in the same round; in each round all ways take their turn, so that a
+// noisy machine disturbs them alike. All processes share the
 // machine: the figure is what its cores pay for a byte at all of them together.
 package main

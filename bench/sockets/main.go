@@ -15,8 +15,8 @@ const goal = 0.9 // of the bare copy
 
 func main() {
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median of throughput counts")
-	flag.DurationVar(&o.lasts, "time", 2*time.Second, "of each measurement of throughput")
+	flag.IntVar(&o.rounds, "rounds", 7, "rounds; the median of throughput counts")
+	flag.DurationVar(&o.lasts, "time", time.Second, "of each measurement of throughput")
 	flag.IntVar(&o.calls, "calls", 3000, "round trips on an open socket")
 	flag.IntVar(&o.opens, "opens", 300, "sockets to open")
 	flag.StringVar(&o.only, "only", "", "measure ways whose name contains this")
@@ -85,10 +85,10 @@ func measure(ctx context.Context, w way, o options, r *row) error {
 
 func report(list []way, rows map[string]*row) {
 	against := func(w way, of func(*row) []float64) string {
-		rate, peer := harness.Median(of(rows[w.name])), rows[w.peer]
-		text := fmt.Sprintf("%.0f", rate)
-		if peer != nil {
-			text += " (" + harness.Ratio(rate, harness.Median(of(peer))) + ")"
+		rates := of(rows[w.name])
+		text := fmt.Sprintf("%.0f", harness.Median(rates))
+		if peer := rows[w.peer]; peer != nil {
+			text += " (" + harness.Ratios(rates, of(peer)) + ")"
 		}
 		return text
 	}

@@ -11,8 +11,9 @@
 // it does between nodes, whose connections are streams of one TLS connection.
 // Nginx is shown where it is installed, as the end of the scale.
 //
-//	go run ./bench/web [-rounds 3] [-time 3s] [-connections 16] [-only NAME] [-profile DIR]
+//	go run ./bench/web [-rounds 5] [-time 2s] [-connections 16] [-only NAME] [-profile DIR]
 //
-// The figures are medians of the rounds; in each round all take their turn, so
-// that a noisy machine disturbs them alike. wrk and all servers share it.
+// The figures are medians of the rounds, and so is the share of the bare
+// proxy's in the same round; in each round all take their turn, so that a noisy
+// machine disturbs them alike. wrk and all servers share it.
 package main

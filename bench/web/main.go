@@ -21,8 +21,8 @@ const goal = 0.8 // of the bare proxy over TLS
 
 func main() {
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median counts")
-	flag.DurationVar(&o.lasts, "time", 3*time.Second, "of each measurement")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the median counts")
+	flag.DurationVar(&o.lasts, "time", 2*time.Second, "of each measurement")
 	flag.IntVar(&o.connections, "connections", 16, "that wrk keeps busy")
 	flag.StringVar(&o.only, "only", "", "measure servers whose name contains this")
 	roles := map[string]harness.Role{"files": serveFiles, "proxy": serveProxy}
@@ -83,15 +83,11 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 			}
 		}
 	}
-	rate := func(server, file string) float64 {
-		var rates []float64
+	rates := func(server, file string) (list []float64) {
 		for _, r := range results[key{server, file}] {
-			rates = append(rates, r.rate)
+			list = append(list, r.rate)
 		}
-		if len(rates) == 0 {
-			return 0
-		}
-		return harness.Median(rates)
+		return list
 	}
 	fmt.Println("| server | file | requests/s | p99 | of the bare proxy over TLS | goal |\n|---|---|---:|---:|---:|---:|")
 	for _, f := range files {
@@ -104,8 +100,8 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 			if s.name == kithGateway {
 				aim = fmt.Sprint(goal)
 			}
-			fmt.Printf("| %s | %s | %.0f | %v | %s | %s |\n", s.name, f.name, rate(s.name, f.name),
-				harness.Median(p99).Round(10*time.Microsecond), harness.Ratio(rate(s.name, f.name), rate(bareTLS, f.name)), aim)
+			fmt.Printf("| %s | %s | %.0f | %v | %s | %s |\n", s.name, f.name, harness.Median(rates(s.name, f.name)),
+				harness.Median(p99).Round(10*time.Microsecond), harness.Ratios(rates(s.name, f.name), rates(bareTLS, f.name)), aim)
 		}
 	}
 	return nil
