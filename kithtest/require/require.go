@@ -27,17 +27,30 @@ func Root(t testing.TB) {
 	}
 }
 
-// All ends the test unless KITH_TEST=all: for tests too long for every day.
-func All(t testing.TB) {
+// Permissions reports whether file permissions bind this process. They do not
+// bind root: then the test is run again in a process without root's powers,
+// and this one has nothing left to do.
+func Permissions(t testing.TB) bool {
 	t.Helper()
-	if os.Getenv("KITH_TEST") != "all" {
-		t.Skip("long test: set KITH_TEST=all to run it")
+	const bound = "KITH_TEST_BOUND"
+	if os.Geteuid() != 0 || os.Getenv(bound) != "" {
+		return true
 	}
+	cmd := exec.Command(Tool(t, "setpriv"), "--bounding-set", "-all", "--inh-caps", "-all", os.Args[0], "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), bound+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("without root's powers: %v\n%s", err, out)
+	}
+	return false
 }
+
+// Everything reports KITH_TEST=all: nothing may be skipped, and what is
+// repeated is repeated as often as CI wants it.
+func Everything() bool { return os.Getenv("KITH_TEST") == "all" }
 
 func missing(t testing.TB, what string) {
 	t.Helper()
-	if os.Getenv("KITH_TEST") == "all" {
+	if Everything() {
 		t.Fatal(what + ", and KITH_TEST=all allows no skip")
 	}
 	t.Skip(what)
