@@ -1,5 +1,12 @@
 package kith
 
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
 // A Kind is what went wrong, as far as a caller can act on it. Kinds are
 // errors: code wraps one with context,
 //
@@ -26,3 +33,25 @@ const (
 
 // Error returns the kind in words that end a sentence.
 func (k Kind) Error() string { return string(k) }
+
+// Sentence puts an error into words for a page that people read: it begins with
+// a capital and ends with a full stop. The text of the kind that ends it is
+// left out, as what is before it says why; it stays where it is all there is.
+func Sentence(err error) string {
+	text := err.Error()
+	var kind Kind
+	if errors.As(err, &kind) {
+		text = strings.TrimSuffix(text, ": "+kind.Error())
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return ""
+	}
+	if first != utf8.RuneError {
+		text = string(unicode.ToUpper(first)) + text[size:]
+	}
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return text
+}

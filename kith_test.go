@@ -3,6 +3,7 @@ package kith_test
 import (
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -117,6 +118,25 @@ func TestAddress(t *testing.T) {
 		}
 		if err == nil && got.String() != text {
 			t.Errorf("%q becomes %q", text, got.String())
+		}
+	}
+}
+
+func TestSentence(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("there is no folder /x; check its name: %w", kith.NotFound), "There is no folder /x; check its name."},
+		{fmt.Errorf("save: %w", fmt.Errorf("disk is full: %w", kith.Quota)), "Save: disk is full."},
+		{fmt.Errorf("no %w here", kith.NotFound), "No not found here."},
+		{kith.NotFound, "Not found."},
+		{errors.New("étude is lost."), "Étude is lost."},
+		{errors.New("\xff"), "\xff."},
+		{errors.New(""), ""},
+	} {
+		if got := kith.Sentence(test.err); got != test.want {
+			t.Errorf("%q: %q, want %q", test.err, got, test.want)
 		}
 	}
 }

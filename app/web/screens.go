@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"fmt"
 	"html/template"
 	"net"
@@ -45,7 +44,7 @@ type neighbour struct {
 func (w *web) screenSites(rw http.ResponseWriter, r *http.Request) {
 	o, err := w.overview()
 	if err != nil {
-		ui.Message(rw, r, http.StatusServiceUnavailable, "Web", plainly(err))
+		ui.Message(rw, r, http.StatusServiceUnavailable, "Web", kith.Sentence(err))
 		return
 	}
 	name := w.host.Name()
@@ -121,7 +120,7 @@ func (w *web) formPublish(rw http.ResponseWriter, r *http.Request) {
 func (w *web) formUnpublish(rw http.ResponseWriter, r *http.Request) {
 	site, err := w.unpublish(r.Context(), r.FormValue("path"))
 	if err != nil {
-		ui.RedirectError(rw, r, screenPath, plainly(err))
+		ui.RedirectError(rw, r, screenPath, kith.Sentence(err))
 		return
 	}
 	ui.Redirect(rw, r, screenPath, fmt.Sprintf("%s is no longer published. Its files are as they were.", site.Dir))
@@ -132,7 +131,7 @@ func (w *web) screenExpose(rw http.ResponseWriter, r *http.Request, problem erro
 	w.screenForm(rw, r, "expose.html", "Expose a port", problem,
 		ui.Field{Name: "local", Label: "Port on this computer", Type: "number", Min: "1", Max: "65535", Value: r.FormValue("local"), Required: true,
 			Hint: "Where the program listens, such as 3000."},
-		ui.Field{Name: "port", Label: "Port for members", Type: "number", Min: strconv.Itoa(firstPort), Max: "65535", Value: r.FormValue("port"),
+		ui.Field{Name: "port", Label: "Port for members", Type: "number", Min: strconv.Itoa(kith.FirstProgramPort), Max: "65535", Value: r.FormValue("port"),
 			Hint: "The same if left empty."},
 		ui.Field{Name: "name", Label: "Name on your site", Value: r.FormValue("name"), MaxLength: kith.MaxLabel,
 			Hint: "For programs that speak HTTP: wiki shows it below /wiki/, too. May stay empty."})
@@ -171,7 +170,7 @@ func (w *web) formUnexpose(rw http.ResponseWriter, r *http.Request) {
 		_, err = w.unexpose(r.Context(), port)
 	}
 	if err != nil {
-		ui.RedirectError(rw, r, screenPath, plainly(err))
+		ui.RedirectError(rw, r, screenPath, kith.Sentence(err))
 		return
 	}
 	ui.Redirect(rw, r, screenPath, fmt.Sprintf("Members no longer reach port %d.", port))
@@ -181,7 +180,7 @@ func (w *web) formUnexpose(rw http.ResponseWriter, r *http.Request) {
 func (w *web) screenForm(rw http.ResponseWriter, r *http.Request, name, title string, problem error, fields ...ui.Field) {
 	status, text := http.StatusOK, ""
 	if problem != nil {
-		status, text = http.StatusUnprocessableEntity, plainly(problem)
+		status, text = http.StatusUnprocessableEntity, kith.Sentence(problem)
 	}
 	ui.Write(rw, r, status, ui.Page{
 		Title: title, Active: screenPath,
@@ -192,14 +191,4 @@ func (w *web) screenForm(rw http.ResponseWriter, r *http.Request, name, title st
 			CSRF    template.HTML
 		}{text, fields, ui.CSRF(r)}),
 	})
-}
-
-// plainly writes an error as a sentence, without its kind.
-func plainly(err error) string {
-	text := err.Error()
-	var kind kith.Kind
-	if errors.As(err, &kind) {
-		text = strings.TrimSuffix(text, ": "+kind.Error())
-	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
