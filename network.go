@@ -8,6 +8,14 @@ import (
 	"strings"
 )
 
+// Ports of the overlay that are not for everybody: those below FirstProgramPort,
+// and ChatPort, are the node's own, where members reach its applications.
+// Programs listen on the others.
+const (
+	FirstProgramPort = 1024
+	ChatPort         = 5269 // chat between servers
+)
+
 // An Address names a process: a host and a port on it. How the host is written
 // says which network reaches it: an IP address, a path in the file system
 // (processes of this host), an ID or a name (the overlay).

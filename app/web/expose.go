@@ -8,13 +8,6 @@ import (
 	"kith.alt/kith"
 )
 
-// firstPort is the lowest overlay port that is not the node's own; chatPort is
-// the one above that is.
-const (
-	firstPort = 1024
-	chatPort  = 5269
-)
-
 // expose makes port target of this computer reachable at overlay port port,
 // and below name on the site unless that is "".
 func (w *web) expose(ctx context.Context, target, port uint16, name string) (Exposed, error) {
@@ -96,10 +89,10 @@ func (w *web) checkExposed(target, port uint16, name string) error {
 		return fmt.Errorf("port 0 is no port; name one from 1 to 65535: %w", kith.Invalid)
 	case w.host.PrivatePort(target):
 		return fmt.Errorf("port %d is kith's own, for you alone; name the port of another program: %w", target, kith.Denied)
-	case port < firstPort:
-		return fmt.Errorf("overlay ports below %d belong to kith itself; choose another with --to, such as --to %d: %w", firstPort, 8000+int(port), kith.Denied)
-	case port == chatPort:
-		return fmt.Errorf("overlay port %d belongs to kith's chat; choose another with --to: %w", chatPort, kith.Denied)
+	case port < kith.FirstProgramPort:
+		return fmt.Errorf("overlay ports below %d belong to kith itself; choose another with --to, such as --to %d: %w", kith.FirstProgramPort, 8000+int(port), kith.Denied)
+	case port == kith.ChatPort:
+		return fmt.Errorf("overlay port %d belongs to kith's chat; choose another with --to: %w", kith.ChatPort, kith.Denied)
 	case name != "":
 		return kith.CheckLabel(name)
 	}
