@@ -64,6 +64,16 @@ type Listener struct {
 	Error    string `json:"error,omitempty"`
 }
 
+// What the node itself listens for, as a Listener names it; the other names are
+// those of applications and their ports.
+const (
+	AppGateway = "gateway"
+	AppOverlay = "overlay"
+
+	ProtocolHTTP  = "http"  // the gateway's dashboard and web gateway
+	ProtocolProxy = "proxy" // the gateway's SOCKS5 and HTTP proxy
+)
+
 // States of a member, and the paths to it.
 const (
 	Online  = "online"
@@ -101,7 +111,7 @@ type Socket struct {
 	Peer     string    `json:"peer"` // the far host's short name
 	Port     uint16    `json:"port"`
 	Inbound  bool      `json:"inbound"`
-	By       string    `json:"by"` // "web", "gateway", "program"
+	By       string    `json:"by"` // "web", "members", "program"
 	Opened   time.Time `json:"opened"`
 	Sent     uint64    `json:"bytes_sent"`
 	Received uint64    `json:"bytes_received"`
