@@ -144,8 +144,8 @@ func (b *board) place(path string) *place {
 	return nil
 }
 
-// change runs fn in a transaction and then shows the result. Check sees the
-// board as fn will find it.
+// change runs a statement and shows the result, unless check, which sees the
+// board as it then is, refuses.
 func (b *board) change(ctx context.Context, check func(*content) error, query string, args ...any) error {
 	b.changing.Lock()
 	defer b.changing.Unlock()
@@ -175,7 +175,7 @@ func (c *content) site(path string) *Site {
 	return nil
 }
 
-// service finds an exposed port by its number on the overlay.
+// port finds an exposed port by its number on the overlay.
 func (c *content) port(port uint16) *Exposed {
 	for i := range c.exposed {
 		if c.exposed[i].Port == port {
