@@ -41,7 +41,7 @@ type Config struct {
 	Self func() kith.Name
 
 	// Resolve finds the host that has a full name now. It is called for each
-	// request and does not wait.
+	// request; the first time that a name is used it may wait for the disk.
 	Resolve func(name string) (kith.ID, error)
 
 	// Dashboard answers http://localhost:<HTTPPort>/ and nothing else. It

@@ -154,6 +154,10 @@ func worthTrying(a netip.Addr, own []netip.Prefix) bool {
 	if !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
 		return a.IsGlobalUnicast()
 	}
+	return onOwnNetwork(a, own)
+}
+
+func onOwnNetwork(a netip.Addr, own []netip.Prefix) bool {
 	return slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Masked().Contains(a) })
 }
 
@@ -178,8 +182,7 @@ func interfacePrefixes() []netip.Prefix {
 func (n *Node) discover(ctx context.Context) error {
 	for ctx.Err() == nil {
 		current := n.current.Load()
-		looking, cancel := context.WithCancel(ctx)
-		stop := context.AfterFunc(current.ctx, cancel)
+		looking, cancel := current.during(ctx)
 		d := discovery.New(discovery.Config{
 			Tag:    tagOf(current.Roster(), n.id),
 			Port:   func() uint16 { return uint16(n.overlayPort.Load()) },
@@ -188,7 +191,6 @@ func (n *Node) discover(ctx context.Context) error {
 			Log:    n.log.With("service", "discovery"),
 		})
 		err := d.Serve(looking)
-		stop()
 		cancel()
 		if err != nil {
 			return err

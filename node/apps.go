@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/admin"
@@ -16,34 +15,18 @@ import (
 func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map[string]http.Handler, error) {
 	var screens []admin.App
 	apis := make(map[string]http.Handler)
-	patience := time.NewTimer(appPatience)
-	defer patience.Stop()
+	waiting, cancel := context.WithTimeout(ctx, appPatience)
+	defer cancel()
 	for _, app := range n.cfg.Apps {
-		if app.Migrations != nil {
-			if err := n.store.Migrate(ctx, app.Name, app.Migrations); err != nil {
-				return nil, nil, fmt.Errorf("application %s: %w", app.Name, err)
-			}
-		}
-		h := &host{node: n, app: app, log: n.log.With("app", app.Name), listening: make(map[string]func())}
-		var waiting []chan struct{}
-		for _, port := range app.Ports {
-			listens := make(chan struct{})
-			waiting = append(waiting, listens)
-			h.listening[port.Protocol] = sync.OnceFunc(func() { close(listens) })
-		}
-		service, err := app.New(h)
+		service, listening, err := n.startApp(ctx, run, app)
 		if err != nil {
 			return nil, nil, fmt.Errorf("application %s: %w", app.Name, err)
 		}
-		run.start(app.Name, service.Serve)
-		for _, listens := range waiting {
+		for _, listens := range listening {
 			select {
 			case <-listens:
-			case <-patience.C:
-				patience.Reset(0)
+			case <-waiting.Done():
 				n.log.Warn("application does not listen yet", "app", app.Name)
-			case <-ctx.Done():
-				return nil, nil, ctx.Err()
 			}
 		}
 		screens = append(screens, admin.App{Name: app.Name, Title: app.Title, Screens: service.Screens})
@@ -51,7 +34,28 @@ func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map
 			apis[app.Name] = service.API
 		}
 	}
-	return screens, apis, nil
+	return screens, apis, ctx.Err()
+}
+
+// startApp starts one application; listening is closed, for each of its ports,
+// when it listens there.
+func (n *Node) startApp(ctx context.Context, run *supervisor, app kith.App) (service kith.Service, listening []chan struct{}, err error) {
+	if app.Migrations != nil {
+		if err := n.store.Migrate(ctx, app.Name, app.Migrations); err != nil {
+			return service, nil, err
+		}
+	}
+	h := &host{node: n, app: app, log: n.log.With("app", app.Name), listening: make(map[string]func())}
+	for _, port := range app.Ports {
+		listens := make(chan struct{})
+		listening = append(listening, listens)
+		h.listening[port.Protocol] = sync.OnceFunc(func() { close(listens) })
+	}
+	if service, err = app.New(h); err != nil {
+		return service, nil, err
+	}
+	run.start(app.Name, service.Serve)
+	return service, listening, nil
 }
 
 // portApp names the application that serves an overlay port, for people.
@@ -68,5 +72,3 @@ func (n *Node) portApp(port uint16) string {
 	}
 	return ""
 }
-
-var _ kith.Host = (*host)(nil)

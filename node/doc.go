@@ -13,9 +13,11 @@
 // group with others is joined. Joining and leaving exchange the group under a
 // running node: key, accounts and sites stay.
 //
-// What the package does, by file: node.go life; listen.go the loopback
-// listeners; host.go what an application gets; members.go who is where and how
-// to reach them; join.go joining and leaving; names and admission are package
-// group's. requests.go answers control.Node, status.go and doctor.go say how
-// things are, events.go what happened.
+// What the package does, by file: node.go the type, life.go starting and
+// stopping, supervise.go the services in between; listen.go the loopback
+// listeners, address.go the overlay's port and this host's addresses; apps.go
+// the applications, host.go and fanin.go what they get; members.go meeting the
+// others, join.go joining and leaving, names.go which key a name has meant here.
+// requests.go answers control.Node, status.go and doctor.go say how things are,
+// events.go what happened.
 package node

@@ -94,22 +94,19 @@ func (n *Node) checkReachable() control.Finding {
 }
 
 func (n *Node) checkMembers() control.Finding {
-	roster := n.group().Roster()
+	var asleep []string
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for id, m := range n.meetings {
-		if m.refusal == "" {
-			continue
-		}
-		member, _ := roster.Member(id)
-		return control.Finding{
-			Level: control.Problem, What: member.Host + " does not let this computer in.", Cause: m.refusal,
-			Remedy: "If this computer was revoked by mistake, ask an admin for a new ticket; otherwise wait until the two have met a third member.",
-		}
-	}
-	var asleep []string
-	for id, m := range n.meetings {
-		if member, ok := roster.Member(id); ok && !m.online {
+	for _, member := range n.group().Roster().Members() {
+		m := n.meetings[member.ID]
+		switch {
+		case m == nil: // this host, or one that joined this moment
+		case m.refusal != "":
+			return control.Finding{
+				Level: control.Problem, What: member.Host + " does not let this computer in.", Cause: m.refusal,
+				Remedy: "If this computer was revoked by mistake, ask an admin for a new ticket; otherwise wait until the two have met a third member.",
+			}
+		case !m.online:
 			asleep = append(asleep, member.Host)
 		}
 	}

@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// joinListeners makes one listener of several: an application serves a protocol
-// and does not ask by which network a caller came.
+// joinListeners makes one listener of one or more: an application serves a
+// protocol and does not ask by which network a caller came.
 func joinListeners(listeners []net.Listener) net.Listener {
 	if len(listeners) == 1 {
 		return listeners[0]
 	}
-	j := &joined{listeners: listeners, conns: make(chan net.Conn), closed: make(chan struct{})}
+	j := &joined{listeners: listeners, accepted: make(chan accepted), closed: make(chan struct{})}
 	for _, ln := range listeners {
 		go j.accept(ln)
 	}
@@ -20,21 +20,30 @@ func joinListeners(listeners []net.Listener) net.Listener {
 
 type joined struct {
 	listeners []net.Listener
-	conns     chan net.Conn
+	accepted  chan accepted
 	close     sync.Once
 	closed    chan struct{}
 }
 
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+// accept hands on what ln accepts. Its error ends Accept for all: who serves
+// then closes the listener and starts again.
 func (j *joined) accept(ln net.Listener) {
 	for {
 		conn, err := ln.Accept()
-		if err != nil {
-			return // closed: by us, or with its network
-		}
 		select {
-		case j.conns <- conn:
+		case j.accepted <- accepted{conn, err}:
 		case <-j.closed:
-			conn.Close()
+			if err == nil {
+				conn.Close()
+			}
+			return
+		}
+		if err != nil {
 			return
 		}
 	}
@@ -42,10 +51,10 @@ func (j *joined) accept(ln net.Listener) {
 
 func (j *joined) Accept() (net.Conn, error) {
 	select {
-	case conn := <-j.conns:
-		return conn, nil
 	case <-j.closed:
 		return nil, net.ErrClosed
+	case a := <-j.accepted:
+		return a.conn, a.err
 	}
 }
 
@@ -63,6 +72,4 @@ func (j *joined) Close() error {
 }
 
 // Addr is the first listener's.
-func (j *joined) Addr() net.Addr {
-	return j.listeners[0].Addr()
-}
+func (j *joined) Addr() net.Addr { return j.listeners[0].Addr() }

@@ -9,10 +9,11 @@ import (
 	"strings"
 
 	"kith.alt/kith"
-	"kith.alt/kith/control"
 )
 
-// host is what one application sees of the node: kith.Host.
+var _ kith.Host = (*host)(nil)
+
+// host is what one application sees of the node.
 type host struct {
 	node *Node
 	app  kith.App
@@ -54,26 +55,38 @@ func (h *host) Listen(ctx context.Context, protocol string) (net.Listener, error
 		if port.Protocol != protocol {
 			continue
 		}
-		var listeners []net.Listener
-		if port.Overlay != 0 {
-			ln, err := h.node.overlay.Listen(ctx, kith.Address{Port: port.Overlay})
-			if err != nil {
-				return nil, fmt.Errorf("listen for %s: %w", protocol, err)
-			}
-			listeners = append(listeners, ln)
-		}
-		if port.Local != kith.LocalNone {
-			ln, err := h.node.listenLoopback(h.app.Name, protocol, port.Local)
-			if err != nil {
-				h.node.event("%s is not reachable on this computer: %v", h.app.Title, err)
-			} else {
-				listeners = append(listeners, ln)
-			}
+		ln, err := h.listen(ctx, port)
+		if err != nil {
+			return nil, fmt.Errorf("listen for %s: %w", protocol, err)
 		}
 		h.listening[protocol]()
-		return joinListeners(listeners), nil
+		return ln, nil
 	}
 	return nil, fmt.Errorf("%s declares no port for %s: %w", h.app.Name, protocol, kith.NotFound)
+}
+
+// listen listens on every network that the port wants. A loopback port that is
+// taken does not keep members from the application.
+func (h *host) listen(ctx context.Context, port kith.Port) (net.Listener, error) {
+	var listeners []net.Listener
+	if port.Overlay != 0 {
+		ln, err := h.node.overlay.Listen(ctx, kith.Address{Port: port.Overlay})
+		if err != nil {
+			return nil, err
+		}
+		listeners = append(listeners, ln)
+	}
+	if port.Local != kith.LocalNone {
+		ln, err := h.node.listenLoopback(h.app.Name, port.Protocol, port.Local)
+		if err != nil && len(listeners) == 0 {
+			return nil, err
+		} else if err != nil {
+			h.node.event("%s is not reachable on this computer: %v", h.app.Title, err)
+		} else {
+			listeners = append(listeners, ln)
+		}
+	}
+	return joinListeners(listeners), nil
 }
 
 func (h *host) ListenPort(ctx context.Context, port uint16) (net.Listener, error) {
@@ -81,10 +94,13 @@ func (h *host) ListenPort(ctx context.Context, port uint16) (net.Listener, error
 }
 
 func (h *host) Members() []kith.Member {
-	status := h.node.members()
-	members := make([]kith.Member, len(status))
-	for i, m := range status {
-		members[i] = kith.Member{ID: m.ID, Host: m.Host, Online: m.State == control.Online, Admin: m.Admin}
+	online := map[kith.ID]bool{h.node.id: true}
+	for _, p := range h.node.overlay.Peers() {
+		online[p.ID] = true
+	}
+	var members []kith.Member
+	for _, m := range h.node.group().Roster().Members() {
+		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online[m.ID], Admin: m.Admin})
 	}
 	return members
 }

@@ -18,6 +18,7 @@ import (
 
 const (
 	joinPatience   = 30 * time.Second
+	joinPause      = 2 * time.Second // before the next attempt, when too many join at once
 	lookupPatience = 3 * time.Second // for the inviter by multicast, before its addresses alone are tried
 )
 
@@ -40,7 +41,7 @@ func (n *Node) Join(ctx context.Context, text string) error {
 	if others := len(roster.Members()) - 1; member && others > 0 {
 		return fmt.Errorf("this computer is in the group %s, with %d others; 'kith leave' first: %w", roster.Group(), others, kith.Exists)
 	}
-	joined, err := n.joinAs(ctx, text, n.name().Host)
+	joined, err := n.joinAs(ctx, ticket, n.name().Host)
 	if err != nil {
 		return err
 	}
@@ -57,10 +58,7 @@ func (n *Node) Leave(ctx context.Context) error {
 		if err := g.Leave(ctx); err != nil {
 			return err
 		}
-		select { // the members are being told
-		case <-time.After(lastWord):
-		case <-ctx.Done():
-		}
+		pause(ctx, lastWord) // the members are being told
 	}
 	alone, err := group.Found(n.key, name)
 	if err != nil {
@@ -98,31 +96,30 @@ func (n *Node) enter(ctx context.Context, g *group.Group) error {
 
 // joinAs joins under the name host, or, where another member is called so or
 // nearly so, under the form of it that is this host's alone.
-func (n *Node) joinAs(ctx context.Context, text, host string) (*group.Group, error) {
-	joined, err := n.joinGroup(ctx, text, host)
+func (n *Node) joinAs(ctx context.Context, ticket group.Ticket, host string) (*group.Group, error) {
+	joined, err := n.joinGroup(ctx, ticket, host)
 	if !errors.Is(err, kith.Exists) {
 		return joined, err
 	}
 	const suffix = 1 + 6 // hyphen and ID.Short
 	host = strings.TrimRight(host[:min(len(host), kith.MaxLabel-suffix)], "-")
-	return n.joinGroup(ctx, text, host+"-"+n.id.Short())
+	return n.joinGroup(ctx, ticket, host+"-"+n.id.Short())
 }
 
 // joinGroup redeems a ticket and returns the group as the host that redeemed it
 // knows it, not stored yet.
-func (n *Node) joinGroup(ctx context.Context, text, host string) (*group.Group, error) {
+func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) (*group.Group, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinPatience)
 	defer cancel()
-	ticket, err := group.ParseTicket(text)
-	if err != nil {
-		return nil, err
-	}
 	join, err := group.NewJoin(ticket, n.key, host)
 	if err != nil {
 		return nil, err
 	}
 	addresses := n.inviterAddresses(ticket)
 	reply, server, err := overlay.Join(ctx, n.key, addresses, join.Request, n.log)
+	for errors.Is(err, kith.Quota) && pause(ctx, joinPause) { // a whole class joins at once
+		reply, server, err = overlay.Join(ctx, n.key, addresses, join.Request, n.log)
+	}
 	if errors.Is(err, kith.Unreachable) && n.cfg.OverlayHost == "" {
 		// Its addresses have changed, or were never right for us: it may
 		// still be on our network.
@@ -180,6 +177,18 @@ func (n *Node) fetch(ctx context.Context, g *group.Group, server kith.ID, addres
 		return errors.Join(context.Cause(syncing), err)
 	}
 	return nil
+}
+
+// pause waits, and reports whether ctx let it.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // inviterAddresses are those of the ticket that can be worth trying from here.

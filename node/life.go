@@ -45,11 +45,15 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 		n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
+		ticket, err := group.ParseTicket(n.cfg.Ticket)
+		if err != nil {
+			return err
+		}
 		join := n.joinAs
 		if n.cfg.Name != "" {
 			join = n.joinGroup // under the name that was asked for, or not at all
 		}
-		if joined, err = join(ctx, n.cfg.Ticket, n.hostName()); err != nil {
+		if joined, err = join(ctx, ticket, n.hostName()); err != nil {
 			return err
 		}
 	}
@@ -61,6 +65,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 			err = errors.Join(err, n.closeStore(), n.dir.Discard())
 		}
 	}()
+	if err := n.configure(); err != nil {
+		return err
+	}
 	if err := n.openKey(); err != nil {
 		return err
 	}
@@ -112,23 +119,19 @@ func (n *Node) openKey() (err error) {
 		}
 		n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
 	}
-	if err := n.dir.StoreKey(n.key); err != nil {
-		return err
-	}
+	return n.dir.StoreKey(n.key)
+}
+
+// configure stores what the flags say, for this start and the next ones.
+func (n *Node) configure() error {
 	return n.dir.Update(func(c *config.Node) error {
-		c.Account = config.DefaultAccount()
+		c.SetPortBase(n.cfg.PortBase)
+		c.SharedLoopback = c.SharedLoopback || n.cfg.SharedLoopback
 		return nil
 	})
 }
 
 func (n *Node) openAccounts(ctx context.Context) (err error) {
-	if err := n.dir.Update(func(c *config.Node) error {
-		c.SetPortBase(n.cfg.PortBase)
-		c.SharedLoopback = c.SharedLoopback || n.cfg.SharedLoopback
-		return nil
-	}); err != nil {
-		return err
-	}
 	if n.accounts, err = account.Open(ctx, n.store); err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func (n *Node) openAccounts(ctx context.Context) (err error) {
 	if err != nil || len(list) > 0 {
 		return err
 	}
-	err = n.accounts.Add(ctx, n.dir.Node().Account)
+	err = n.accounts.Add(ctx, config.DefaultAccount())
 	if errors.Is(err, kith.Invalid) { // a login name such as postmaster, which mail reserves
 		err = n.accounts.Add(ctx, fallbackAccount)
 	}

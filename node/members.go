@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -47,7 +48,7 @@ func (n *Node) meetMembers(ctx context.Context) error {
 	defer work.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { ln.Close() })()
+	defer ln.Close()
 	work.Go(func() { n.answerSyncs(ctx, ln, &work) })
 
 	timer := time.NewTimer(0)
@@ -90,7 +91,6 @@ func (n *Node) reconcile(ctx context.Context, work *sync.WaitGroup) time.Duratio
 		peers[p.ID] = p
 	}
 	now, wait := time.Now(), longestRetry
-	names := make(map[kith.ID]string)
 	var woke, slept []string
 
 	n.mu.Lock()
@@ -104,7 +104,6 @@ func (n *Node) reconcile(ctx context.Context, work *sync.WaitGroup) time.Duratio
 		if member.ID == n.id {
 			continue
 		}
-		names[member.ID] = member.Host
 		m := n.meetings[member.ID]
 		if m == nil {
 			m = new(meeting)
@@ -134,11 +133,10 @@ func (n *Node) reconcile(ctx context.Context, work *sync.WaitGroup) time.Duratio
 			wait = min(wait, max(m.next.Sub(now), firstRetry/4))
 		}
 	}
-	for id := range n.meetings {
-		if _, member := names[id]; !member {
-			delete(n.meetings, id)
-		}
-	}
+	maps.DeleteFunc(n.meetings, func(id kith.ID, _ *meeting) bool {
+		_, member := roster.Member(id)
+		return !member
+	})
 	n.mu.Unlock()
 
 	for _, name := range woke {
@@ -148,7 +146,7 @@ func (n *Node) reconcile(ctx context.Context, work *sync.WaitGroup) time.Duratio
 		n.event("%s is asleep, or cannot be reached.", name)
 	}
 	for id := range peers {
-		if _, member := names[id]; !member {
+		if _, member := roster.Member(id); !member {
 			time.AfterFunc(lastWord, func() { n.dropStranger(id) })
 		}
 	}
@@ -195,12 +193,7 @@ func (n *Node) opensSync(peer kith.ID) bool { return string(n.id[:]) < string(pe
 func (n *Node) syncWith(ctx context.Context, id kith.ID) {
 	err := n.syncOnce(ctx, id)
 	n.log.Debug("exchange with member ended", "peer", id.Short(), "err", err)
-	pause := time.NewTimer(firstRetry)
-	defer pause.Stop()
-	select {
-	case <-ctx.Done():
-	case <-pause.C:
-	}
+	pause(ctx, firstRetry)
 	n.mu.Lock()
 	if m := n.meetings[id]; m != nil {
 		m.syncing = false
@@ -244,13 +237,11 @@ func (n *Node) answerSyncs(ctx context.Context, ln net.Listener, work *sync.Wait
 func (n *Node) watchGroup(ctx context.Context) error {
 	for ctx.Err() == nil {
 		current := n.current.Load()
-		watching, cancel := context.WithCancel(ctx)
-		stop := context.AfterFunc(current.ctx, cancel)
+		watching, cancel := current.during(ctx)
 		for change := range current.Watch(watching) {
 			n.tell(change)
 			n.nudge()
 		}
-		stop()
 		cancel()
 	}
 	return nil

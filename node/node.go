@@ -44,7 +44,6 @@ type Config struct {
 	Apps    []kith.App
 	Log     *slog.Logger
 	Version string
-	Kith    string // how this program was started, for next steps in messages
 }
 
 // Node is a host of a group. It implements [control.Node] and is safe for
@@ -153,6 +152,13 @@ type membership struct {
 	*group.Group
 	ctx context.Context // ends when the node is in another group
 	end context.CancelFunc
+}
+
+// during returns a context that ends with ctx or with the membership.
+func (m *membership) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(m.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 func (n *Node) group() *group.Group { return n.current.Load().Group }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -18,42 +19,27 @@ var _ control.Node = (*Node)(nil)
 const (
 	roleAdmin  = "admin"
 	roleMember = "member"
-
-	defaultExpiry = 24 * time.Hour
-	longestExpiry = 365 * 24 * time.Hour
 )
 
 // Invite opens the overlay's port, if need be, and returns a ticket.
 func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (control.Invitation, error) {
-	if request.Uses == 0 {
-		request.Uses = 1
-	}
-	if request.Expires == 0 {
-		request.Expires = defaultExpiry
-	}
-	if request.Role == "" {
-		request.Role = roleAdmin
-	}
-	switch {
-	case request.Uses < 1 || request.Uses > group.MaxUses:
-		return control.Invitation{}, fmt.Errorf("a ticket has from 1 to %d uses: %w", group.MaxUses, kith.Invalid)
-	case request.Expires < time.Minute || request.Expires > longestExpiry:
-		return control.Invitation{}, fmt.Errorf("a ticket is valid from one minute to a year: %w", kith.Invalid)
-	case request.Role != roleAdmin && request.Role != roleMember:
-		return control.Invitation{}, fmt.Errorf("role %q is neither %s nor %s: %w", request.Role, roleAdmin, roleMember, kith.Invalid)
+	role := cmp.Or(request.Role, roleAdmin)
+	if role != roleAdmin && role != roleMember {
+		return control.Invitation{}, fmt.Errorf("role %q is neither %s nor %s: %w", role, roleAdmin, roleMember, kith.Invalid)
 	}
 	// The port first: without it the ticket could tell nobody where to come.
 	if err := n.openOverlay(ctx); err != nil {
 		return control.Invitation{}, fmt.Errorf("open the port for other members: %w", err)
 	}
 	ticket, err := n.group().Invite(ctx, group.InviteRequest{
-		Uses: request.Uses, Expires: request.Expires, Admin: request.Role == roleAdmin,
+		Uses: request.Uses, Expires: request.Expires, Admin: role == roleAdmin,
 	}, n.ownAddresses())
 	if err != nil {
 		return control.Invitation{}, err
 	}
-	n.event("A ticket for %d was made.", request.Uses)
-	return control.Invitation{Ticket: ticket.String(), Uses: request.Uses, Expires: ticket.Expires, Role: request.Role}, nil
+	uses := cmp.Or(request.Uses, 1)
+	n.event("A ticket for %d was made.", uses)
+	return control.Invitation{Ticket: ticket.String(), Uses: uses, Expires: ticket.Expires, Role: role}, nil
 }
 
 // redeem answers a host that wants to join by a ticket.

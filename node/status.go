@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -87,11 +86,12 @@ func (n *Node) members() []control.Member {
 			member.RTT = float64(p.RTT.Microseconds()) / 1000
 			member.Sent, member.Received = p.Sent, p.Received
 		}
-		list = append(list, member)
+		if m.ID == n.id {
+			list = slices.Insert(list, 0, member)
+		} else {
+			list = append(list, member)
+		}
 	}
-	slices.SortStableFunc(list, func(a, b control.Member) int {
-		return cmp.Or(boolCompare(b.ID == n.id, a.ID == n.id), cmp.Compare(a.Host, b.Host))
-	})
 	for _, r := range roster.Removed() {
 		list = append(list, control.Member{Host: r.Host, ID: r.ID, State: control.Revoked, Path: control.PathNone, LastSeen: n.lastSeen(r.ID)})
 	}
@@ -102,7 +102,7 @@ func (n *Node) members() []control.Member {
 // router.
 func pathTo(a netip.Addr, own []netip.Prefix) string {
 	a = a.Unmap()
-	if a.IsLoopback() || a.IsLinkLocalUnicast() || slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Masked().Contains(a) }) {
+	if a.IsLoopback() || a.IsLinkLocalUnicast() || onOwnNetwork(a, own) {
 		return control.PathLAN
 	}
 	return control.PathDirect
@@ -152,15 +152,4 @@ func (n *Node) measure() {
 	n.metrics.Gauge("kith_node_uptime_seconds", "Time since the node started.", func() float64 {
 		return time.Since(n.started).Seconds()
 	})
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	default:
-		return -1
-	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -37,7 +38,7 @@ func (s *supervisor) start(name string, serve func(context.Context) error) {
 	s.services = append(s.services, svc)
 	go func() {
 		defer close(svc.done)
-		pause := firstPause
+		wait := firstPause
 		for {
 			started := time.Now()
 			err := protect(ctx, serve)
@@ -45,19 +46,17 @@ func (s *supervisor) start(name string, serve func(context.Context) error) {
 				return
 			}
 			if err == nil {
-				err = fmt.Errorf("ended although nobody stopped it")
+				err = errors.New("ended although nobody stopped it")
 			}
 			if time.Since(started) > longestPause {
-				pause = firstPause
+				wait = firstPause
 			}
-			s.log.Error("service failed, starts again", "service", name, "err", err, "pause", pause)
+			s.log.Error("service failed, starts again", "service", name, "err", err, "pause", wait)
 			s.failed(name, err)
-			select {
-			case <-ctx.Done():
+			if !pause(ctx, wait) {
 				return
-			case <-time.After(pause):
 			}
-			pause = min(2*pause, longestPause)
+			wait = min(2*wait, longestPause)
 		}
 	}()
 }

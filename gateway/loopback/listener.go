@@ -77,7 +77,7 @@ func (l *listener) warn(far *net.TCPAddr, uid int, err error) {
 		return
 	}
 	if err != nil {
-		l.log.Warn("refused a connection whose user cannot be told", "addr", far.String(), "listener", l.Addr().String(), "err", err)
+		l.log.Debug("refused a connection whose user cannot be told", "addr", far.String(), "listener", l.Addr().String(), "err", err)
 		return
 	}
 	l.log.Warn("refused a connection of another user of this computer", "uid", uid, "addr", far.String(), "listener", l.Addr().String())
