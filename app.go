@@ -2,7 +2,6 @@ package kith
 
 import (
 	"context"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -13,9 +12,8 @@ import (
 // package app/all is the set that a node runs; adding one is a folder and a
 // line.
 type App struct {
-	Name    string // "web": its folder, its API prefix, its table prefix, its verb
-	Title   string // "Web", as people see it
-	Summary string // one line for people
+	Name  string // "web": its folder, its API prefix, its table prefix, its verb
+	Title string // "Web", as people see it
 
 	Ports      []Port    // where it wants to be reached
 	Migrations fs.FS     // NNNN_name.sql for its tables, nil for none
@@ -63,29 +61,6 @@ type Screen struct {
 	Handler http.Handler
 }
 
-// A Command is a verb of the command line: "kith publish DIR".
-type Command struct {
-	Name    string // "publish"; unique among all applications
-	Args    string // "DIR [--at PATH]", for the help text
-	Summary string // one line
-	Help    string // further lines: what it does, what it prints, an example
-
-	// Run does it. Its error is printed as "kith: ..." and its kind becomes
-	// the exit code.
-	Run func(ctx context.Context, env Env, args []string) error
-}
-
-// Env is what a command sees of the world.
-type Env struct {
-	API    func(ctx context.Context, method, path string, in, out any) error // JSON to the application's API: path is below /api/<name>
-	Stdin  io.Reader
-	Stdout io.Writer
-	Stderr io.Writer
-	Dir    string // the working directory; relative paths of arguments mean this
-	JSON   bool   // print the result as JSON
-	Kith   string // how this program was started ("kith", "go run ./cmd/kith"), for next steps
-}
-
 // A Host is what an application knows of the node it runs in. It is safe for
 // concurrent use.
 type Host interface {
@@ -109,8 +84,8 @@ type Host interface {
 	// together. PeerOf tells who calls.
 	Listen(ctx context.Context, protocol string) (net.Listener, error)
 
-	// ListenPort takes any overlay port from 1024 up for the application, as
-	// a person asked it to.
+	// ListenPort takes an overlay port that is a program's for the
+	// application, as a person asked it to.
 	ListenPort(ctx context.Context, port uint16) (net.Listener, error)
 
 	Members() []Member // sorted by name, this host included

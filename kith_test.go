@@ -122,6 +122,29 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+func TestEnv(t *testing.T) {
+	for word, want := range map[string]string{"/a/b-c_1.2": "/a/b-c_1.2", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", `C:\a b`: `"C:\a b"`} {
+		if got := (kith.Env{Kith: []string{"my kith", "--data", "d"}}).Line("publish", word); got != "'my kith' --data d publish "+want {
+			t.Errorf("%s: %s, want %s at the end", word, got, want)
+		}
+	}
+	for _, asJSON := range []bool{false, true} {
+		var out, told strings.Builder
+		e := kith.Env{Stdout: &out, Stderr: &told, JSON: asJSON}
+		e.Tell("%d of it:", 1)
+		if err := e.Print(map[string]string{"name": "<maple>"}, "maple\n"); err != nil {
+			t.Error(err)
+		}
+		want := "1 of it:\nmaple\n"
+		if asJSON {
+			want = "{\n  \"name\": \"<maple>\"\n}\n"
+		}
+		if got := told.String() + out.String(); got != want {
+			t.Errorf("JSON %v: %q, want %q", asJSON, got, want)
+		}
+	}
+}
+
 func TestSentence(t *testing.T) {
 	for _, test := range []struct {
 		err  error

@@ -40,14 +40,14 @@ Example: kith account add ada --app --label phone`,
 				return err
 			}
 			if !app {
-				return e.print(control.Account{Name: name}, fmt.Sprintf("The account %s is made.\n", name))
+				return e.Print(control.Account{Name: name}, fmt.Sprintf("The account %s is made.\n", name))
 			}
 			password, err := client.AddAppPassword(ctx, name, label)
 			if err != nil {
 				return err
 			}
-			e.tell("App password for %s, shown this once:", name)
-			return e.print(password, password.Secret+"\n")
+			e.Tell("App password for %s, shown this once:", name)
+			return e.Print(password, password.Secret+"\n")
 		},
 	}
 }
@@ -65,7 +65,7 @@ func accountListCommand() command {
 			if err != nil {
 				return err
 			}
-			return e.print(accounts, accountsTable(accounts))
+			return e.Print(accounts, accountsTable(accounts))
 		},
 	}
 }

@@ -24,7 +24,7 @@ func adminCommand(verb string) command {
 			if err := client.SetAdmin(ctx, words[0], admin); err != nil {
 				return err
 			}
-			return e.print(struct {
+			return e.Print(struct {
 				Host  string `json:"host"`
 				Admin bool   `json:"admin"`
 			}{words[0], admin}, fmt.Sprintf(told, words[0]))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -109,7 +110,7 @@ func TestUp(t *testing.T) {
 	go func() { done <- e.main(ctx, []string{"--name", "maple", "--port-base", "9000"}) }()
 	n := <-p.made
 	waitFor(t, &p.out, "ready\n")
-	if n.cfg.Name != "maple" || n.cfg.PortBase != 9000 || n.cfg.Kith != "kith" || n.cfg.Data != os.Getenv("KITH_DATA") {
+	if n.cfg.Name != "maple" || n.cfg.PortBase != 9000 || n.cfg.Data != os.Getenv("KITH_DATA") {
 		t.Errorf("the node was made with %+v", n.cfg)
 	}
 	out := p.out.String()
@@ -224,42 +225,54 @@ func TestSplit(t *testing.T) {
 }
 
 func TestParseArguments(t *testing.T) {
-	got := parseArguments("DIR [FILE...] [--at PATH] --to=P [--quick] [--as NAME]")
-	want := []argument{
-		{name: "DIR"}, {name: "FILE", optional: true, repeated: true}, {name: "--at", value: "PATH", optional: true},
-		{name: "--to", value: "P"}, {name: "--quick", optional: true}, {name: "--as", value: "NAME", optional: true},
-	}
+	got := parseArguments("DIR [HOST] [FILE...]")
+	want := []argument{{name: "DIR"}, {name: "HOST", optional: true}, {name: "FILE", optional: true, repeated: true}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 
-// TestAppCommands: an application's command gets its own flags first, then the
-// words, wherever they stood.
+// TestAppCommands: an application's command gets its flags and words, wherever
+// they stood, and is refused what it does not take.
 func TestAppCommands(t *testing.T) {
 	p := newPrompt(t)
 	p.withNode(t)
-	var got []string
+	var at, got string
+	var quick bool
 	var env kith.Env
 	p.env.apps = []kith.App{{Name: "web", Title: "Web", Commands: []kith.Command{{
-		Name: "publish", Args: "DIR [--at PATH] [--quick]", Summary: "show a folder",
-		Run: func(_ context.Context, e kith.Env, args []string) error {
-			got, env = args, e
+		Name: "publish", Args: "DIR [MORE...]", Summary: "show a folder",
+		Flags: func(set *flag.FlagSet) {
+			set.StringVar(&at, "at", "/", "the `PATH`")
+			set.BoolVar(&quick, "quick", false, "be quick")
+		},
+		Run: func(_ context.Context, e kith.Env, words []string) error {
+			got, env = fmt.Sprintf("%s %v %s", at, quick, strings.Join(words, " ")), e
 			return nil
 		},
-	}}}}
+	}, {Name: "sites"}}}}
 	for args, want := range map[string]string{
-		"publish garden --at /g":                   "--at=/g garden",
-		"--at /g publish garden --json":            "--at=/g garden",
-		"--quick publish -- -garden":               "--quick -- -garden",
-		"publish --wrong garden":                   "--wrong garden",
-		"--json publish --at=/g garden wild roses": "--at=/g garden wild roses",
+		"publish garden":                           "/ false garden",
+		"publish garden --at /g":                   "/g false garden",
+		"--at /g publish garden --json":            "/g false garden",
+		"--quick publish -- -garden":               "/ true -garden",
+		"--json publish --at=/g garden wild roses": "/g false garden wild roses",
 	} {
-		if _, told, code := p.run(t, strings.Fields(args)...); code != 0 || strings.Join(got, " ") != want {
+		if _, told, code := p.run(t, strings.Fields(args)...); code != 0 || got != want {
 			t.Errorf("%s: %v, want %s (%d: %s)", args, got, want, code, told)
 		}
-		if env.JSON != strings.Contains(args, "--json") || env.Kith != "kith" || env.API == nil {
+		if env.JSON != strings.Contains(args, "--json") || env.Line() != "kith" || env.API == nil || env.Dir == "" {
 			t.Errorf("%s: env %+v", args, env)
+		}
+	}
+	for args, want := range map[string]string{
+		"publish":                "publish needs DIR",
+		"sites now":              `sites does not take "now"`,
+		"publish --of x":         "publish has no flag --of",
+		"publish x --quick=slow": `--quick cannot be "slow"`,
+	} {
+		if _, told, code := p.run(t, strings.Fields(args)...); code != exitUsage || !strings.Contains(told, want) {
+			t.Errorf("%s: %d, %s; want %s", args, code, told, want)
 		}
 	}
 	if out, _, _ := p.run(t, "help"); !strings.Contains(out, "Web\n  publish DIR") {
@@ -292,7 +305,7 @@ func TestDial(t *testing.T) {
 	n.dial = func() (net.Conn, error) {
 		return network.Dial(context.Background(), kith.Address{Host: id.String(), Port: 22})
 	}
-	p.env.stdin = strings.NewReader("hello\n")
+	p.env.Stdin = strings.NewReader("hello\n")
 	if out, told, code := p.run(t, "dial", "maple", "22"); out != "HELLO\n" || code != 0 {
 		t.Errorf("%q %q %d", out, told, code)
 	}
@@ -308,7 +321,7 @@ func TestDial(t *testing.T) {
 	}()
 	endless, end := io.Pipe()
 	defer end.Close()
-	p.env.stdin = endless
+	p.env.Stdin = endless
 	if out, told, code := p.run(t, "dial", "maple", "22"); out != "bye\n" || code != 0 {
 		t.Errorf("%q %q %d", out, told, code)
 	}
@@ -322,13 +335,8 @@ func TestStartedAs(t *testing.T) {
 		"/home/ada/go-builds/kith": "./kith",
 		"/usr/bin/kith":            "./kith",
 	} {
-		if got := startedAs(func() (string, error) { return path, nil }, "./kith"); got != want {
+		if got := startedAs(func() (string, error) { return path, nil }, "./kith"); strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
-		}
-	}
-	for arg, want := range map[string]string{"/a/b-c_1.2": "/a/b-c_1.2", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", `C:\a b`: `"C:\a b"`} {
-		if got := quoted(arg); got != want {
-			t.Errorf("%s: %s, want %s", arg, got, want)
 		}
 	}
 }
@@ -370,8 +378,8 @@ var _ control.Node = (*fakeNode)(nil)
 
 // FuzzSplit: a line that is put together again is taken apart the same.
 func FuzzSplit(f *testing.F) {
-	f.Add("--data d up --json\x00x", "DIR [--at PATH]")
-	f.Add("get -o=p -- -x", "[A...] --b")
+	f.Add("--data d up --json\x00x", "DIR [PATH]")
+	f.Add("get -o=p -- -x", "[A...] B")
 	commands := (&env{apps: allApps()}).commands()
 	takes := takesValue(commands)
 	f.Fuzz(func(t *testing.T, args, arguments string) {
@@ -391,4 +399,17 @@ func FuzzSplit(f *testing.F) {
 			t.Errorf("%v is not a mistake in the line", err)
 		}
 	})
+}
+
+// text puts the line together again.
+func (l line) text() []string {
+	var args []string
+	for _, f := range l.flags {
+		arg := dashed(f.name)
+		if f.hasValue {
+			arg += "=" + f.value
+		}
+		args = append(args, arg)
+	}
+	return append(append(args, "--"), l.words...)
 }

@@ -25,7 +25,7 @@ fish: kith completion fish > ~/.config/fish/completions/kith.fish`,
 			if err != nil {
 				return err
 			}
-			_, err = e.stdout.Write(text)
+			_, err = e.Stdout.Write(text)
 			return err
 		},
 	}
@@ -76,24 +76,17 @@ func completedVerbs(commands []command) []completedVerb {
 			v.Second = append(v.Second, second)
 			v.Summary = first + " " + strings.Join(v.Second, ", ")
 		}
-		set := flag.NewFlagSet("", flag.ContinueOnError)
-		new(env).commonFlags(set)
-		if c.flags != nil {
-			c.flags(set)
-		}
-		set.VisitAll(func(f *flag.Flag) {
+		c.flagSet(new(commonFlags)).VisitAll(func(f *flag.Flag) {
 			if len(f.Name) > 1 {
 				_, text := flag.UnquoteUsage(f)
 				v.add(completedFlag{dashed(f.Name), text, !isBool(f)})
 			}
 		})
 		for _, a := range parseArguments(c.args) {
-			switch {
-			case strings.HasPrefix(a.name, "-"):
-				v.add(completedFlag{a.name, "", a.value != ""})
-			case a.name == "DIR", a.name == "PATH":
+			switch a.name {
+			case "DIR", "PATH":
 				v.Files = true
-			case a.name == "SHELL":
+			case "SHELL":
 				v.Second = []string{"bash", "zsh", "fish"}
 			}
 		}

@@ -8,11 +8,11 @@ import (
 
 // confirm asks the person at the terminal; without one the answer is yes.
 func (e *env) confirm(question string, args ...any) bool {
-	if !isTerminal(e.stdin) {
+	if !isTerminal(e.Stdin) {
 		return true
 	}
-	fmt.Fprintf(e.stderr, question+" [y/N] ", args...)
-	answer, _ := bufio.NewReader(e.stdin).ReadString('\n')
+	fmt.Fprintf(e.Stderr, question+" [y/N] ", args...)
+	answer, _ := bufio.NewReader(e.Stdin).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return true

@@ -31,7 +31,7 @@ Example: ssh -o ProxyCommand='kith dial %h %p' ada@maple`,
 			if err != nil {
 				return err
 			}
-			return join(ctx, conn, e.stdin, e.stdout)
+			return join(ctx, conn, e.Stdin, e.Stdout)
 		},
 	}
 }

@@ -22,17 +22,7 @@ type declaredFlag struct {
 
 // flagsOf lists the flags of a command, with those of every command.
 func flagsOf(c command) (list []declaredFlag) {
-	set := flag.NewFlagSet("", flag.ContinueOnError)
-	new(env).commonFlags(set)
-	if c.flags != nil {
-		c.flags(set)
-	}
-	set.VisitAll(func(f *flag.Flag) { list = append(list, declaredFlag{f.Name, !isBool(f)}) })
-	for _, a := range parseArguments(c.args) {
-		if strings.HasPrefix(a.name, "-") {
-			list = append(list, declaredFlag{strings.TrimLeft(a.name, "-"), a.value != ""})
-		}
-	}
+	c.flagSet(new(commonFlags)).VisitAll(func(f *flag.Flag) { list = append(list, declaredFlag{f.Name, !isBool(f)}) })
 	return list
 }
 
@@ -48,7 +38,7 @@ func TestManual(t *testing.T) {
 		t.Fatalf("%s has no line %s", file, mark)
 	}
 	var b strings.Builder
-	e := &env{stdout: &b, kith: "kith", apps: allApps()}
+	e := &env{Env: kith.Env{Stdout: &b, Kith: []string{"kith"}}, apps: allApps()}
 	b.WriteString("\n## Commands\n\n```\n")
 	e.writeOverview(e.commands())
 	b.WriteString("```\n")

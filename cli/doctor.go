@@ -23,7 +23,7 @@ func doctorCommand() command {
 			if err != nil {
 				return err
 			}
-			if err := e.print(findings, findingsText(findings)); err != nil {
+			if err := e.Print(findings, findingsText(findings)); err != nil {
 				return err
 			}
 			if slices.ContainsFunc(findings, func(f control.Finding) bool { return f.Level == control.Problem }) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"kith.alt/kith"
 	"kith.alt/kith/control"
@@ -79,15 +80,15 @@ func (e *env) remedy(verb string, err error) string {
 		return own.remedy
 	case errors.As(err, new(usage)):
 		if verb == "" {
-			return "See: " + e.kith + " help"
+			return "See: " + e.Line("help")
 		}
-		return "See: " + e.kith + " help " + verb
+		return "See: " + e.Line(append([]string{"help"}, strings.Fields(verb)...)...)
 	case errors.Is(err, control.ErrNotRunning):
-		return "Start it: " + e.kith + " up"
+		return "Start it: " + e.Line("up")
 	case errors.Is(err, kith.Unreachable), errors.Is(err, kith.Temporary):
-		return "To find out why: " + e.kith + " doctor"
+		return "To find out why: " + e.Line("doctor")
 	case errors.Is(err, kith.NotMember):
-		return "Whoever is in the group: " + e.kith + " members"
+		return "Whoever is in the group: " + e.Line("members")
 	}
 	return ""
 }

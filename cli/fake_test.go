@@ -139,14 +139,17 @@ func newPrompt(t *testing.T) *prompt {
 	t.Helper()
 	t.Setenv("KITH_DATA", t.TempDir())
 	p := &prompt{made: make(chan *fakeNode, 1)}
-	p.env = env{stdin: strings.NewReader(""), stdout: &p.out, stderr: &p.err, kith: "kith", newNode: func(cfg node.Config) (runner, error) {
-		n := newFake(cfg)
-		select {
-		case p.made <- n:
-		default:
-		}
-		return n, nil
-	}}
+	p.env = env{
+		Env: kith.Env{Stdin: strings.NewReader(""), Stdout: &p.out, Stderr: &p.err, Kith: []string{"kith"}},
+		newNode: func(cfg node.Config) (runner, error) {
+			n := newFake(cfg)
+			select {
+			case p.made <- n:
+			default:
+			}
+			return n, nil
+		},
+	}
 	return p
 }
 
@@ -166,7 +169,7 @@ func (p *prompt) withNode(t *testing.T, args ...string) *fakeNode {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)
 	e := p.env
-	e.stdout, e.stderr = io.Discard, io.Discard
+	e.Stdout, e.Stderr = io.Discard, io.Discard
 	go func() { done <- e.main(ctx, append([]string{"up"}, args...)) }()
 	t.Cleanup(func() {
 		cancel()

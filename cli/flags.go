@@ -3,7 +3,6 @@ package cli
 import (
 	"flag"
 	"fmt"
-	"slices"
 	"strings"
 
 	"kith.alt/kith"
@@ -68,23 +67,6 @@ func (l line) apply(set *flag.FlagSet, verb string) error {
 	return nil
 }
 
-// text puts the line together again for an application's command, which reads
-// its own flags: those first, then the words.
-func (l line) text() []string {
-	var args []string
-	for _, f := range l.flags {
-		arg := dashed(f.name)
-		if f.hasValue {
-			arg += "=" + f.value
-		}
-		args = append(args, arg)
-	}
-	if slices.ContainsFunc(l.words, func(w string) bool { return strings.HasPrefix(w, "-") }) {
-		args = append(args, "--")
-	}
-	return append(args, l.words...)
-}
-
 func isBool(f *flag.Flag) bool {
 	b, ok := f.Value.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()
@@ -97,32 +79,21 @@ func dashed(name string) string {
 	return "--" + name
 }
 
-// An argument is a word or flag in the text that describes a command's
-// arguments: "DIR [--at PATH]".
+// An argument is a word in the text that describes what a command takes:
+// "HOST [PORT]", "TEXT...".
 type argument struct {
-	name     string // "DIR" or "--at"
-	value    string // of a flag: "PATH", or "" for a switch
+	name     string
 	optional bool
-	repeated bool // NAME...
+	repeated bool
 }
 
 // parseArguments reads such a text.
 func parseArguments(text string) []argument {
 	var list []argument
-	fields := strings.Fields(text)
-	for i := 0; i < len(fields); i++ {
+	for _, field := range strings.Fields(text) {
 		var a argument
-		a.optional = strings.HasPrefix(fields[i], "[")
-		a.name = strings.Trim(fields[i], "[]")
-		if closed := strings.HasSuffix(fields[i], "]"); strings.HasPrefix(a.name, "-") {
-			if name, value, ok := strings.Cut(a.name, "="); ok {
-				a.name, a.value = name, value
-			} else if !closed && i+1 < len(fields) && !strings.ContainsAny(fields[i+1][:1], "[-") {
-				i++
-				a.value = strings.Trim(fields[i], "[]")
-			}
-		}
-		a.name, a.repeated = strings.CutSuffix(a.name, "...")
+		a.optional = strings.HasPrefix(field, "[")
+		a.name, a.repeated = strings.CutSuffix(strings.Trim(field, "[]"), "...")
 		list = append(list, a)
 	}
 	return list
@@ -133,10 +104,7 @@ func checkWords(words []string, arguments []argument, verb string) error {
 	least, most := 0, 0
 	var missing string
 	for _, a := range arguments {
-		switch {
-		case strings.HasPrefix(a.name, "-"):
-			continue
-		case a.repeated:
+		if a.repeated {
 			most = len(words)
 		}
 		most++

@@ -28,14 +28,14 @@ func helpCommand() command {
 			}
 			topic := strings.Join(words, " ")
 			if topic == "exit-codes" {
-				writeExitCodes(e.stdout)
+				writeExitCodes(e.Stdout)
 				return nil
 			}
 			found := false
 			for _, c := range commands {
 				if c.name == topic || strings.HasPrefix(c.name, topic+" ") {
 					if found {
-						fmt.Fprintln(e.stdout)
+						fmt.Fprintln(e.Stdout)
 					}
 					found = true
 					e.writeHelp(c)
@@ -51,10 +51,10 @@ func helpCommand() command {
 
 // writeOverview lists the commands by their headings.
 func (e *env) writeOverview(commands []command) {
-	fmt.Fprint(e.stdout, `kith: your own Internet, run by the computers you already have.
+	fmt.Fprint(e.Stdout, `kith: your own Internet, run by the computers you already have.
 
-  `+e.kith+`            start it on this computer
-  `+e.kith+` COMMAND    do something with the node that runs
+  `+e.Line()+`            start it on this computer
+  `+e.Line()+` COMMAND    do something with the node that runs
 
 Flags stand before or after the command and its arguments.
 `)
@@ -66,11 +66,11 @@ Flags stand before or after the command and its arguments.
 		}
 		byHeading[c.group] = append(byHeading[c.group], c)
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(e.Stdout, 0, 0, 2, ' ', 0)
 	for _, heading := range headings {
 		fmt.Fprintf(w, "\n%s\n", heading)
 		for _, c := range byHeading[heading] {
-			fmt.Fprintf(w, "  %s\t%s\n", strings.TrimSpace(c.name+" "+wordsOf(c.args)), c.summary)
+			fmt.Fprintf(w, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
 		}
 	}
 	fmt.Fprint(w, "\nEverywhere\n")
@@ -78,25 +78,6 @@ Flags stand before or after the command and its arguments.
 	fmt.Fprint(w, "  --json\tprint the result as JSON\n")
 	fmt.Fprint(w, "  --help\texplain the command\n")
 	w.Flush() // writes to a terminal or pipe that may be gone: nothing to do
-}
-
-// wordsOf drops the flags from a description of arguments.
-func wordsOf(args string) string {
-	var words []string
-	for _, a := range parseArguments(args) {
-		if strings.HasPrefix(a.name, "-") {
-			continue
-		}
-		word := a.name
-		if a.repeated {
-			word += "..."
-		}
-		if a.optional {
-			word = "[" + word + "]"
-		}
-		words = append(words, word)
-	}
-	return strings.Join(words, " ")
 }
 
 // writeHelp explains one command.
@@ -114,15 +95,15 @@ func (e *env) writeHelp(c command) {
 	if any {
 		line += " [flags]"
 	}
-	fmt.Fprintf(e.stdout, "%s: %s\n", line, c.summary)
+	fmt.Fprintf(e.Stdout, "%s: %s\n", line, c.summary)
 	if c.help != "" {
-		fmt.Fprintf(e.stdout, "\n%s\n", c.help)
+		fmt.Fprintf(e.Stdout, "\n%s\n", c.help)
 	}
 	if any {
-		fmt.Fprint(e.stdout, "\nFlags:\n")
-		writeFlags(e.stdout, set)
+		fmt.Fprint(e.Stdout, "\nFlags:\n")
+		writeFlags(e.Stdout, set)
 	}
-	fmt.Fprint(e.stdout, "\nExit codes: kith help exit-codes\n")
+	fmt.Fprint(e.Stdout, "\nExit codes: kith help exit-codes\n")
 }
 
 func writeFlags(out io.Writer, set *flag.FlagSet) {

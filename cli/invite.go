@@ -44,14 +44,14 @@ Example: kith invite --uses 5 --expires 2h`,
 			if err != nil {
 				return err
 			}
-			if isTerminal(e.stderr) {
-				e.tell("On the other computer: kith join, followed by this ticket. It serves until %s, for %s.\n",
+			if isTerminal(e.Stderr) {
+				e.Tell("On the other computer: kith join, followed by this ticket. It serves until %s, for %s.\n",
 					invitation.Expires.Local().Format("Monday 15:04"), count(invitation.Uses, "computer"))
-				if err := drawQR(e.stderr, invitation.Ticket); err != nil {
+				if err := drawQR(e.Stderr, invitation.Ticket); err != nil {
 					return err
 				}
 			}
-			return e.print(invitation, invitation.Ticket+"\n")
+			return e.Print(invitation, invitation.Ticket+"\n")
 		},
 	}
 }

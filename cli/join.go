@@ -28,7 +28,7 @@ returns once it is admitted. A ticket that is used up, expired or damaged change
 			defer client.Close()
 			if u.asksForMore() {
 				return remedied{usageError("kith runs already: names and ports cannot change while it joins"),
-					"Join without these flags, then: " + e.kith + " rename"}
+					"Join without these flags, then: " + e.Line("rename")}
 			}
 			return e.joinRemedy(e.joinRunning(ctx, client, words[0]))
 		},
@@ -48,7 +48,7 @@ func (e *env) joinRunning(ctx context.Context, n control.Node, ticket string) er
 	if err != nil {
 		return err
 	}
-	return e.print(status, fmt.Sprintf("Joined: this is %s, in the group %s.\n", status.Host, status.Group))
+	return e.Print(status, fmt.Sprintf("Joined: this is %s, in the group %s.\n", status.Host, status.Group))
 }
 
 // joinRemedy says what helps against a ticket that does not work.

@@ -29,7 +29,7 @@ sites. The last admin cannot leave before naming another: kith admin add HOST.`,
 			if err := client.Leave(ctx); err != nil {
 				return err
 			}
-			return e.print(struct {
+			return e.Print(struct {
 				Left string `json:"left"`
 			}{status.Group}, fmt.Sprintf("%s has left the group %s.\n", status.Host, status.Group))
 		},

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,35 +23,32 @@ import (
 // exit code. When ctx ends, commands give up and a node stops, within five
 // seconds.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	e := &env{stdin: stdin, stdout: stdout, stderr: stderr, kith: startedAs(os.Executable, os.Args[0]), apps: all.Apps(), newNode: newNode}
+	e := &env{
+		Env:  kith.Env{Stdin: stdin, Stdout: stdout, Stderr: stderr, Kith: startedAs(os.Executable, os.Args[0])},
+		apps: all.Apps(), newNode: newNode,
+	}
 	return e.main(ctx, args)
 }
 
-// env is what commands see of the world.
+// env is what commands see of the world: what those of applications see but
+// for the API, and the node's data.
 type env struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	kith           string // how the program was started, for next steps: "kith", "go run ./cmd/kith"
-	apps           []kith.App
-	newNode        func(node.Config) (runner, error)
-
-	data string // the data directory
-	json bool
+	kith.Env
+	apps    []kith.App
+	newNode func(node.Config) (runner, error)
+	data    string // the data directory
 }
 
 // A command is a verb.
 type command struct {
 	name    string // "invite", "account add"
-	args    string // "HOST PORT", "[HOST]"
+	args    string // the words it takes: "HOST PORT", "[HOST]"
 	summary string // one line, for the list
 	help    string // further lines
 	group   string // heading in the list
 
 	flags func(*flag.FlagSet)
 	run   func(ctx context.Context, e *env, words []string) error
-
-	app     *kith.App // whose command it is; nil: the node's
-	foreign *kith.Command
 }
 
 // commands are all verbs, in the order of the list that help prints.
@@ -68,7 +64,7 @@ func (e *env) commands() []command {
 	}
 	for _, app := range e.apps {
 		for _, c := range app.Commands {
-			list = append(list, appCommand(&app, c))
+			list = append(list, appCommand(app, c))
 		}
 	}
 	return list
@@ -79,9 +75,9 @@ func (e *env) main(ctx context.Context, args []string) int {
 	if err == nil || errors.Is(err, errSilent) {
 		return exitCode(err)
 	}
-	fmt.Fprintf(e.stderr, "kith: %v\n", err)
+	fmt.Fprintf(e.Stderr, "kith: %v\n", err)
 	if remedy := e.remedy(verb, err); remedy != "" {
-		fmt.Fprintln(e.stderr, remedy)
+		fmt.Fprintln(e.Stderr, remedy)
 	}
 	return exitCode(err)
 }
@@ -99,82 +95,55 @@ func (e *env) run(ctx context.Context, args []string) (verb string, err error) {
 	if err != nil {
 		return "", err
 	}
-	l.words = words
-
-	set := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	common := e.commonFlags(set)
-	if c.flags != nil {
-		c.flags(set)
-	}
-	if c.foreign != nil { // its own flags are its own business
-		own := line{words: l.words}
-		l.flags = slices.DeleteFunc(l.flags, func(f setFlag) bool {
-			foreign := set.Lookup(f.name) == nil
-			if foreign {
-				own.flags = append(own.flags, f)
-			}
-			return foreign
-		})
-		words = own.text()
-	}
-	if err := l.apply(set, c.name); err != nil {
+	var common commonFlags
+	if err := l.apply(c.flagSet(&common), c.name); err != nil {
 		return c.name, err
 	}
-	if common.help {
+	if e.JSON = common.json; common.help {
 		e.writeHelp(c)
 		return c.name, nil
 	}
-	if c.foreign == nil {
-		if err := checkWords(words, parseArguments(c.args), c.name); err != nil {
-			return c.name, err
-		}
+	if err := checkWords(words, parseArguments(c.args), c.name); err != nil {
+		return c.name, err
 	}
 	if e.data = common.data; e.data == "" {
 		if e.data, err = config.DefaultDir(); err != nil {
 			return c.name, err
 		}
 	} else {
-		e.kith += " --data " + quoted(e.data)
+		e.Kith = slices.Concat(e.Kith, []string{"--data", e.data})
 	}
 	return c.name, c.run(ctx, e, words)
 }
 
-// common are the flags of every command.
-type common struct {
-	data string
-	help bool
+// commonFlags are the flags of every command.
+type commonFlags struct {
+	data       string
+	json, help bool
 }
 
-func (e *env) commonFlags(set *flag.FlagSet) *common {
-	c := new(common)
-	set.StringVar(&c.data, "data", "", "the node's data `DIR`ectory, instead of $KITH_DATA or the default")
-	set.BoolVar(&e.json, "json", false, "print the result as JSON")
-	set.BoolVar(&c.help, "help", false, "explain the command")
-	set.BoolVar(&c.help, "h", false, "")
-	return c
+// flagSet returns the command's flags and those of every command.
+func (c command) flagSet(common *commonFlags) *flag.FlagSet {
+	set := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	set.StringVar(&common.data, "data", "", "the node's data `DIR`ectory, instead of $KITH_DATA or the default")
+	set.BoolVar(&common.json, "json", false, "print the result as JSON")
+	set.BoolVar(&common.help, "help", false, "explain the command")
+	set.BoolVar(&common.help, "h", false, "")
+	if c.flags != nil {
+		c.flags(set)
+	}
+	return set
 }
 
 // takesValue knows the flags of every command. Flags of one name agree on it.
 func takesValue(commands []command) func(string) bool {
 	values := make(map[string]bool)
 	for _, c := range commands {
-		set := flag.NewFlagSet("", flag.ContinueOnError)
-		new(env).commonFlags(set)
-		if c.flags != nil {
-			c.flags(set)
-		}
-		set.VisitAll(func(f *flag.Flag) {
+		c.flagSet(new(commonFlags)).VisitAll(func(f *flag.Flag) {
 			if !isBool(f) {
 				values[f.Name] = true
 			}
 		})
-		if c.foreign != nil {
-			for _, a := range parseArguments(c.args) {
-				if a.value != "" {
-					values[strings.TrimLeft(a.name, "-")] = true
-				}
-			}
-		}
 	}
 	return func(name string) bool { return values[name] }
 }
@@ -208,26 +177,6 @@ func find(commands []command, words []string) (command, []string, error) {
 // client returns a client of the running node.
 func (e *env) client(ctx context.Context) (*control.Client, error) {
 	return control.Dial(ctx, e.data)
-}
-
-// print writes the result of a command: as JSON when that is asked for, else
-// as the text.
-func (e *env) print(result any, text string) error {
-	if !e.json {
-		_, err := io.WriteString(e.stdout, text)
-		return err
-	}
-	enc := json.NewEncoder(e.stdout)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(result)
-}
-
-// tell explains something to a person, beside the result.
-func (e *env) tell(format string, args ...any) {
-	if !e.json {
-		fmt.Fprintf(e.stderr, format+"\n", args...)
-	}
 }
 
 // isTerminal reports whether a person is at the end of f.

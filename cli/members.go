@@ -25,7 +25,7 @@ relayed with the member that relays) and the round-trip time. An asterisk marks 
 			if err != nil {
 				return err
 			}
-			return e.print(status.Members, membersTable(status.Members, time.Now()))
+			return e.Print(status.Members, membersTable(status.Members, time.Now()))
 		},
 	}
 }

@@ -42,7 +42,7 @@ Example: kith rename cedar`,
 			if err != nil {
 				return err
 			}
-			return e.print(status, fmt.Sprintf("This is %s now.\n", status.Name))
+			return e.Print(status, fmt.Sprintf("This is %s now.\n", status.Name))
 		},
 	}
 }

@@ -25,7 +25,7 @@ can be reached. It comes back only by a new invitation. Only admins may.`,
 			if err := client.Revoke(ctx, words[0]); err != nil {
 				return err
 			}
-			return e.print(struct {
+			return e.Print(struct {
 				Revoked string `json:"revoked"`
 			}{words[0]}, fmt.Sprintf("%s is no longer in the group.\n", words[0]))
 		},

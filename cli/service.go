@@ -42,31 +42,31 @@ or a Windows logon task. It needs no root. With --data the service runs that nod
 			return err
 		}
 		if verb != "install" && !dryRun && !service.Installed(config) {
-			return remedied{fmt.Errorf("the service is not installed: %w", kith.NotFound), "To install it: " + e.kith + " service install"}
+			return remedied{fmt.Errorf("the service is not installed: %w", kith.NotFound), "To install it: " + e.Line("service", "install")}
 		}
 		p, err := plan(config)
 		if err != nil {
 			return err
 		}
 		if verb == "status" {
-			return p.Carry(ctx, e.stdout)
+			return p.Carry(ctx, e.Stdout)
 		}
 		if verb == "install" && isGoRun(config.Executable) && !dryRun {
 			return remedied{fmt.Errorf("this kith was made by go run and is gone afterwards: %w", kith.Invalid),
 				"First: go install ./cmd/kith; then: kith service install"}
 		}
-		if err := e.print(p, p.String()); err != nil || dryRun {
+		if err := e.Print(p, p.String()); err != nil || dryRun {
 			return err
 		}
-		var out io.Writer = e.stdout
-		if e.json {
-			out = e.stderr
+		var out io.Writer = e.Stdout
+		if e.JSON {
+			out = e.Stderr
 		}
 		if err := p.Carry(ctx, out); err != nil {
 			return err
 		}
 		if p.Note != "" {
-			e.tell("%s", p.Note)
+			e.Tell("%s", p.Note)
 		}
 		return nil
 	}

@@ -16,32 +16,18 @@ const goRun = "go run ./cmd/kith"
 // isGoRun reports whether the executable is there for this run only.
 func isGoRun(executable string) bool { return builtByGoRun.MatchString(executable) }
 
-// startedAs returns what a person types to start this program again.
-func startedAs(executable func() (string, error), arg0 string) string {
+// startedAs returns the words that a person types to start this program again.
+func startedAs(executable func() (string, error), arg0 string) []string {
 	path, err := executable()
 	if err != nil {
 		path = arg0
 	}
 	if isGoRun(path) {
-		return goRun
+		return strings.Fields(goRun)
 	}
 	name := strings.TrimSuffix(filepath.Base(arg0), ".exe")
 	if found, err := exec.LookPath(name); err == nil && filepath.Base(arg0) == arg0 && found != "" {
-		return name
+		return []string{name}
 	}
-	return quoted(arg0)
-}
-
-// quoted writes an argument so that it can be pasted into a shell.
-func quoted(arg string) string {
-	plain := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune(`/\.:-_~+@%`, c)
-	}
-	if arg != "" && strings.IndexFunc(arg, func(c rune) bool { return !plain(c) }) < 0 {
-		return arg
-	}
-	if strings.ContainsRune(arg, '\\') { // Windows, where only double quotes quote
-		return `"` + arg + `"`
-	}
-	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+	return []string{arg0}
 }

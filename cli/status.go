@@ -23,7 +23,7 @@ func statusCommand() command {
 			if err != nil {
 				return err
 			}
-			return e.print(status, statusText(status, time.Now()))
+			return e.Print(status, statusText(status, time.Now()))
 		},
 	}
 }

@@ -17,7 +17,7 @@ func stopCommand() command {
 		run: func(ctx context.Context, e *env, _ []string) error {
 			client, err := e.client(ctx)
 			if errors.Is(err, control.ErrNotRunning) {
-				e.tell("No node runs on %s.", e.data)
+				e.Tell("No node runs on %s.", e.data)
 				return nil
 			} else if err != nil {
 				return err

@@ -20,7 +20,7 @@ talk to that: this confirms it.`,
 			if err := client.Trust(ctx, words[0]); err != nil {
 				return err
 			}
-			return e.print(struct {
+			return e.Print(struct {
 				Trusted string `json:"trusted"`
 			}{words[0]}, fmt.Sprintf("%s means the computer that has this name now.\n", words[0]))
 		},

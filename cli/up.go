@@ -84,7 +84,7 @@ func (e *env) up(ctx context.Context, u *upFlags) error {
 	if err := u.check(); err != nil {
 		return err
 	}
-	u.Data, u.Apps, u.Kith = e.data, e.apps, e.kith
+	u.Data, u.Apps = e.data, e.apps
 	u.Version = readBuild().Version
 	u.Log = e.logger(u.verbose)
 	slog.SetDefault(u.Log) // libraries that print do so there
@@ -138,9 +138,9 @@ func (e *env) serve(ctx context.Context, u *upFlags) error {
 	case <-n.Ready():
 	}
 	if err := e.announce(ctx, n, false); err != nil && ctx.Err() == nil {
-		e.tell("kith: %v", err) // it runs nevertheless
+		e.Tell("kith: %v", err) // it runs nevertheless
 	}
-	fmt.Fprintln(e.stdout, "ready")
+	fmt.Fprintln(e.Stdout, "ready")
 	select {
 	case err := <-served:
 		return err
@@ -150,7 +150,7 @@ func (e *env) serve(ctx context.Context, u *upFlags) error {
 	case err := <-served:
 		return err
 	case <-time.After(stopTime):
-		e.tell("kith: the node did not stop in time")
+		e.Tell("kith: the node did not stop in time")
 		return nil
 	}
 }
@@ -167,17 +167,17 @@ func (e *env) meet(ctx context.Context, n control.Node, u *upFlags) error {
 	} {
 		if asked.want != "" && asked.want != asked.have {
 			return remedied{fmt.Errorf("%s %s: it is %s already: %w", asked.flag, asked.want, asked.have, kith.Exists),
-				"To change it: " + e.kith + " rename"}
+				"To change it: " + e.Line("rename")}
 		}
 	}
 	if u.PortBase != 0 || u.OverlayPort != 0 || u.OverlayHost != "" || u.SharedLoopback {
 		return remedied{fmt.Errorf("kith runs already, and changes its ports only when it starts: %w", kith.InUse),
-			"Stop it first: " + e.kith + " stop"}
+			"Stop it first: " + e.Line("stop")}
 	}
 	if err := e.announce(ctx, n, true); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.stdout, "ready")
+	_, err = fmt.Fprintln(e.Stdout, "ready")
 	return err
 }
 
@@ -192,25 +192,25 @@ func (e *env) announce(ctx context.Context, n control.Node, already bool) error 
 	if err != nil {
 		link, note = status.Dashboard, ""
 	}
-	running, stop := "is running", "Ctrl-C, or "+e.kith+" stop"
+	running, stop := "is running", "Ctrl-C, or "+e.Line("stop")
 	if already {
-		running, stop = "is already running", e.kith+" stop"
+		running, stop = "is already running", e.Line("stop")
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Kith %s on %s, in the group %s.\n\n", running, status.Host, status.Group)
 	row := func(what, text string) { fmt.Fprintf(&b, "  %-11s %s\n", what, text) }
 	row("Dashboard", link+note)
 	row("Your site", status.Site)
-	row("Invite", e.kith+" invite")
+	row("Invite", e.Line("invite"))
 	row("Stop", stop)
-	if strings.HasPrefix(e.kith, goRun) {
+	if strings.HasPrefix(e.Line(), goRun) {
 		row("Keep", "go install ./cmd/kith, then kith service install, which starts it with the computer")
 	} else {
-		row("Keep", e.kith+" service install, which starts it with the computer")
+		row("Keep", e.Line("service", "install")+", which starts it with the computer")
 	}
 	b.WriteByte('\n')
 	e.portNotes(&b, status)
-	_, err = io.WriteString(e.stdout, b.String())
+	_, err = io.WriteString(e.Stdout, b.String())
 	return err
 }
 
@@ -240,5 +240,5 @@ func (e *env) logger(verbose bool) *slog.Logger {
 	if verbose {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(e.Stderr, &slog.HandlerOptions{Level: level}))
 }

@@ -54,7 +54,7 @@ func versionCommand() command {
 		name: "version", summary: "print version, commit, Go and system", group: groupMore,
 		run: func(_ context.Context, e *env, _ []string) error {
 			b := readBuild()
-			return e.print(b, fmt.Sprintln(b))
+			return e.Print(b, fmt.Sprintln(b))
 		},
 	}
 }

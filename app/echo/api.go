@@ -25,6 +25,10 @@ func (s *server) api() http.Handler {
 			http.Error(w, "request is not the JSON expected: "+err.Error(), http.StatusBadRequest)
 			return
 		}
+		if in.Text == "" {
+			http.Error(w, "there is no text", http.StatusBadRequest)
+			return
+		}
 		if len(in.Text) > maxLine {
 			http.Error(w, fmt.Sprintf("line has %d bytes, at most %d", len(in.Text), maxLine), http.StatusBadRequest)
 			return
@@ -36,18 +40,18 @@ func (s *server) api() http.Handler {
 	return mux
 }
 
-// run is the command. All it knows of the node is the API.
-func run(ctx context.Context, env kith.Env, args []string) error {
-	if len(args) == 0 {
-		return fmt.Errorf("no text; usage: kith echo TEXT: %w", kith.Invalid)
+// echoCommand says something. All it knows of the node is the API.
+func echoCommand() kith.Command {
+	return kith.Command{
+		Name: "echo", Args: "TEXT...",
+		Summary: "say TEXT in capitals",
+		Help:    "Prints what the node on this computer makes of TEXT.",
+		Run: func(ctx context.Context, env kith.Env, words []string) error {
+			var out line
+			if err := env.API(ctx, http.MethodPost, "/say", line{strings.Join(words, " ")}, &out); err != nil {
+				return err
+			}
+			return env.Print(out, out.Text+"\n")
+		},
 	}
-	var out line
-	if err := env.API(ctx, http.MethodPost, "/say", line{strings.Join(args, " ")}, &out); err != nil {
-		return err
-	}
-	if env.JSON {
-		return json.NewEncoder(env.Stdout).Encode(out)
-	}
-	_, err := fmt.Fprintln(env.Stdout, out.Text)
-	return err
 }

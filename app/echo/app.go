@@ -19,15 +19,9 @@ func App() kith.App {
 	return kith.App{
 		Name:       "echo",
 		Title:      "Echo",
-		Summary:    "Answers every line in capitals.",
 		Ports:      []kith.Port{{Protocol: "echo", Overlay: 7, Local: kith.LocalNone}},
 		Migrations: migrations,
-		Commands: []kith.Command{{
-			Name: "echo", Args: "TEXT",
-			Summary: "say TEXT in capitals",
-			Help:    "Prints what the node on this computer makes of TEXT.",
-			Run:     run,
-		}},
+		Commands:   []kith.Command{echoCommand()},
 		New: func(host kith.Host) (kith.Service, error) {
 			s := newServer(host)
 			return kith.Service{

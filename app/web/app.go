@@ -21,14 +21,13 @@ func App() kith.App {
 		panic(err) // the name is a constant
 	}
 	return kith.App{
-		Name:    "web",
-		Title:   "Web",
-		Summary: "Shows a folder to your group as a site, and makes local services reachable.",
+		Name:  "web",
+		Title: "Web",
 		Ports: []kith.Port{
 			{Protocol: "http", Overlay: 80, Local: kith.LocalNone},
 		},
 		Migrations: migrations,
-		Commands:   commands(),
+		Commands:   []kith.Command{publishCommand(), unpublishCommand(), sitesCommand(), exposeCommand(), unexposeCommand()},
 		New: func(host kith.Host) (kith.Service, error) {
 			w := newWeb(host)
 			return kith.Service{Serve: w.serve, API: w.api(), Screens: w.screens()}, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -170,10 +171,24 @@ func (f *fixture) get(t testing.TB, path string, header ...string) (*http.Respon
 // run runs a command as the command line does, in directory dir.
 func (f *fixture) run(dir, verb string, args ...string) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
-	env := kith.Env{API: f.api, Stdout: &out, Stderr: &errs, Dir: dir, Kith: "kith"}
+	env := kith.Env{API: f.api, Stdout: &out, Stderr: &errs, Dir: dir, Kith: []string{"kith"}}
 	for _, c := range App().Commands {
 		if c.Name == verb {
-			err := c.Run(context.Background(), env, args)
+			set := flag.NewFlagSet(verb, flag.ContinueOnError)
+			set.BoolVar(&env.JSON, "json", false, "")
+			if c.Flags != nil {
+				c.Flags(set)
+			}
+			var words []string
+			for len(args) > 0 {
+				if err := set.Parse(args); err != nil {
+					return "", "", err
+				}
+				if args = set.Args(); len(args) > 0 {
+					words, args = append(words, args[0]), args[1:]
+				}
+			}
+			err := c.Run(context.Background(), env, words)
 			return out.String(), errs.String(), err
 		}
 	}

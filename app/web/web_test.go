@@ -119,9 +119,6 @@ func TestRefused(t *testing.T) {
 		kind kith.Kind
 		says string
 	}{
-		"publish":                     {kith.Invalid, "usage: kith publish DIR"},
-		"publish a b":                 {kith.Invalid, "usage"},
-		"publish site --of x":         {kith.Invalid, "usage"},
 		"publish nowhere":             {kith.NotFound, "nowhere"},
 		"publish file":                {kith.Invalid, "is a file"},
 		"publish private":             {kith.Invalid, "its key"},
@@ -135,8 +132,6 @@ func TestRefused(t *testing.T) {
 		`publish site --at /a\b`:      {kith.Invalid, "characters"},
 		"publish site --at /wiki":     {kith.Exists, "kith unexpose 3000"},
 		"unpublish /nothing":          {kith.NotFound, "kith sites"},
-		"unpublish":                   {kith.Invalid, "usage"},
-		"expose":                      {kith.Invalid, "usage"},
 		"expose web":                  {kith.Invalid, "no port"},
 		"expose 0":                    {kith.Invalid, "no port"},
 		"expose 70000":                {kith.Invalid, "no port"},
@@ -150,7 +145,6 @@ func TestRefused(t *testing.T) {
 		"expose 3001 --as wiki":       {kith.Exists, "kith unexpose 3000"},
 		"unexpose 9999":               {kith.NotFound, "kith sites"},
 		"unexpose wiki":               {kith.Invalid, "no port"},
-		"sites now":                   {kith.Invalid, "usage"},
 		"publish site --at " + long(): {kith.Invalid, "bytes"},
 	} {
 		words := strings.Fields(command)
