@@ -27,6 +27,7 @@ type Group struct {
 	log      *log
 	own      []netip.AddrPort // this host's addresses
 	store    kith.Store       // nil: in memory
+	retired  bool             // another group took the place of this one in the store
 	server   kith.ID          // while joining: the member that let us in
 	joined   Hash             // while joining: our admission, as the server named it
 

@@ -60,8 +60,10 @@ func Open(ctx context.Context, store kith.Store, key ed25519.PrivateKey) (*Group
 				if err != nil {
 					return err
 				}
-				r.received = received
-				records[r.body.Host] = r
+				if r.body.Group == g.log.genesis {
+					r.received = received
+					records[r.body.Host] = r
+				}
 				return nil
 			})
 	})
@@ -96,7 +98,8 @@ func eachStored(ctx context.Context, tx *sql.Tx, query string, do func(raw, sign
 }
 
 // Save binds the group to store and writes all of it there, in the place of
-// any group that the store held.
+// any group that the store held. Where a program may still hold that group,
+// [Group.Replace] is the way.
 func (g *Group) Save(ctx context.Context, store kith.Store) error {
 	if err := store.Migrate(ctx, "group", Migrations()); err != nil {
 		return fmt.Errorf("save group: %w", err)
@@ -125,12 +128,39 @@ func (g *Group) Save(ctx context.Context, store kith.Store) error {
 	if err != nil {
 		return fmt.Errorf("save group: %w", err)
 	}
-	g.store = store
+	g.store, g.retired = store, false
+	return nil
+}
+
+// Replace saves next in the place of g and retires g, in one step: whoever
+// still holds g, such as a Sync under way, changes nothing any more and gets an
+// error of kind NotMember. Reading g goes on, and so does telling others what
+// it holds. When the save fails, g stays in force. The way back is Replace of
+// next by g.
+func (g *Group) Replace(ctx context.Context, next *Group, store kith.Store) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	if err := next.Save(ctx, store); err != nil {
+		return err
+	}
+	g.retired = true
+	return nil
+}
+
+// inForce fails once another group took the place of g. The caller holds
+// changing.
+func (g *Group) inForce() error {
+	if g.retired {
+		return fmt.Errorf("this host is in another group now: %w", kith.NotMember)
+	}
 	return nil
 }
 
 // storeEntries makes the log's entries from position on durable.
 func (g *Group) storeEntries(ctx context.Context, from int) error {
+	if err := g.inForce(); err != nil {
+		return err
+	}
 	if g.store == nil {
 		return nil
 	}
@@ -157,6 +187,9 @@ func (g *Group) insertEntries(ctx context.Context, tx *sql.Tx, from int) error {
 }
 
 func (g *Group) storeRecords(ctx context.Context, records []*record) error {
+	if err := g.inForce(); err != nil {
+		return err
+	}
 	if g.store == nil {
 		return nil
 	}
