@@ -2,19 +2,274 @@ package group
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"encoding/binary"
+	"encoding/json"
 	"kith.alt/kith"
 )
+
+// connect has two groups shake hands and sync until the returned function is
+// called or the test ends.
+func connect(t testing.TB, a, b *Group) (stop func()) {
+	a.Admit(b.ID(), b.Proof())
+	b.Admit(a.ID(), a.Proof())
+	ctx, cancel := context.WithCancel(t.Context())
+	left, right := newPipe()
+	var running sync.WaitGroup
+	running.Go(func() { a.Sync(ctx, left, b.ID()) })
+	running.Go(func() { b.Sync(ctx, right, a.ID()) })
+	stop = func() { cancel(); running.Wait() }
+	t.Cleanup(stop)
+	return stop
+}
+
+// newPipe returns the two ends of a connection with unbounded buffers.
+func newPipe() (net.Conn, net.Conn) {
+	ab, ba := newQueue(), newQueue()
+	return &pipe{in: ba, out: ab}, &pipe{in: ab, out: ba}
+}
+
+type pipe struct{ in, out *queue }
+
+type queue struct {
+	mu       sync.Mutex
+	more     *sync.Cond
+	data     []byte
+	total    int
+	closed   bool
+	deadline *time.Timer
+	late     bool
+}
+
+func newQueue() *queue {
+	q := &queue{}
+	q.more = sync.NewCond(&q.mu)
+	return q
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	if q.deadline != nil {
+		q.deadline.Stop()
+	}
+	q.mu.Unlock()
+	q.more.Broadcast()
+}
+
+func (p *pipe) Read(b []byte) (int, error) {
+	q := p.in
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.data) == 0 {
+		switch {
+		case q.late:
+			return 0, context.DeadlineExceeded
+		case q.closed:
+			return 0, io.EOF
+		}
+		q.more.Wait()
+	}
+	n := copy(b, q.data)
+	q.data = q.data[n:]
+	return n, nil
+}
+
+func (p *pipe) Write(b []byte) (int, error) {
+	q := p.out
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return 0, io.ErrClosedPipe
+	}
+	q.data = append(q.data, b...)
+	q.total += len(b)
+	q.more.Broadcast()
+	return len(b), nil
+}
+
+func (p *pipe) SetReadDeadline(at time.Time) error {
+	q := p.in
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.deadline != nil {
+		q.deadline.Stop()
+	}
+	if q.late = false; !at.IsZero() && !q.closed {
+		q.deadline = time.AfterFunc(time.Until(at), func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.late = true
+			q.more.Broadcast()
+		})
+	}
+	return nil
+}
+
+func (p *pipe) Close() error                     { p.in.close(); p.out.close(); return nil }
+func (p *pipe) LocalAddr() net.Addr              { return kith.Address{} }
+func (p *pipe) RemoteAddr() net.Addr             { return kith.Address{} }
+func (p *pipe) SetDeadline(t time.Time) error    { return p.SetReadDeadline(t) }
+func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
+
+func TestSyncConverges(t *testing.T) {
+	maple := found(t, "maple")
+	groups := []*Group{maple}
+	for i := range 8 {
+		groups = append(groups, enlarge(t, maple, fmt.Sprintf("host%c", 'a'+i)))
+	}
+	for i := range groups { // a ring
+		connect(t, groups[i], groups[(i+1)%len(groups)])
+	}
+	for _, g := range groups {
+		await(t, g, func(r *Roster) bool { return len(r.Members()) == len(groups) })
+	}
+	for i, g := range groups {
+		if err := g.SetAddresses(t.Context(), []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 4747)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := groups[2].Revoke(t.Context(), groups[7].ID()); err != nil {
+		t.Fatal(err)
+	}
+	if err := groups[4].Rename(t.Context(), kith.Name{Host: "walnut"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups {
+		await(t, g, func(r *Roster) bool {
+			_, out := r.Removal(groups[7].ID())
+			return out
+		})
+	}
+	for _, g := range groups[:7] {
+		await(t, g, func(r *Roster) bool { _, err := r.Resolve("walnut"); return err == nil })
+		for _, other := range groups[:7] {
+			await(t, g, func(*Roster) bool { return len(g.Addresses(other.ID())) == 1 })
+		}
+	}
+}
+
+func TestRevokedIsToldAndCut(t *testing.T) {
+	maple := found(t, "maple")
+	oak := enlarge(t, maple, "oak")
+	left, right := newPipe()
+	ended := make(chan error, 2)
+	go func() { ended <- maple.Sync(t.Context(), left, oak.ID()) }()
+	go func() { ended <- oak.Sync(t.Context(), right, maple.ID()) }()
+	if err := oak.SetAddresses(t.Context(), []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747")}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, maple, func(*Roster) bool { return maple.Addresses(oak.ID()) != nil })
+	changes := oak.Watch(t.Context())
+	if err := maple.Revoke(t.Context(), oak.ID()); err != nil {
+		t.Fatal(err)
+	}
+	for change := range changes {
+		if change.Self == nil || change.Self.Why != Revoked || len(change.Removed) != 1 {
+			t.Errorf("change is %+v", change)
+		}
+		break
+	}
+	if err := errors.Join(<-ended, <-ended); !errors.Is(err, kith.NotMember) {
+		t.Errorf("sync ended with %v", err)
+	}
+	left, right = newPipe()
+	defer right.Close()
+	if err := maple.Sync(t.Context(), left, oak.ID()); !errors.Is(err, kith.NotMember) {
+		t.Errorf("sync with a revoked peer: %v", err)
+	}
+}
+
+func TestIdleSyncIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		ctx, cancel := context.WithCancel(t.Context())
+		left, right := newPipe()
+		var running sync.WaitGroup
+		running.Go(func() { maple.Sync(ctx, left, oak.ID()) })
+		running.Go(func() { oak.Sync(ctx, right, maple.ID()) })
+		synctest.Wait()
+		before := left.(*pipe).in.total + left.(*pipe).out.total
+		if before > 1000 {
+			t.Errorf("two hosts that agree exchanged %d bytes", before)
+		}
+		time.Sleep(24 * time.Hour)
+		if after := left.(*pipe).in.total + left.(*pipe).out.total; after != before {
+			t.Errorf("%d bytes in an idle day", after-before)
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+func TestSilentPeerIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		left, right := newPipe()
+		defer right.Close()
+		start := time.Now()
+		maple.Sync(t.Context(), left, oak.ID())
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("waited %s for a hello", took)
+		}
+	})
+}
+
+func TestChangesArePushedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		stop := connect(t, maple, oak)
+		synctest.Wait()
+		start := time.Now()
+		var changes []Change
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watch := oak.Watch(ctx)
+		watching.Go(func() {
+			for change := range watch {
+				changes = append(changes, change)
+			}
+		})
+		if err := maple.SetAdmin(t.Context(), oak.ID(), false); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := maple.Rename(t.Context(), kith.Name{Host: "elm", Group: "lab"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		wantMembers(t, oak.Roster(), "elm* oak")
+		if !time.Now().Equal(start) {
+			t.Errorf("it took %s", time.Since(start))
+		}
+		enlarge(t, maple, "ash")
+		synctest.Wait()
+		cancel()
+		watching.Wait()
+		stop()
+		var roles, renamed, added int
+		var group string
+		for _, change := range changes {
+			roles, renamed, added = roles+len(change.Roles), renamed+len(change.Renamed), added+len(change.Added)
+			group += change.Group
+		}
+		if roles != 1 || renamed != 1 || added != 1 || group != "lab" {
+			t.Errorf("changes %+v", changes)
+		}
+	})
+}
 
 // hostile has the group of maple sync with oak, which sends stream and closes.
 func hostile(t testing.TB, stream []byte) error {
