@@ -22,6 +22,7 @@ import (
 const (
 	maxAddresses = 8                // of a host, in its record
 	lookAround   = 10 * time.Second // between looks at this host's own addresses
+	forgetPlace  = 6 * time.Hour    // after a member was last met or seen there
 )
 
 // reachable tells whether others are, or may come to be, in the group: only
@@ -53,7 +54,7 @@ func (n *Node) openOverlay(ctx context.Context) error {
 	}
 	n.overlayPort.Store(uint32(got.Port()))
 	for _, protocol := range []string{"udp", "tcp"} {
-		n.noteListener(control.Listener{App: "overlay", Protocol: protocol, Address: got.String()})
+		n.noteListener(control.Listener{App: control.AppOverlay, Protocol: protocol, Address: got.String()})
 	}
 	if err := n.dir.Update(func(c *config.Node) error {
 		c.OverlayPort = int(got.Port())
@@ -72,11 +73,12 @@ func (n *Node) closeOverlay() {
 	n.overlay.Shut()
 	n.overlayPort.Store(0)
 	n.mu.Lock()
-	n.listeners = slices.DeleteFunc(n.listeners, func(l control.Listener) bool { return l.App == "overlay" })
+	n.listeners = slices.DeleteFunc(n.listeners, func(l control.Listener) bool { return l.App == control.AppOverlay })
 	n.mu.Unlock()
 }
 
-// watchAddresses tells the members when this host's addresses change.
+// watchAddresses has the overlay listen as long as somebody may come, and tells
+// the members when this host's addresses change.
 func (n *Node) watchAddresses(ctx context.Context) error {
 	tick := time.NewTicker(lookAround)
 	defer tick.Stop()
@@ -85,8 +87,23 @@ func (n *Node) watchAddresses(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			n.tellAddresses(ctx)
+			n.lookAround(ctx)
 		}
+	}
+}
+
+func (n *Node) lookAround(ctx context.Context) {
+	n.changing.Lock() // an invitation opens the port before it is one
+	defer n.changing.Unlock()
+	switch reachable := n.reachable(); {
+	case !reachable && n.overlayPort.Load() != 0:
+		n.closeOverlay()
+	case reachable && n.overlayPort.Load() == 0:
+		if err := n.openOverlay(ctx); err != nil {
+			n.log.Warn("open overlay", "err", err)
+		}
+	default:
+		n.tellAddresses(ctx)
 	}
 }
 
@@ -135,17 +152,27 @@ func (n *Node) ownAddresses() []netip.AddrPort {
 // addressesOf are where a member may be: where multicast found it, then what its
 // record says, of private addresses only those on a network that we share.
 func (n *Node) addressesOf(id kith.ID) []netip.AddrPort {
+	var list []netip.AddrPort
 	n.mu.Lock()
-	list := slices.Clone(n.found[id])
-	n.mu.Unlock()
-	own := interfacePrefixes()
-	for _, a := range n.group().Addresses(id) {
-		if slices.Contains(list, a) || !worthTrying(a.Addr(), own) {
-			continue
-		}
-		list = append(list, a)
+	if place, ok := n.places[id]; ok && time.Since(place.at) < forgetPlace {
+		list = append(list, place.addresses...)
 	}
-	return list
+	n.mu.Unlock()
+	list = append(list, n.group().Addresses(id)...)
+
+	// On a computer with a network loopback is where its own services are, and
+	// no place to look for others.
+	own := interfacePrefixes()
+	if slices.ContainsFunc(n.ownAddresses(), func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() }) {
+		own = slices.DeleteFunc(own, func(p netip.Prefix) bool { return p.Addr().IsLoopback() })
+	}
+	var worth []netip.AddrPort
+	for _, a := range list {
+		if worthTrying(a.Addr(), own) && !slices.Contains(worth, a) {
+			worth = append(worth, a)
+		}
+	}
+	return worth
 }
 
 // worthTrying keeps what is sent to private addresses on our own networks:
@@ -155,6 +182,19 @@ func worthTrying(a netip.Addr, own []netip.Prefix) bool {
 		return a.IsGlobalUnicast()
 	}
 	return onOwnNetwork(a, own)
+}
+
+// A place is where a member was met, or seen by multicast.
+type place struct {
+	addresses []netip.AddrPort
+	at        time.Time
+}
+
+// notePlace remembers where a member is.
+func (n *Node) notePlace(id kith.ID, addresses []netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.places[id] = place{addresses[:min(len(addresses), maxAddresses)], time.Now()}
 }
 
 func onOwnNetwork(a netip.Addr, own []netip.Prefix) bool {
@@ -205,9 +245,7 @@ func (n *Node) foundNearby(tag string, addresses []netip.AddrPort) {
 	if !ok {
 		return
 	}
-	n.mu.Lock()
-	n.found[id] = addresses[:min(len(addresses), maxAddresses)]
-	n.mu.Unlock()
+	n.notePlace(id, addresses)
 	n.retry(id)
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"net"
 	"sync"
 )
@@ -30,8 +31,8 @@ type accepted struct {
 	err  error
 }
 
-// accept hands on what ln accepts. Its error ends Accept for all: who serves
-// then closes the listener and starts again.
+// accept hands on what ln accepts, and errors such as too many open files,
+// which pass.
 func (j *joined) accept(ln net.Listener) {
 	for {
 		conn, err := ln.Accept()
@@ -43,7 +44,7 @@ func (j *joined) accept(ln net.Listener) {
 			}
 			return
 		}
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -33,10 +34,26 @@ func (h *host) PrivateDir(dir string) bool {
 	return within(data, dir) || within(dir, data)
 }
 
-// within reports whether path is dir or below it.
+// within reports whether path is dir or below it, whatever links lead there and
+// however the system compares names.
 func within(path, dir string) bool {
-	relative, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(relative)
+	above, err := os.Stat(dir)
+	if err != nil {
+		return false
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return false
+	}
+	for {
+		if info, err := os.Stat(path); err == nil && os.SameFile(info, above) {
+			return true
+		}
+		parent := filepath.Dir(path)
+		if parent == path {
+			return false
+		}
+		path = parent
+	}
 }
 
 func (h *host) PrivatePort(port uint16) bool { return h.node.listensOn(int(port)) }

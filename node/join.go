@@ -136,12 +136,11 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 		return nil, err
 	}
 	if err := n.fetch(ctx, join.Group(), server, addresses); err != nil {
-		return nil, fmt.Errorf("read the group's roster from %s: %w", server.Short(), err)
+		// The group has let us in; the same ticket and key may ask again.
+		return nil, fmt.Errorf("read the group's roster from %s (%v); try again: %w", server.Short(), err, kith.Temporary)
 	}
 	// The roster may be here before any address record: this is where to meet.
-	n.mu.Lock()
-	n.found[server] = addresses
-	n.mu.Unlock()
+	n.notePlace(server, addresses)
 	return join.Group(), nil
 }
 

@@ -36,40 +36,36 @@ const (
 var migrations embed.FS
 
 // open opens what is stored, making it on the first start. Nothing runs yet.
+//
+// A newcomer with a ticket has its key on disk before it asks to be let in, so
+// that it is the same host when it has to ask again; where it is refused,
+// nothing is left behind.
 func (n *Node) open(ctx context.Context) (err error) {
-	var joined *group.Group
-	if n.cfg.Ticket != "" && !config.Exists(n.cfg.Data) {
-		// A newcomer keeps its key in memory until the group admits it: a
-		// refused ticket leaves nothing behind.
-		if _, n.key, err = ed25519.GenerateKey(nil); err != nil {
-			return err
-		}
-		n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
-		ticket, err := group.ParseTicket(n.cfg.Ticket)
-		if err != nil {
-			return err
-		}
-		join := n.joinAs
-		if n.cfg.Name != "" {
-			join = n.joinGroup // under the name that was asked for, or not at all
-		}
-		if joined, err = join(ctx, ticket, n.hostName()); err != nil {
-			return err
-		}
-	}
+	newcomer := !config.Exists(n.cfg.Data)
 	if n.dir, err = config.Open(n.cfg.Data, n.log); err != nil {
 		return err
 	}
+	keep := !newcomer
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, n.closeStore(), n.dir.Discard())
+		if err == nil {
+			return
+		}
+		if err = errors.Join(err, n.closeStore()); keep {
+			err = errors.Join(err, n.dir.Close())
+		} else {
+			err = errors.Join(err, n.dir.Discard())
 		}
 	}()
-	if err := n.configure(); err != nil {
-		return err
-	}
 	if err := n.openKey(); err != nil {
 		return err
+	}
+	var joined *group.Group
+	if n.cfg.Ticket != "" && newcomer {
+		if joined, err = n.joinNew(ctx); err != nil {
+			keep = !refused(err)
+			return err
+		}
+		keep = true
 	}
 	if n.store, err = sqlite.Open(ctx, n.dir.File("kith.db")); err != nil {
 		return err
@@ -90,10 +86,35 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.openGroup(ctx, joined); err != nil {
 		return err
 	}
+	if err := n.configure(); err != nil {
+		return err
+	}
 	n.overlay = overlay.New(n.overlayConfig())
 	n.sockets = n.compose(n.overlay)
 	n.programs = n.compose(n.overlay.Programs())
 	return nil
+}
+
+// joinNew joins the group of the ticket with a key that no group has seen yet.
+func (n *Node) joinNew(ctx context.Context) (*group.Group, error) {
+	ticket, err := group.ParseTicket(n.cfg.Ticket)
+	if err != nil {
+		return nil, err
+	}
+	if n.cfg.Name != "" {
+		return n.joinGroup(ctx, ticket, n.cfg.Name) // under the name that was asked for, or not at all
+	}
+	return n.joinAs(ctx, ticket, n.hostName())
+}
+
+// refused reports whether a join failed before anybody let this host in.
+func refused(err error) bool {
+	for _, kind := range []kith.Kind{kith.Denied, kith.Expired, kith.Invalid, kith.Exists, kith.Quota, kith.NotMember, kith.NotFound, kith.Unreachable} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *Node) hostName() string {
@@ -107,19 +128,17 @@ func (n *Node) hostName() string {
 }
 
 func (n *Node) openKey() (err error) {
-	if n.key == nil {
-		if n.key, err = n.dir.Key(); err == nil {
-			n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
-			return nil
-		} else if !errors.Is(err, kith.NotFound) {
-			return err
+	n.key, err = n.dir.Key()
+	if errors.Is(err, kith.NotFound) {
+		if _, n.key, err = ed25519.GenerateKey(nil); err == nil {
+			err = n.dir.StoreKey(n.key)
 		}
-		if _, n.key, err = ed25519.GenerateKey(nil); err != nil {
-			return err
-		}
-		n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
 	}
-	return n.dir.StoreKey(n.key)
+	if err != nil {
+		return err
+	}
+	n.id = kith.IDOf(n.key.Public().(ed25519.PublicKey))
+	return nil
 }
 
 // configure stores what the flags say, for this start and the next ones.
@@ -191,7 +210,7 @@ func (n *Node) overlayConfig() overlay.Config {
 		Key:       n.key,
 		Admit:     func(peer kith.ID, proof []byte) error { return n.group().Admit(peer, proof) },
 		Proof:     func() []byte { return n.group().Proof() },
-		JoinOpen:  func() bool { return n.group().InvitationOpen() },
+		JoinOpen:  n.joinOpen,
 		Join:      n.redeem,
 		Addresses: n.addressesOf,
 		NodePorts: n.nodePorts(),
@@ -234,14 +253,31 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 	}
 	n.startGateway(run, apps)
 
-	ln, err := control.Listen(n.dir.Path())
-	if err != nil {
-		return err
-	}
 	server := control.NewServer(control.Config{Node: n, APIs: apis, Metrics: n.metrics, Log: n.log.With("service", "control")})
-	run.start("control", func(ctx context.Context) error { return server.Serve(ctx, ln) })
 	n.measure()
-	return nil
+	return first(func(opened func(error)) {
+		run.start("control", func(ctx context.Context) error {
+			ln, err := control.Listen(n.dir.Path())
+			opened(err)
+			if err != nil {
+				return err
+			}
+			return server.Serve(ctx, ln)
+		})
+	})
+}
+
+// first starts a service that opens something each time it runs, and returns
+// once it has opened it for the first time, with the error of that.
+func first(start func(opened func(error))) error {
+	result := make(chan error, 1)
+	start(func(err error) {
+		select {
+		case result <- err:
+		default: // started again
+		}
+	})
+	return <-result
 }
 
 func (n *Node) startGateway(run *supervisor, apps []admin.App) {
@@ -251,21 +287,26 @@ func (n *Node) startGateway(run *supervisor, apps []admin.App) {
 		Self:      n.name,
 		Resolve:   n.resolve,
 		Dashboard: dashboard,
-		HTTPPort:  func() int { return n.port(gatewayName, "http") },
-		ProxyPort: func() int { return n.port(gatewayName, "proxy") },
+		HTTPPort:  func() int { return n.port(control.AppGateway, control.ProtocolHTTP) },
+		ProxyPort: func() int { return n.port(control.AppGateway, control.ProtocolProxy) },
 		Shared:    n.dir.Node().SharedLoopback,
-		Log:       n.log.With("service", gatewayName),
+		Log:       n.log.With("service", control.AppGateway),
 		Metrics:   n.metrics,
 	})
-	web, err := n.listenLoopback(gatewayName, "http", config.Gateway)
-	if err != nil {
-		n.event("No dashboard and no sites in the browser: %v", err)
-	}
-	proxy, err := n.listenLoopback(gatewayName, "proxy", config.Proxy)
-	if err != nil {
-		n.event("No proxy: %v", err)
-	}
-	run.start(gatewayName, func(ctx context.Context) error { return g.Serve(ctx, web, proxy) })
+	first(func(opened func(error)) {
+		run.start(control.AppGateway, func(ctx context.Context) error {
+			web, err := n.listenLoopback(control.AppGateway, control.ProtocolHTTP, config.Gateway)
+			if err != nil {
+				n.event("No dashboard and no sites in the browser: %v", err)
+			}
+			proxy, err := n.listenLoopback(control.AppGateway, control.ProtocolProxy, config.Proxy)
+			if err != nil {
+				n.event("No proxy: %v", err)
+			}
+			opened(nil) // without them the rest still serves
+			return g.Serve(ctx, web, proxy)
+		})
+	})
 }
 
 // people are the accounts as the dashboard asks for them.
@@ -278,6 +319,11 @@ func (p people) EndSession(ctx context.Context, token string) error {
 		return err
 	}
 	return p.Accounts.EndSession(ctx, name, account.SessionID(token))
+}
+
+// EndSessions ends the sessions of an account but the one that a token opens.
+func (p people) EndSessions(ctx context.Context, name, exceptToken string) error {
+	return p.Accounts.EndSessions(ctx, name, account.SessionID(exceptToken))
 }
 
 // close closes what open opened, after the services have stopped.

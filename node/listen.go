@@ -52,10 +52,15 @@ func (n *Node) takeLoopback(app string, offset int) (net.Listener, error) {
 		if moves && got != port {
 			n.event("Port %d is taken by another program; %s uses %d instead.", port, app, got)
 		}
-		return ln, n.dir.Update(func(c *config.Node) error {
+		err = n.dir.Update(func(c *config.Node) error {
 			c.RememberPort(offset, got)
 			return nil
 		})
+		if err != nil {
+			ln.Close()
+			return nil, err
+		}
+		return ln, nil
 	}
 	return nil, fmt.Errorf("port %d is taken by another program; stop that, or move all ports with --port-base: %w", port, kith.InUse)
 }

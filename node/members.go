@@ -137,6 +137,7 @@ func (n *Node) reconcile(ctx context.Context, work *sync.WaitGroup) time.Duratio
 		_, member := roster.Member(id)
 		return !member
 	})
+	maps.DeleteFunc(n.places, func(_ kith.ID, p place) bool { return now.Sub(p.at) > forgetPlace })
 	n.mu.Unlock()
 
 	for _, name := range woke {

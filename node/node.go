@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +70,7 @@ type Node struct {
 
 	opening     sync.Mutex // the overlay's port, one at a time
 	overlayPort atomic.Uint32
+	letIn       atomic.Int64 // when a ticket was last redeemed here, Unix nanoseconds
 
 	events chan control.Event
 	wake   chan struct{} // the members service looks again
@@ -78,7 +78,7 @@ type Node struct {
 	mu        sync.Mutex
 	listeners []control.Listener
 	meetings  map[kith.ID]*meeting
-	found     map[kith.ID][]netip.AddrPort // where members were met, or seen by multicast
+	places    map[kith.ID]place
 }
 
 // New checks the configuration and makes a node. It opens nothing.
@@ -107,7 +107,7 @@ func New(cfg Config) (*Node, error) {
 		wake:    make(chan struct{}, 1),
 
 		meetings: make(map[kith.ID]*meeting),
-		found:    make(map[kith.ID][]netip.AddrPort),
+		places:   make(map[kith.ID]place),
 	}, nil
 }
 

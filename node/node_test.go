@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -213,7 +214,7 @@ func TestJoinAndLeaveKeepTheHost(t *testing.T) {
 		t.Errorf("after leaving: %+v", after)
 	}
 	for _, l := range after.Listeners {
-		if l.App == "overlay" {
+		if l.App == control.AppOverlay {
 			t.Errorf("a group of one listens on %s", l.Address)
 		}
 	}
@@ -335,4 +336,52 @@ func TestDoctor(t *testing.T) {
 		}
 	}
 	t.Errorf("one admin, and the doctor says %+v", findings)
+}
+
+// TestPortFollowsTheGroup has the overlay listen only while others are, or may
+// come to be, in the group.
+func TestPortFollowsTheGroup(t *testing.T) {
+	m := kithtest.New(t, "maple")
+	maple := m.Nodes[0]
+	listens := func(s control.Status) bool {
+		return slices.ContainsFunc(s.Listeners, func(l control.Listener) bool { return l.App == control.AppOverlay })
+	}
+	alone := func(s control.Status) bool { return !listens(s) }
+	m.Until(maple, "closed at first", alone)
+	m.Add("oak", m.Invite(0))
+	m.Met()
+	m.Until(maple, "open in company", listens)
+	if err := maple.Revoke(t.Context(), "oak"); err != nil {
+		t.Fatal(err)
+	}
+	m.Until(maple, "closed when alone again", alone)
+}
+
+// TestJoinAgain has a newcomer that was let in and then failed: the same ticket
+// brings it in the second time.
+func TestJoinAgain(t *testing.T) {
+	m := kithtest.New(t, "maple")
+	ticket := m.Invite(0)
+	oak := m.Add("oak", ticket)
+	m.Met()
+	oak.Stop()
+	// What a crash leaves that comes right after the answer: the key, nothing else.
+	files, err := os.ReadDir(oak.Config.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if f.Name() != "key" {
+			if err := os.Remove(filepath.Join(oak.Config.Data, f.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	oak.Config.Ticket, oak.Config.Name = ticket, ""
+	m.Start(oak)
+	m.Met()
+	status, err := oak.Status(t.Context())
+	if err != nil || len(status.Members) != 2 {
+		t.Errorf("members after joining again: %v (%v)", status.Members, err)
+	}
 }

@@ -21,12 +21,17 @@ const (
 	roleMember = "member"
 )
 
+// askAgain is how long a newcomer that lost the answer may ask again.
+const askAgain = 10 * time.Minute
+
 // Invite opens the overlay's port, if need be, and returns a ticket.
 func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (control.Invitation, error) {
 	role := cmp.Or(request.Role, roleAdmin)
 	if role != roleAdmin && role != roleMember {
 		return control.Invitation{}, fmt.Errorf("role %q is neither %s nor %s: %w", role, roleAdmin, roleMember, kith.Invalid)
 	}
+	n.changing.Lock()
+	defer n.changing.Unlock()
 	// The port first: without it the ticket could tell nobody where to come.
 	if err := n.openOverlay(ctx); err != nil {
 		return control.Invitation{}, fmt.Errorf("open the port for other members: %w", err)
@@ -46,14 +51,23 @@ func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (contr
 func (n *Node) redeem(ctx context.Context, peer kith.ID, exporter, request []byte) ([]byte, error) {
 	reply, err := n.group().Redeem(ctx, peer, exporter, request)
 	if err != nil {
-		n.event("A computer with a ticket was turned away: %v.", err)
+		n.log.Info("join refused", "peer", peer.Short(), "err", err)
+		return nil, err
 	}
-	return reply, err
+	n.letIn.Store(time.Now().UnixNano())
+	return reply, nil
+}
+
+// joinOpen reports whether somebody may ask to join: while an invitation is
+// open, and some minutes longer, for a newcomer that was let in and lost the
+// answer.
+func (n *Node) joinOpen() bool {
+	return n.group().InvitationOpen() || time.Since(time.Unix(0, n.letIn.Load())) < askAgain
 }
 
 // Revoke takes a member out of the group for good.
 func (n *Node) Revoke(ctx context.Context, host string) error {
-	id, err := n.resolve(host)
+	id, err := n.group().Roster().Resolve(host) // whatever the name meant before: it is to go
 	if err != nil {
 		return err
 	}

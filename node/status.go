@@ -13,9 +13,6 @@ import (
 	"kith.alt/kith/network/overlay"
 )
 
-// gatewayName is the listeners' name for what serves browsers and proxies.
-const gatewayName = "gateway"
-
 // Status is the node at a glance.
 func (n *Node) Status(context.Context) (control.Status, error) {
 	name := n.name()
@@ -46,7 +43,7 @@ func (n *Node) Status(context.Context) (control.Status, error) {
 }
 
 func (n *Node) dashboard() string {
-	port := n.port(gatewayName, "http")
+	port := n.port(control.AppGateway, control.ProtocolHTTP)
 	if port == 0 {
 		return ""
 	}
@@ -55,7 +52,7 @@ func (n *Node) dashboard() string {
 
 // siteOf is where a browser on this host reads a member's site.
 func (n *Node) siteOf(host string, id kith.ID) string {
-	port := n.port(gatewayName, "http")
+	port := n.port(control.AppGateway, control.ProtocolHTTP)
 	if port == 0 {
 		return ""
 	}

@@ -41,7 +41,7 @@ func (s *supervisor) start(name string, serve func(context.Context) error) {
 		wait := firstPause
 		for {
 			started := time.Now()
-			err := protect(ctx, serve)
+			err := s.protect(ctx, name, serve)
 			if ctx.Err() != nil {
 				return
 			}
@@ -63,10 +63,11 @@ func (s *supervisor) start(name string, serve func(context.Context) error) {
 
 // protect turns a panic into an error, so that one application's fault is not
 // every application's end.
-func protect(ctx context.Context, serve func(context.Context) error) (err error) {
+func (s *supervisor) protect(ctx context.Context, name string, serve func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			s.log.Error("service panicked", "service", name, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	return serve(ctx)

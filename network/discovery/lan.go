@@ -30,8 +30,8 @@ type Config struct {
 	// should tell strangers nothing.
 	Tag string
 
-	// Port returns the port that the overlay listens on; the node announces
-	// itself while it is not 0.
+	// Port returns the port that the overlay listens on. While it is 0 the
+	// node neither announces itself nor looks for others: nothing is open.
 	Port func() uint16
 
 	// Wanted reports whether a tag is one that Found shall hear of.
@@ -71,7 +71,7 @@ func (l *LAN) Serve(ctx context.Context) error {
 		if l.update() {
 			pause, next = firstPause, time.Now()
 		}
-		if !time.Now().Before(next) {
+		if l.port != 0 && !time.Now().Before(next) {
 			err := l.browse(ctx)
 			if l.server == nil {
 				err = errors.Join(err, l.announce()) // perhaps it works by now
@@ -81,7 +81,7 @@ func (l *LAN) Serve(ctx context.Context) error {
 			pause = min(2*pause, lastPause)
 		}
 		select {
-		case <-time.After(min(portPoll, time.Until(next))):
+		case <-time.After(min(portPoll, max(time.Until(next), portPoll/10))):
 		case <-ctx.Done():
 		}
 	}
