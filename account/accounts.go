@@ -20,7 +20,7 @@ import (
 
 const (
 	maxAccounts = 1000
-	maxLabel    = 200 // bytes of the label of an app password, or of a browser's name
+	maxLabel    = 200 // bytes of the label of an app password
 )
 
 // Accounts are the people of a host. It is safe for concurrent use.
@@ -135,11 +135,11 @@ func (a *Accounts) Add(ctx context.Context, name string) error {
 			return err
 		}
 		if count >= maxAccounts {
-			return fmt.Errorf("there are %d: %w", count, kith.Quota)
+			return fmt.Errorf("there are %d, and no more are possible: %w", count, kith.Quota)
 		}
 		switch err := requireAccount(ctx, tx, name); {
 		case err == nil:
-			return kith.Exists
+			return fmt.Errorf("there is one already: %w", kith.Exists)
 		case !errors.Is(err, kith.NotFound):
 			return err
 		}
@@ -157,7 +157,7 @@ func (a *Accounts) Add(ctx context.Context, name string) error {
 func requireAccount(ctx context.Context, tx *sql.Tx, name string) error {
 	err := tx.QueryRowContext(ctx, `SELECT name FROM account_people WHERE name = ?`, name).Scan(&name)
 	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("account %.80q: %w", name, kith.NotFound)
+		return fmt.Errorf("there is no account %.80q: %w", name, kith.NotFound)
 	}
 	return err
 }

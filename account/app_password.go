@@ -44,9 +44,13 @@ func listAppPasswords(ctx context.Context, tx *sql.Tx, account string) ([]AppPas
 }
 
 // AddAppPassword makes an app password. The secret is in no other answer ever
-// again. The label says what it is for, in at most 200 bytes. Kinds: NotFound,
-// Quota.
+// again. The label says what it is for. Kinds: Invalid (a label of more than 200
+// bytes), NotFound, Quota.
 func (a *Accounts) AddAppPassword(ctx context.Context, account, label string) (id, secret string, err error) {
+	label = strings.ToValidUTF8(strings.TrimSpace(label), "?")
+	if len(label) > maxLabel {
+		return "", "", fmt.Errorf("add app password: the label has %d bytes, at most %d: %w", len(label), maxLabel, kith.Invalid)
+	}
 	id, secret = newToken(5), group(newToken(appPasswordBytes))
 	keys, err := deriveKeys(secret, a.salt(account), scramIterations)
 	if err != nil {
@@ -64,7 +68,7 @@ func (a *Accounts) AddAppPassword(ctx context.Context, account, label string) (i
 			return fmt.Errorf("%s has %d: remove one: %w", account, count, kith.Quota)
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO account_app_passwords (id, account, label, stored_key, server_key, created, used) VALUES (?, ?, ?, ?, ?, ?, 0)`,
-			id, account, clip(strings.TrimSpace(label), maxLabel), encodeKey(keys.StoredKey), encodeKey(keys.ServerKey), time.Now().Unix())
+			id, account, label, encodeKey(keys.StoredKey), encodeKey(keys.ServerKey), time.Now().Unix())
 		return err
 	})
 	if err != nil {
@@ -81,7 +85,7 @@ func (a *Accounts) RemoveAppPassword(ctx context.Context, account, id string) er
 			return err
 		}
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return fmt.Errorf("app password %.80q of %.80q: %w", id, account, kith.NotFound)
+			return fmt.Errorf("%.80q has no app password %.80q: %w", account, id, kith.NotFound)
 		}
 		return nil
 	})

@@ -5,8 +5,10 @@ import (
 	"time"
 )
 
-// maxLimited bounds the keys that a limiter remembers.
-const maxLimited = 10_000
+const (
+	maxLimited = 10_000         // keys that a limiter remembers
+	makesRoom  = maxLimited / 8 // keys forgotten at a time, as looking for them takes long
+)
 
 // A limiter allows each key a number of attempts at once and one more each
 // interval. For each key it keeps one time: when the key will have all its
@@ -66,7 +68,8 @@ func (l *limiter) giveBack(key string) {
 	}
 }
 
-// makeRoom forgets the keys that have all their attempts, or else any one.
+// makeRoom forgets the keys that have all their attempts, and others where
+// those are few.
 func (l *limiter) makeRoom(now time.Time) {
 	for key, full := range l.full {
 		if full.Before(now) {
@@ -74,7 +77,7 @@ func (l *limiter) makeRoom(now time.Time) {
 		}
 	}
 	for key := range l.full {
-		if len(l.full) < maxLimited {
+		if len(l.full) <= maxLimited-makesRoom {
 			return
 		}
 		delete(l.full, key)

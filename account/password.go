@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	minPassword = 8    // characters
+	minPassword = 10   // characters
 	maxPassword = 1024 // bytes
 	maxHashing  = 2    // passwords hashed at a time
 
@@ -31,7 +31,7 @@ const (
 
 // SetPassword gives an account a password for the dashboard, or takes it away
 // when password is empty. Sessions go on; see [Accounts.EndSessions]. Kinds:
-// Invalid (fewer than 8 characters, more than 1 KiB), NotFound.
+// Invalid (fewer than 10 characters, more than 1 KiB), NotFound.
 func (a *Accounts) SetPassword(ctx context.Context, name, password string) error {
 	hash, err := a.newHash(ctx, password)
 	if err != nil {

@@ -18,14 +18,6 @@ const (
 	maxSessions  = 100                 // of an account; the one unused longest goes first
 )
 
-// A Session is a browser that the dashboard remembers.
-type Session struct {
-	ID       string // see SessionID
-	Agent    string // what the browser calls itself
-	Created  time.Time
-	LastUsed time.Time // to an hour
-}
-
 // SessionID returns the ID of the session that token opens. It is a hash of
 // the token and opens nothing.
 func SessionID(token string) string {
@@ -34,9 +26,8 @@ func SessionID(token string) string {
 }
 
 // NewSession remembers a browser that proved to be the account's. It ends
-// thirty days after its last use. Agent is the browser's name for itself; 200
-// bytes of it are kept. Kind: NotFound.
-func (a *Accounts) NewSession(ctx context.Context, account, agent string) (token string, err error) {
+// thirty days after its last use. Kind: NotFound.
+func (a *Accounts) NewSession(ctx context.Context, account string) (token string, err error) {
 	token = newToken(sessionBytes)
 	now := time.Now()
 	err = a.store.Update(ctx, func(tx *sql.Tx) error {
@@ -50,8 +41,8 @@ func (a *Accounts) NewSession(ctx context.Context, account, agent string) (token
 			(SELECT id FROM account_sessions WHERE account = ? ORDER BY used DESC, id LIMIT ?)`, account, account, maxSessions-1); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO account_sessions (id, account, agent, created, used) VALUES (?, ?, ?, ?, ?)`,
-			SessionID(token), account, clip(agent, maxLabel), now.Unix(), now.Unix())
+		_, err := tx.ExecContext(ctx, `INSERT INTO account_sessions (id, account, created, used) VALUES (?, ?, ?, ?)`,
+			SessionID(token), account, now.Unix(), now.Unix())
 		return err
 	})
 	if err != nil {
@@ -89,32 +80,6 @@ func (a *Accounts) Session(ctx context.Context, token string) (account string, e
 		return err
 	})
 	return account, nil
-}
-
-// Sessions returns the account's sessions that have not expired, the one used
-// last first.
-func (a *Accounts) Sessions(ctx context.Context, account string) ([]Session, error) {
-	var list []Session
-	err := a.store.View(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT id, agent, created, used FROM account_sessions WHERE account = ? AND used > ? ORDER BY used DESC, id`,
-			account, time.Now().Add(-sessionLife).Unix())
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var s Session
-			if err := rows.Scan(&s.ID, &s.Agent, (*unixTime)(&s.Created), (*unixTime)(&s.LastUsed)); err != nil {
-				return err
-			}
-			list = append(list, s)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
-	}
-	return list, nil
 }
 
 // EndSession ends one session of the account, by its ID. It is no error when

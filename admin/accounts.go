@@ -10,12 +10,6 @@ import (
 	"kith.alt/kith/ui"
 )
 
-const (
-	minPassword = 10 // characters, of passwords that people choose
-	maxPassword = 1024
-	maxName     = 64 // bytes, of an app password
-)
-
 type accountsData struct {
 	CSRF     template.HTML
 	Me       string
@@ -48,9 +42,9 @@ func (a *Admin) showAccounts(w http.ResponseWriter, r *http.Request, v visit, st
 		CSRF: ui.CSRF(r), Me: v.account, Host: kith.Name{Host: v.status.Host, Group: v.status.Group}.String(), Accounts: accounts,
 		Name: ui.Field{Name: "name", Label: "Name", Required: true, MaxLength: kith.MaxLabel, Autocomplete: "off",
 			Hint: "Lower-case letters, digits and single hyphens."},
-		Label: ui.Field{Name: "label", Label: "For which program", Required: true, MaxLength: maxName, Autocomplete: "off",
+		Label: ui.Field{Name: "label", Label: "For which program", Required: true, Autocomplete: "off",
 			Hint: "So that you recognise it here, such as: mail on the phone."},
-		Password: ui.Field{Name: "password", Label: "New password", Type: "password", Required: true, MaxLength: maxPassword, Autocomplete: "new-password",
+		Password: ui.Field{Name: "password", Label: "New password", Type: "password", Required: true, Autocomplete: "new-password",
 			Hint: "At least ten characters. A few words are easy to keep in mind."},
 	}
 	for _, account := range accounts {
@@ -82,17 +76,8 @@ func (a *Admin) addAccount(w http.ResponseWriter, r *http.Request, v visit) {
 
 func (a *Admin) addAppPassword(w http.ResponseWriter, r *http.Request, v visit) {
 	label := strings.TrimSpace(r.PostForm.Get("label"))
-	wrong := ""
-	switch {
-	case label == "":
-		wrong = "Say which program it is for."
-	case len(label) > maxName:
-		wrong = "That is too long: at most 64 characters."
-	}
-	if wrong != "" {
-		a.showAccounts(w, r, v, http.StatusUnprocessableEntity, func(d *accountsData) {
-			d.Label.Value, d.Label.Error = label, wrong
-		})
+	if label == "" {
+		a.showAccounts(w, r, v, http.StatusUnprocessableEntity, func(d *accountsData) { d.Label.Error = "Say which program it is for." })
 		return
 	}
 	made, err := a.node.AddAppPassword(r.Context(), v.account, label)
@@ -118,29 +103,23 @@ func (a *Admin) removeAppPassword(w http.ResponseWriter, r *http.Request, v visi
 	ui.Redirect(w, r, "/settings/accounts", "It is removed. The program that used it can no longer sign in.")
 }
 
+// setPassword sets or removes the password. Whoever came in by the old one is
+// signed out.
 func (a *Admin) setPassword(w http.ResponseWriter, r *http.Request, v visit) {
-	password := r.PostForm.Get("password")
-	remove := r.PostForm.Get("remove") == "yes"
-	wrong := ""
-	switch {
-	case remove:
-		password = ""
-	case len([]rune(password)) < minPassword:
-		wrong = "That is short: at least ten characters."
-	case len(password) > maxPassword:
-		wrong = "That is too long."
+	password, done := r.PostForm.Get("password"), "The password is set. Other browsers are signed out."
+	if r.PostForm.Get("remove") == "yes" {
+		password, done = "", "The password is removed. Other browsers are signed out; printed links go on working."
+	} else if password == "" {
+		a.showAccounts(w, r, v, http.StatusUnprocessableEntity, func(d *accountsData) { d.Password.Error = "Type a password first." })
+		return
 	}
-	status := http.StatusUnprocessableEntity
-	if wrong == "" {
-		err := a.node.SetPassword(r.Context(), v.account, password)
-		if err == nil && remove {
-			ui.Redirect(w, r, "/settings/accounts", "The password is removed. Printed links go on working.")
-			return
-		} else if err == nil {
-			ui.Redirect(w, r, "/settings/accounts", "The password is set.")
-			return
-		}
-		wrong, status = a.explain(err), statusOf(err)
+	err := a.node.SetPassword(r.Context(), v.account, password)
+	if err == nil {
+		err = a.accounts.EndSessions(r.Context(), v.account, v.session)
 	}
-	a.showAccounts(w, r, v, status, func(d *accountsData) { d.Password.Error = wrong })
+	if err != nil {
+		a.showAccounts(w, r, v, statusOf(err), func(d *accountsData) { d.Password.Error = a.explain(err) })
+		return
+	}
+	ui.Redirect(w, r, "/settings/accounts", done)
 }

@@ -22,9 +22,12 @@ type Accounts interface {
 	// source is where the attempt came from, for rate limits.
 	CheckPassword(ctx context.Context, account, password, source string) error
 
-	NewSession(ctx context.Context, account, agent string) (token string, err error)
+	NewSession(ctx context.Context, account string) (token string, err error)
 	Session(ctx context.Context, token string) (account string, err error)
 	EndSession(ctx context.Context, token string) error
+	// EndSessions ends the account's sessions but the one that exceptToken
+	// opens.
+	EndSessions(ctx context.Context, account, exceptToken string) error
 }
 
 // An App is an application that runs on the node, as the dashboard shows it.

@@ -26,7 +26,7 @@ type client struct {
 func newClient(t *testing.T, node *fakeNode) *client {
 	t.Helper()
 	dashboard, accounts := newDashboard(node)
-	session, err := accounts.NewSession(t.Context(), "ada", "test")
+	session, err := accounts.NewSession(t.Context(), "ada")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestForms(t *testing.T) {
 		{"invite as a mere member", 7, kith.Denied, "/invite", []string{"uses", "1", "expires", "24h", "role", "admin"}, "invite 1 24h0m0s admin", 403, "Not allowed."},
 		{"join", 1, nil, "/join", []string{"ticket", " kith1abc\r\n def "}, "join kith1abcdef", 303, ""},
 		{"join nothing", 1, nil, "/join", []string{"ticket", " "}, "", 422, "Paste a ticket first."},
-		{"join with an old ticket", 1, fmt.Errorf("ticket: %w", kith.Expired), "/join", []string{"ticket", "kith1abc"}, "join kith1abc", 422, "Ticket: expired."},
+		{"join with an old ticket", 1, fmt.Errorf("the ticket expired on 2 January: %w", kith.Expired), "/join", []string{"ticket", "kith1abc"}, "join kith1abc", 422, "The ticket expired on 2 January."},
 		{"join twice", 7, nil, "/join", []string{"ticket", "kith1abc"}, "", 409, "leave this one first"},
 		{"join with a book", 1, nil, "/join", []string{"ticket", strings.Repeat("x", 3000)}, "", 422, "too long"},
 		{"leave", 7, nil, "/leave", []string{"confirm", " Home "}, "leave", 303, ""},
@@ -363,10 +363,11 @@ func TestForms(t *testing.T) {
 		{"add bad account", 7, nil, "/settings/accounts", []string{"name", "grace hopper"}, "", 422, "value=\"grace hopper\""},
 		{"app password", 7, nil, "/settings/app-passwords", []string{"label", "mail"}, "app password ada mail", 200, "amber-finch"},
 		{"nameless app password", 7, nil, "/settings/app-passwords", []string{"label", ""}, "", 422, "which program"},
-		{"app password with a long name", 7, nil, "/settings/app-passwords", []string{"label", long}, "", 422, "too long"},
+		{"app password with a long name", 7, fmt.Errorf("the label is too long: %w", kith.Invalid), "/settings/app-passwords", []string{"label", long}, "app password ada " + long, 422, "The label is too long."},
 		{"remove app password", 7, nil, "/settings/app-passwords/remove", []string{"id", "1"}, "remove app password ada 1", 303, ""},
 		{"password", 7, nil, "/settings/password", []string{"password", goodPassword}, "password ada 21", 303, ""},
-		{"short password", 7, nil, "/settings/password", []string{"password", "short"}, "", 422, "at least ten"},
+		{"no password", 7, nil, "/settings/password", []string{"password", ""}, "", 422, "Type a password"},
+		{"short password", 7, fmt.Errorf("it has 5 characters, at least 10: %w", kith.Invalid), "/settings/password", []string{"password", "short"}, "password ada 5", 422, "at least 10."},
 		{"remove password", 7, nil, "/settings/password", []string{"remove", "yes"}, "password ada 0", 303, ""},
 		{"stop", 7, nil, "/settings/stop", nil, "stop", 200, "goes to sleep"},
 		{"fault", 7, errors.New("disk on fire"), "/settings/stop", nil, "stop", 500, "Disk on fire."},
@@ -390,13 +391,13 @@ func TestForms(t *testing.T) {
 
 func TestReach(t *testing.T) {
 	for address, want := range map[string]string{
-		"":                    "accepts no connections",
-		"127.0.0.1:4747":      "on this computer only",
-		"udp [::1]:4747":      "on this computer only",
-		"0.0.0.0:4747":        "on the same network",
-		"udp [::]:4747":       "on the same network",
-		"udp 192.168.1.2:474": "on the same network",
-		"tcp 192.0.2.7:4747":  "anywhere",
+		"":                "accepts no connections",
+		"127.0.0.1:4747":  "on this computer only",
+		"[::1]:4747":      "on this computer only",
+		"0.0.0.0:4747":    "on the same network",
+		"[::]:4747":       "on the same network",
+		"192.168.1.2:474": "on the same network",
+		"192.0.2.7:4747":  "anywhere",
 	} {
 		status := control.Status{Host: "maple", Listeners: []control.Listener{{App: "web", Protocol: "http", Address: "overlay:80"}}}
 		if address != "" {

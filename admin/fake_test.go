@@ -152,7 +152,7 @@ func (a *fakeAccounts) CheckPassword(_ context.Context, account, password, _ str
 	return nil
 }
 
-func (a *fakeAccounts) NewSession(_ context.Context, account, _ string) (string, error) {
+func (a *fakeAccounts) NewSession(_ context.Context, account string) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	token := fmt.Sprintf("session-%d", len(a.sessions))
@@ -176,6 +176,17 @@ func (a *fakeAccounts) EndSession(_ context.Context, token string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions[token] = ""
+	return nil
+}
+
+func (a *fakeAccounts) EndSessions(_ context.Context, account, exceptToken string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for token, of := range a.sessions {
+		if of == account && token != exceptToken {
+			a.sessions[token] = ""
+		}
+	}
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (a *Admin) signInForm(w http.ResponseWriter, r *http.Request, status int, a
 		Body: pages.Body("signin.html", signInData{
 			Wrong:  wrong,
 			Name:   ui.Field{Name: "account", Label: "Account", Value: account, Required: true, MaxLength: kith.MaxLabel, Autocomplete: "username"},
-			Secret: ui.Field{Name: "password", Label: "Password", Type: "password", Required: true, MaxLength: 1024, Autocomplete: "current-password"},
+			Secret: ui.Field{Name: "password", Label: "Password", Type: "password", Required: true, Autocomplete: "current-password"},
 		}),
 	})
 }
@@ -133,8 +133,7 @@ func (a *Admin) signInWithPassword(w http.ResponseWriter, r *http.Request) {
 
 // begin makes a session and leads to the first page.
 func (a *Admin) begin(w http.ResponseWriter, r *http.Request, account string) {
-	agent := r.UserAgent()
-	token, err := a.accounts.NewSession(r.Context(), account, agent[:min(len(agent), 200)])
+	token, err := a.accounts.NewSession(r.Context(), account)
 	if err != nil {
 		a.refuse(w, r, "You could not be signed in", err)
 		return
