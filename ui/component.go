@@ -3,7 +3,6 @@ package ui
 import (
 	"fmt"
 	"html/template"
-	"math"
 	"slices"
 	"strings"
 )
@@ -14,13 +13,12 @@ var components = template.Must(template.New("").Funcs(template.FuncMap{"icon": I
 {{define "value"}}<span class="value"><code>{{.}}</code>{{template "copy" .}}</span>{{end}}
 {{define "command"}}<div class="command"><code>{{.}}</code>{{template "copy" .}}</div>{{end}}
 {{define "state"}}<span class="state {{.Class}}"><i></i>{{.Text}}</span>{{end}}
-{{define "progress"}}<label class="progress"><span>{{.Label}}</span><progress max="{{.Max}}" value="{{.Value}}"></progress><span class="figure">{{.Percent}} %</span></label>{{end}}
 {{define "field"}}<div class="field{{if .Error}} wrong{{end}}">
 {{- if .Options}}{{if .Radio}}<fieldset><legend>{{.Label}}</legend>{{range .Options}}<label class="choice"><input type="radio" name="{{$.Name}}" value="{{.Value}}"{{if eq .Value $.Value}} checked{{end}}><span><b>{{.Title}}</b>{{with .Hint}}<small>{{.}}</small>{{end}}</span></label>{{end}}</fieldset>
 {{- else}}<label for="f-{{.Name}}">{{.Label}}</label><select id="f-{{.Name}}" name="{{.Name}}">{{range .Options}}<option value="{{.Value}}"{{if eq .Value $.Value}} selected{{end}}>{{.Title}}</option>{{end}}</select>{{end}}
 {{- else}}<label for="f-{{.Name}}">{{.Label}}</label>
 {{- if .Rows}}<textarea id="f-{{.Name}}" name="{{.Name}}" rows="{{.Rows}}"{{if .Required}} required{{end}}{{with .MaxLength}} maxlength="{{.}}"{{end}} spellcheck="false" autocapitalize="off"{{if .Note}} aria-describedby="n-{{.Name}}"{{end}}{{if .Error}} aria-invalid="true"{{end}}>{{.Value}}</textarea>
-{{- else}}<input id="f-{{.Name}}" name="{{.Name}}" type="{{or .Type "text"}}" value="{{.Value}}"{{if .Required}} required{{end}}{{with .MaxLength}} maxlength="{{.}}"{{end}}{{with .Min}} min="{{.}}"{{end}}{{with .Max}} max="{{.}}"{{end}}{{with .Pattern}} pattern="{{.}}"{{end}}{{with .Autocomplete}} autocomplete="{{.}}"{{end}} spellcheck="false" autocapitalize="off"{{if .Note}} aria-describedby="n-{{.Name}}"{{end}}{{if .Error}} aria-invalid="true"{{end}}>{{end}}{{end}}
+{{- else}}<input id="f-{{.Name}}" name="{{.Name}}" type="{{or .Type "text"}}" value="{{.Value}}"{{if .Required}} required{{end}}{{with .MaxLength}} maxlength="{{.}}"{{end}}{{with .Min}} min="{{.}}"{{end}}{{with .Max}} max="{{.}}"{{end}}{{with .Autocomplete}} autocomplete="{{.}}"{{end}} spellcheck="false" autocapitalize="off"{{if .Note}} aria-describedby="n-{{.Name}}"{{end}}{{if .Error}} aria-invalid="true"{{end}}>{{end}}{{end}}
 {{- with .Note}}<small id="n-{{$.Name}}">{{.}}</small>{{end}}</div>{{end}}`))
 
 func component(name string, data any) template.HTML {
@@ -49,18 +47,6 @@ func State(kind, text string) template.HTML {
 	return component("state", struct{ Class, Text string }{kind, text})
 }
 
-// Progress draws how much of most is done, with a label.
-func Progress(done, most int64, label string) template.HTML {
-	percent := int64(0)
-	if most > 0 {
-		percent = int64(math.Floor(100 * float64(done) / float64(most)))
-	}
-	return component("progress", struct {
-		Label               string
-		Value, Max, Percent int64
-	}{label, done, max(most, 1), percent})
-}
-
 // A Field is an input of a form with its label. Value is what was typed, so
 // that a refused form loses nothing; Error says why it was refused.
 type Field struct {
@@ -72,7 +58,6 @@ type Field struct {
 	Required     bool
 	MaxLength    int
 	Min, Max     string // of numbers
-	Pattern      string
 	Autocomplete string
 	Rows         int      // more than one: a text area
 	Options      []Option // a choice among these
@@ -101,31 +86,6 @@ func (f Field) HTML() (template.HTML, error) {
 		return "", fmt.Errorf("field %q needs a name and a label", f.Name+f.Label)
 	}
 	return component("field", f), nil
-}
-
-// Sparkline draws values, oldest first, as a small curve from zero to their
-// highest. The label is its text alternative.
-func Sparkline(values []float64, label string) template.HTML {
-	const width, height = 120.0, 28.0
-	if len(values) < 2 {
-		return ""
-	}
-	highest := 0.0
-	for _, v := range values {
-		highest = max(highest, v)
-	}
-	points := make([]string, len(values))
-	for i, v := range values {
-		y := height - 2
-		if highest > 0 {
-			y -= v / highest * (height - 4)
-		}
-		points[i] = Points(float64(i)*width/float64(len(values)-1), y)
-	}
-	line := strings.Join(points, " L")
-	return template.HTML(fmt.Sprintf(`<svg class="sparkline" viewBox="0 0 %g %g" preserveAspectRatio="none" role="img" aria-label="%s">`+
-		`<path class="fill" d="M0 %g L%s L%g %g Z"/><path class="line" d="M%s"/></svg>`,
-		width, height, template.HTMLEscapeString(label), height, line, width, height, line))
 }
 
 // Bitmap draws a square of size modules, such as a QR code, dark on light in

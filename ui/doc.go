@@ -35,8 +35,6 @@
 //	{{command "kith join" .Ticket}} a line to copy into a terminal
 //	{{value .Address}}              a short value to copy
 //	{{field .Name}}                 label, input, hint and error of a [Field]
-//	{{progress 3 10 "Files"}}       a progress bar with its label
-//	{{sparkline .Rates "Traffic"}}  a small curve
 //	{{state "online" "awake"}}      a dot and a word
 //	{{asset "kith.css"}}            the address of an embedded file
 //

@@ -5,7 +5,6 @@ import (
 	"html/template"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -98,13 +97,4 @@ func Duration(d time.Duration) string {
 		}
 	}
 	return Plural(int(d.Round(time.Second)/time.Second), "second", "seconds")
-}
-
-// Points writes coordinates as SVG wants them, with one decimal.
-func Points(xy ...float64) string {
-	texts := make([]string, len(xy))
-	for i, v := range xy {
-		texts[i] = strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
-	}
-	return strings.Join(texts, " ")
 }

@@ -19,7 +19,7 @@ type Page struct {
 	Active string  // Href of the rail entry that the page belongs to
 	Tabs   []Entry // sister pages, as links below the heading; may be empty
 	Tab    string  // Href of the one of Tabs that this page is
-	Action Action  // the one primary action, beside the heading; may be empty
+	Action Entry   // the one primary action, beside the heading; may be empty
 	Back   Entry   // a link to the page above; may be empty
 	Body   Body
 	Live   string // address of a Stream that keeps the page up to date; may be empty
@@ -37,12 +37,8 @@ type Entry struct {
 	Icon  string // see icons.go
 }
 
-// An Action is what a page invites its reader to do.
-type Action struct {
-	Href  string
-	Title string
-	Icon  string
-}
+// Action is an older name of [Entry].
+type Action = Entry
 
 // A Frame is what surrounds every page of one session.
 type Frame struct {

@@ -78,8 +78,8 @@ func TestAssets(t *testing.T) {
 	}
 }
 
-// Templates that name an icon or file that is not there would draw something
-// else and not fail.
+// Templates that name an icon or file that is not there would draw nothing, and
+// not fail.
 func TestShellIsComplete(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/", nil)
@@ -162,11 +162,9 @@ func TestField(t *testing.T) {
 
 func TestDrawingsEscapeLabels(t *testing.T) {
 	for name, html := range map[string]template.HTML{
-		"sparkline": Sparkline([]float64{1, 2}, `"<x>`),
-		"bitmap":    Bitmap(2, func(x, y int) bool { return x == y }, `"<x>`),
-		"copy":      Copy(`"<x>`),
-		"state":     State("online", `"<x>`),
-		"progress":  Progress(1, 3, `"<x>`),
+		"bitmap": Bitmap(2, func(x, y int) bool { return x == y }, `"<x>`),
+		"copy":   Copy(`"<x>`),
+		"state":  State("online", `"<x>`),
 	} {
 		if strings.Contains(string(html), "<x>") {
 			t.Errorf("%s: %s", name, html)
