@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"kith.alt/kith"
@@ -38,35 +37,33 @@ type computerData struct {
 	Group     ui.Field
 }
 
-func (a *Admin) computerView(ctx context.Context) (view, error) {
-	status, err := a.node.Status(ctx)
-	if err != nil {
-		return view{}, err
-	}
+func (computerData) live() []string { return []string{"live-sockets", "live-listeners"} }
+
+func (a *Admin) computerView(ctx context.Context, status control.Status) (computerData, error) {
 	sockets, err := a.node.Sockets(ctx)
 	if err != nil {
-		return view{}, err
+		return computerData{}, err
 	}
 	_, all := awake(status)
 	data := computerData{Status: status, Self: visit{status: status}.self(), Alone: all <= 1, Listeners: status.Listeners, Sockets: sockets}
 	if data.More = len(sockets) - maxSockets; data.More > 0 {
 		data.Sockets = sockets[:maxSockets]
 	}
-	return view{data, []string{"live-sockets", "live-listeners"}}, nil
+	return data, nil
 }
 
 // purpose says what a listener is for.
 func purpose(l control.Listener) string {
-	switch l.App + " " + l.Protocol {
-	case "gateway http":
+	switch (control.Listener{App: l.App, Protocol: l.Protocol}) {
+	case control.Listener{App: control.AppGateway, Protocol: control.ProtocolHTTP}:
 		return "Dashboard and sites"
-	case "gateway proxy":
+	case control.Listener{App: control.AppGateway, Protocol: control.ProtocolProxy}:
 		return "Proxy: SOCKS5 and HTTP"
-	case "overlay udp":
+	case control.Listener{App: control.AppOverlay, Protocol: "udp"}:
 		return "The other members, over QUIC"
-	case "overlay tcp":
+	case control.Listener{App: control.AppOverlay, Protocol: "tcp"}:
 		return "The other members, over TLS"
-	case "web http":
+	case control.Listener{App: "web", Protocol: "http"}:
 		return "This computer's site"
 	}
 	return l.App + ", " + l.Protocol
@@ -77,37 +74,35 @@ func callers(l control.Listener) string {
 	if strings.HasPrefix(l.Address, "overlay:") {
 		return "members only"
 	}
-	host, _, err := net.SplitHostPort(l.Address[strings.LastIndex(l.Address, " ")+1:]) // "udp 0.0.0.0:4747"
+	host, _, err := net.SplitHostPort(l.Address)
 	ip, ipErr := netip.ParseAddr(host)
 	switch {
 	case err != nil || ipErr != nil:
 		return ""
 	case ip.IsLoopback():
 		return "this computer only"
-	case l.App == "overlay":
+	case l.App == control.AppOverlay:
 		return "the network; strangers are refused"
 	}
 	return "the network"
 }
 
 func (a *Admin) computer(w http.ResponseWriter, r *http.Request, v visit) {
-	a.showComputer(w, r, http.StatusOK, control.RenameRequest{Host: v.status.Host, Group: v.status.Group}, nil)
+	a.showComputer(w, r, v, http.StatusOK, control.RenameRequest{Host: v.status.Host, Group: v.status.Group}, nil)
 }
 
 // showComputer shows the page, with what was typed for new names and why they
 // were refused.
-func (a *Admin) showComputer(w http.ResponseWriter, r *http.Request, status int, names control.RenameRequest, wrong map[string]string) {
-	view, err := a.computerView(r.Context())
+func (a *Admin) showComputer(w http.ResponseWriter, r *http.Request, v visit, status int, names control.RenameRequest, wrong map[string]string) {
+	data, err := a.computerView(r.Context(), v.status)
 	if err != nil {
 		a.refuse(w, r, "This page could not be made", err)
 		return
 	}
-	data := view.data.(computerData)
 	data.CSRF = ui.CSRF(r)
 	if data.Findings, err = a.node.Doctor(r.Context()); err != nil {
 		data.Findings = []control.Finding{{Level: control.Problem, What: "The doctor could not look.", Cause: a.explain(err)}}
 	}
-	slices.SortStableFunc(data.Findings, func(x, y control.Finding) int { return severity(y) - severity(x) })
 	for _, f := range data.Findings {
 		if f.Level == control.Problem {
 			data.Troubles++
@@ -123,16 +118,6 @@ func (a *Admin) showComputer(w http.ResponseWriter, r *http.Request, status int,
 	})
 }
 
-func severity(f control.Finding) int {
-	switch f.Level {
-	case control.Problem:
-		return 2
-	case control.Notice:
-		return 1
-	}
-	return 0
-}
-
 func (a *Admin) rename(w http.ResponseWriter, r *http.Request, v visit) {
 	names := control.RenameRequest{
 		Host:  strings.ToLower(strings.TrimSpace(r.PostForm.Get("host"))),
@@ -146,7 +131,7 @@ func (a *Admin) rename(w http.ResponseWriter, r *http.Request, v visit) {
 		wrong["group"] = a.explain(err)
 	}
 	if len(wrong) > 0 {
-		a.showComputer(w, r, http.StatusUnprocessableEntity, names, wrong)
+		a.showComputer(w, r, v, http.StatusUnprocessableEntity, names, wrong)
 		return
 	}
 	var request control.RenameRequest // only what differs
@@ -166,7 +151,7 @@ func (a *Admin) rename(w http.ResponseWriter, r *http.Request, v visit) {
 			field = "group"
 		}
 		wrong[field] = a.explain(err)
-		a.showComputer(w, r, statusOf(err), names, wrong)
+		a.showComputer(w, r, v, statusOf(err), names, wrong)
 		return
 	}
 	ui.Redirect(w, r, "/settings/", "This computer is "+kith.Name{Host: names.Host, Group: names.Group}.String()+" now.")

@@ -175,7 +175,7 @@ func (a *Admin) explain(err error) string {
 	if !errors.As(err, &kind) {
 		a.log.Error("dashboard", "err", err)
 	}
-	return sentence(err)
+	return kith.Sentence(err)
 }
 
 func statusOf(err error) int {
@@ -194,14 +194,4 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
-}
-
-// sentence makes an error's text begin and end as a sentence does.
-func sentence(err error) string {
-	text := strings.TrimSuffix(err.Error(), ": "+kith.Invalid.Error()) // what is before says why
-	text = capital(text)
-	if !strings.HasSuffix(text, ".") {
-		text += "."
-	}
-	return text
 }

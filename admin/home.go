@@ -31,14 +31,14 @@ type homeData struct {
 	pictures
 }
 
-func (a *Admin) homeView(ctx context.Context) (view, error) {
-	status, err := a.node.Status(ctx)
-	if err != nil {
-		return view{}, err
-	}
+func (homeData) live() []string {
+	return []string{"live-lead", "live-group", "live-sites", "live-happened"}
+}
+
+func (a *Admin) homeView(ctx context.Context, status control.Status) (homeData, error) {
 	events, err := a.node.Events(ctx)
 	if err != nil {
-		return view{}, err
+		return homeData{}, err
 	}
 	data := homeData{
 		Status: status,
@@ -64,7 +64,7 @@ func (a *Admin) homeView(ctx context.Context) (view, error) {
 	data.Summary = len(data.Members) > dense
 	data.Lead = presence(status)
 	data.pictures = picturesOf(status)
-	return view{data, []string{"live-lead", "live-group", "live-sites", "live-happened"}}, nil
+	return data, nil
 }
 
 func rank(m control.Member) int {
@@ -156,17 +156,16 @@ func capital(text string) string {
 }
 
 func (a *Admin) home(w http.ResponseWriter, r *http.Request, v visit) {
-	view, err := a.homeView(r.Context())
+	data, err := a.homeView(r.Context(), v.status)
 	if err != nil {
 		a.refuse(w, r, "This page could not be made", err)
 		return
 	}
-	data := view.data.(homeData)
 	page := ui.Page{Title: "Home", Lead: data.Lead, Active: "/", Live: "/events/home", Body: pages.Body("home.html", data)}
 	if data.Alone {
 		page.Title = "Welcome home"
 	} else {
-		page.Action = ui.Action{Href: "/invite", Title: "Invite someone", Icon: "invite"}
+		page.Action = ui.Entry{Href: "/invite", Title: "Invite someone", Icon: "invite"}
 	}
 	ui.Write(w, r, http.StatusOK, page)
 }

@@ -109,10 +109,10 @@ func reach(status control.Status) (text string, near bool) {
 	near = true
 	found := false
 	for _, l := range status.Listeners {
-		if l.App != "overlay" || l.Error != "" {
+		if l.App != control.AppOverlay || l.Error != "" {
 			continue
 		}
-		host, _, err := net.SplitHostPort(l.Address[strings.LastIndex(l.Address, " ")+1:]) // "udp 0.0.0.0:4747"
+		host, _, err := net.SplitHostPort(l.Address)
 		if err != nil {
 			continue
 		}

@@ -8,39 +8,38 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/control"
 	"kith.alt/kith/ui"
 )
 
-// A view is what a page shows, and which of its templates change by
-// themselves.
-type view struct {
-	data any
-	live []string // names of templates, and ids of the elements around them
+// A view is what a page that changes by itself shows.
+type view interface {
+	live() []string // names of the templates that change, and ids of the elements around them
 }
 
-// view gathers what the page of that name shows now.
-func (a *Admin) view(ctx context.Context, name, host string) (view, error) {
+// view gathers what the page of that name shows.
+func (a *Admin) view(ctx context.Context, status control.Status, name, host string) (view, error) {
 	switch name {
 	case "home":
-		return a.homeView(ctx)
+		return a.homeView(ctx, status)
 	case "members":
-		return a.membersView(ctx)
+		return membersView(status), nil
 	case "member":
-		return a.memberView(ctx, host)
+		return memberView(status, host)
 	case "computer":
-		return a.computerView(ctx)
+		return a.computerView(ctx, status)
 	}
-	return view{}, fmt.Errorf("view %q: %w", name, kith.NotFound)
+	return nil, fmt.Errorf("view %q: %w", name, kith.NotFound)
 }
 
 // events streams the changes of a page. Whoever is signed out meanwhile
 // learns it when the stream ends, after minutes.
-func (a *Admin) events(w http.ResponseWriter, r *http.Request, _ visit) {
+func (a *Admin) events(w http.ResponseWriter, r *http.Request, v visit) {
 	name, host := r.PathValue("view"), r.PathValue("host")
 	if host != "" {
 		name = "member"
 	}
-	if _, err := a.view(r.Context(), name, host); err != nil {
+	if _, err := a.view(r.Context(), v.status, name, host); err != nil {
 		http.Error(w, "no such view", http.StatusNotFound)
 		return
 	}
@@ -57,7 +56,7 @@ func (a *Admin) events(w http.ResponseWriter, r *http.Request, _ visit) {
 		if err != nil {
 			return nil, err
 		}
-		v, err := a.view(ctx, name, host)
+		shown, err := a.view(ctx, status, name, host)
 		if err != nil {
 			return nil, err
 		}
@@ -65,8 +64,8 @@ func (a *Admin) events(w http.ResponseWriter, r *http.Request, _ visit) {
 			_, err := io.WriteString(w, a.frame(status, "", "").Presence())
 			return err
 		}}}
-		for _, id := range v.live {
-			fragments = append(fragments, ui.Fragment{ID: id, Body: pages.Body(id, v.data)})
+		for _, id := range shown.live() {
+			fragments = append(fragments, ui.Fragment{ID: id, Body: pages.Body(id, shown)})
 		}
 		return fragments, nil
 	})

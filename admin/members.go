@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -24,11 +22,9 @@ type membersData struct {
 	pictures
 }
 
-func (a *Admin) membersView(ctx context.Context) (view, error) {
-	status, err := a.node.Status(ctx)
-	if err != nil {
-		return view{}, err
-	}
+func (membersData) live() []string { return []string{"live-lead", "live-group", "live-revoked"} }
+
+func membersView(status control.Status) membersData {
 	data := membersData{Status: status, Lead: presence(status)}
 	for _, m := range status.Members {
 		if m.State == control.Revoked {
@@ -43,19 +39,15 @@ func (a *Admin) membersView(ctx context.Context) (view, error) {
 		large := draw(status, 1022, 440+8*max(len(data.Members)-dense, 0))
 		data.Large = &large
 	}
-	return view{data, []string{"live-lead", "live-group", "live-revoked"}}, nil
+	return data
 }
 
 func (a *Admin) members(w http.ResponseWriter, r *http.Request, v visit) {
-	view, err := a.membersView(r.Context())
-	if err != nil {
-		a.refuse(w, r, "This page could not be made", err)
-		return
-	}
+	data := membersView(v.status)
 	ui.Write(w, r, http.StatusOK, ui.Page{
-		Title: "Members", Lead: view.data.(membersData).Lead, Active: "/members/", Live: "/events/members",
-		Action: ui.Action{Href: "/invite", Title: "Invite someone", Icon: "invite"},
-		Body:   pages.Body("members.html", view.data),
+		Title: "Members", Lead: data.Lead, Active: "/members/", Live: "/events/members",
+		Action: ui.Entry{Href: "/invite", Title: "Invite someone", Icon: "invite"},
+		Body:   pages.Body("members.html", data),
 	})
 }
 
@@ -76,42 +68,37 @@ func (m memberData) Confirm() ui.Field {
 		MaxLength: kith.MaxLabel, Autocomplete: "off"}
 }
 
-func (a *Admin) memberView(ctx context.Context, host string) (view, error) {
-	status, err := a.node.Status(ctx)
-	if err != nil {
-		return view{}, err
-	}
+func (memberData) live() []string { return []string{"live-member"} }
+
+// memberView finds a member by its name or its ID. Kind: NotFound.
+func memberView(status control.Status, host string) (memberData, error) {
 	for _, m := range status.Members {
 		if m.Host != host && m.ID.String() != host {
 			continue
 		}
-		return view{memberData{
+		return memberData{
 			Member: m, Group: status.Group, Full: kith.Name{Host: m.Host, Group: status.Group}.String(),
 			Self: m.Path == control.PathSelf, How: pathInWords(m), Escape: url.PathEscape(m.Host),
-		}, []string{"live-member"}}, nil
+		}, nil
 	}
-	return view{}, fmt.Errorf("member %q: %w", host, kith.NotFound)
+	return memberData{}, fmt.Errorf("member %q: %w", host, kith.NotFound)
 }
 
-// memberPage finds the member that the address names, or answers that nobody
+// memberOf finds the member that the address names, or answers that nobody
 // is called so.
-func (a *Admin) memberOf(w http.ResponseWriter, r *http.Request) (memberData, bool) {
+func memberOf(w http.ResponseWriter, r *http.Request, v visit) (memberData, bool) {
 	host := r.PathValue("host")
-	view, err := a.memberView(r.Context(), host)
-	if errors.Is(err, kith.NotFound) {
+	data, err := memberView(v.status, host)
+	if err != nil {
 		ui.Message(w, r, http.StatusNotFound, "There is no such member", "Nobody in this group is called "+host+".")
 		return memberData{}, false
-	} else if err != nil {
-		a.refuse(w, r, "This page could not be made", err)
-		return memberData{}, false
 	}
-	data := view.data.(memberData)
 	data.CSRF = ui.CSRF(r)
 	return data, true
 }
 
 func (a *Admin) member(w http.ResponseWriter, r *http.Request, v visit) {
-	data, ok := a.memberOf(w, r)
+	data, ok := memberOf(w, r, v)
 	if !ok {
 		return
 	}
@@ -121,13 +108,13 @@ func (a *Admin) member(w http.ResponseWriter, r *http.Request, v visit) {
 		Body: pages.Body("member.html", data),
 	}
 	if data.Site != "" && data.State == control.Online {
-		page.Action = ui.Action{Href: data.Site, Title: "Visit its site", Icon: "globe"}
+		page.Action = ui.Entry{Href: data.Site, Title: "Visit its site", Icon: "globe"}
 	}
 	ui.Write(w, r, http.StatusOK, page)
 }
 
 func (a *Admin) setAdmin(w http.ResponseWriter, r *http.Request, v visit) {
-	data, ok := a.memberOf(w, r)
+	data, ok := memberOf(w, r, v)
 	if !ok {
 		return
 	}
@@ -145,7 +132,7 @@ func (a *Admin) setAdmin(w http.ResponseWriter, r *http.Request, v visit) {
 }
 
 func (a *Admin) trust(w http.ResponseWriter, r *http.Request, v visit) {
-	data, ok := a.memberOf(w, r)
+	data, ok := memberOf(w, r, v)
 	if !ok {
 		return
 	}
@@ -158,7 +145,7 @@ func (a *Admin) trust(w http.ResponseWriter, r *http.Request, v visit) {
 }
 
 func (a *Admin) revokePage(w http.ResponseWriter, r *http.Request, v visit) {
-	if data, ok := a.memberOf(w, r); ok {
+	if data, ok := memberOf(w, r, v); ok {
 		a.askRevoke(w, r, http.StatusOK, data)
 	}
 }
@@ -172,7 +159,7 @@ func (a *Admin) askRevoke(w http.ResponseWriter, r *http.Request, status int, da
 }
 
 func (a *Admin) revoke(w http.ResponseWriter, r *http.Request, v visit) {
-	data, ok := a.memberOf(w, r)
+	data, ok := memberOf(w, r, v)
 	if !ok {
 		return
 	}

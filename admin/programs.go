@@ -33,7 +33,7 @@ func (a *Admin) programs(w http.ResponseWriter, r *http.Request, v visit) {
 	}
 	data.Full = kith.Name{Host: data.Example, Group: v.status.Group}.String()
 	for _, l := range v.status.Listeners {
-		if !isProxy(l) {
+		if l.App != control.AppGateway || l.Protocol != control.ProtocolProxy {
 			continue
 		}
 		if l.Error != "" {
@@ -50,10 +50,4 @@ func (a *Admin) programs(w http.ResponseWriter, r *http.Request, v visit) {
 		Title: "Settings", Active: "/settings/", Tabs: settingsTabs, Tab: "/settings/programs",
 		Body: pages.Body("programs.html", data),
 	})
-}
-
-// isProxy reports whether a listener is the one for SOCKS5 and HTTP proxy
-// requests.
-func isProxy(l control.Listener) bool {
-	return strings.Contains(l.Protocol, "proxy") || strings.Contains(l.Protocol, "socks") || l.App == "proxy"
 }
