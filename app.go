@@ -76,7 +76,8 @@ type Host interface {
 	PrivateDir(dir string) bool
 	PrivatePort(port uint16) bool
 
-	// Dial opens a socket to a process of any member, by name or ID.
+	// Dial opens a socket to a process: of a member by name or ID, of this host
+	// by path, of any other computer by IP address.
 	Dial(ctx context.Context, address Address) (net.Conn, error)
 
 	// Listen returns the listener of one of the application's declared ports,

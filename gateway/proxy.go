@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,7 @@ func (p *proxy) serveConn(ctx context.Context, conn net.Conn) {
 	}
 	switch {
 	case first[0] == socks.Version:
-		p.serveSOCKS(ctx, conn)
+		p.serveSOCKS(ctx, conn, first[:])
 	case first[0] >= 'A' && first[0] <= 'Z':
 		conn.SetDeadline(time.Time{})
 		p.queue.give(&proxyConn{Conn: conn, prefix: first[:]})
@@ -92,8 +93,11 @@ func (p *proxy) serveConn(ctx context.Context, conn net.Conn) {
 	}
 }
 
-func (p *proxy) serveSOCKS(ctx context.Context, conn net.Conn) {
-	request, err := socks.ReadRequestAfterVersion(conn)
+func (p *proxy) serveSOCKS(ctx context.Context, conn net.Conn, first []byte) {
+	request, err := socks.ReadRequest(struct {
+		io.Reader
+		io.Writer
+	}{io.MultiReader(bytes.NewReader(first), conn), conn})
 	if err != nil {
 		p.config.Log.Debug("SOCKS handshake", "err", err)
 		conn.Close()

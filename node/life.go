@@ -17,6 +17,8 @@ import (
 	"kith.alt/kith/gateway"
 	"kith.alt/kith/group"
 	"kith.alt/kith/network/composite"
+	"kith.alt/kith/network/ip"
+	"kith.alt/kith/network/local"
 	"kith.alt/kith/network/overlay"
 	"kith.alt/kith/store/sqlite"
 )
@@ -90,8 +92,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.overlay = overlay.New(n.overlayConfig())
-	n.sockets = n.compose(n.overlay)
-	n.programs = n.compose(n.overlay.Programs())
+	n.sockets = composite.New(composite.Config{IP: ip.Network{}, Local: local.Network{}, Overlay: n.overlay, Resolve: n.resolve})
+	n.programs = composite.New(composite.Config{Overlay: n.overlay.Programs(), Resolve: n.resolve}) // members only
 	return nil
 }
 
@@ -199,10 +201,6 @@ func (n *Node) openGroup(ctx context.Context, joined *group.Group) error {
 		}
 	}
 	return nil
-}
-
-func (n *Node) compose(over kith.Network) kith.Network {
-	return composite.New(composite.Config{Overlay: over, Resolve: n.resolve})
 }
 
 func (n *Node) overlayConfig() overlay.Config {

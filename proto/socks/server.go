@@ -19,23 +19,17 @@ func ReadRequest(conn io.ReadWriter) (Request, error) {
 	if head[0] != Version {
 		return Request{}, fmt.Errorf("version %d: %w", head[0], ErrProtocol)
 	}
-	return ReadRequestAfterVersion(conn)
-}
-
-// ReadRequestAfterVersion is [ReadRequest] for a caller that has read the
-// first byte, [Version], to tell protocols on one port apart.
-func ReadRequestAfterVersion(conn io.ReadWriter) (Request, error) {
 	if err := chooseMethod(conn); err != nil {
 		return Request{}, err
 	}
-	var head [3]byte // version, command, reserved (RFC 1928 4)
-	if _, err := io.ReadFull(conn, head[:]); err != nil {
+	var fixed [3]byte // version, command, reserved (RFC 1928 4)
+	if _, err := io.ReadFull(conn, fixed[:]); err != nil {
 		return Request{}, fmt.Errorf("read request: %w", noEOF(err))
 	}
-	if head[0] != Version {
-		return Request{}, fmt.Errorf("request of version %d: %w", head[0], ErrProtocol)
+	if fixed[0] != Version {
+		return Request{}, fmt.Errorf("request of version %d: %w", fixed[0], ErrProtocol)
 	}
-	request := Request{Command: Command(head[1])}
+	request := Request{Command: Command(fixed[1])}
 	err := request.readAddress(conn)
 	if reply := Reply(0); errors.As(err, &reply) {
 		WriteReply(conn, reply)
