@@ -92,7 +92,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return readError(resp)
+		return kith.ReadError(resp)
 	}
 	if out == nil {
 		return nil

@@ -121,7 +121,7 @@ func handshake(ctx context.Context, node net.Conn, method string, in any) (e end
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return e, readError(resp)
+		return e, kith.ReadError(resp)
 	}
 	if err := json.Unmarshal([]byte(resp.Header.Get(header)), &e); err != nil {
 		return e, fmt.Errorf("read the node's answer: %w", err)

@@ -126,7 +126,7 @@ func TestAPI(t *testing.T) {
 func TestLimits(t *testing.T) {
 	node := new(fakeNode)
 	c := serve(t, node, nil)
-	if err := c.Join(t.Context(), strings.Repeat("x", maxRequest)); !errors.Is(err, kith.Quota) {
+	if err := c.Join(t.Context(), strings.Repeat("x", kith.MaxRequest)); !errors.Is(err, kith.Quota) {
 		t.Errorf("a request of over 1 MiB: %v", err)
 	}
 	for _, test := range []struct {
@@ -149,7 +149,7 @@ func TestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := readError(resp); !errors.Is(err, test.want) {
+		if err := kith.ReadError(resp); !errors.Is(err, test.want) {
 			t.Errorf("%s %s %s: %v, want kind %q", test.method, test.path, test.body, err, test.want)
 		}
 		resp.Body.Close()

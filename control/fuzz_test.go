@@ -174,7 +174,7 @@ func FuzzRequest(f *testing.F) {
 		if w.Code >= http.StatusInternalServerError && w.Code != http.StatusBadGateway && w.Code != http.StatusGatewayTimeout && w.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s %q: %d %s", method, body, w.Code, w.Body)
 		}
-		if err := readError(w.Result()); w.Code != http.StatusOK && err.Error() == "" {
+		if err := kith.ReadError(w.Result()); w.Code != http.StatusOK && err.Error() == "" {
 			t.Errorf("%s %q: an error without a text", method, body)
 		}
 	})

@@ -29,13 +29,13 @@ type offer struct {
 // dial opens a socket for a program and becomes it.
 func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 	var in addressRequest
-	if err := decode(r, &in); err != nil {
-		writeError(w, err)
+	if err := kith.ReadRequest(w, r, &in); err != nil {
+		kith.WriteError(w, err)
 		return
 	}
 	conn, err := s.cfg.Node.Dial(r.Context(), in.address())
 	if err != nil {
-		writeError(w, err)
+		kith.WriteError(w, err)
 		return
 	}
 	s.become(w, r, conn)
@@ -44,13 +44,13 @@ func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 // accept becomes a socket that a listener of the program accepted.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 	var in tokenRequest
-	if err := decode(r, &in); err != nil {
-		writeError(w, err)
+	if err := kith.ReadRequest(w, r, &in); err != nil {
+		kith.WriteError(w, err)
 		return
 	}
 	conn := s.take(in.Token)
 	if conn == nil {
-		writeError(w, fmt.Errorf("no socket waits under this token: %w", kith.NotFound))
+		kith.WriteError(w, fmt.Errorf("no socket waits under this token: %w", kith.NotFound))
 		return
 	}
 	s.become(w, r, conn)
@@ -60,13 +60,13 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 // announces accepted sockets on it, a line of JSON each.
 func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 	var in addressRequest
-	if err := decode(r, &in); err != nil {
-		writeError(w, err)
+	if err := kith.ReadRequest(w, r, &in); err != nil {
+		kith.WriteError(w, err)
 		return
 	}
 	ln, err := s.cfg.Node.Listen(r.Context(), in.address())
 	if err != nil {
-		writeError(w, err)
+		kith.WriteError(w, err)
 		return
 	}
 	defer ln.Close()

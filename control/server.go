@@ -51,7 +51,7 @@ func NewServer(cfg Config) *Server {
 	}
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, fmt.Errorf("this node has no %s %.100s: %w", r.Method, r.URL.Path, kith.NotFound))
+		kith.WriteError(w, fmt.Errorf("this node has no %s %.100s: %w", r.Method, r.URL.Path, kith.NotFound))
 	})
 	s.handler = mux
 	return s
@@ -105,7 +105,7 @@ func (s *Server) methods() map[string]http.Handler {
 		"sockets": ask(n.Sockets),
 		"stop":    do(func(ctx context.Context, _ struct{}) error { return n.Stop(ctx) }),
 
-		"invite": call(n.Invite),
+		"invite": kith.Answer(n.Invite),
 		"join":   do(func(ctx context.Context, in joinRequest) error { return n.Join(ctx, in.Ticket) }),
 		"trust":  do(func(ctx context.Context, in hostRequest) error { return n.Trust(ctx, in.Host) }),
 		"revoke": do(func(ctx context.Context, in hostRequest) error { return n.Revoke(ctx, in.Host) }),
@@ -115,7 +115,7 @@ func (s *Server) methods() map[string]http.Handler {
 
 		"accounts":    ask(n.Accounts),
 		"account/add": do(func(ctx context.Context, in accountRequest) error { return n.AddAccount(ctx, in.Account) }),
-		"app-password/add": call(func(ctx context.Context, in accountRequest) (AppPassword, error) {
+		"app-password/add": kith.Answer(func(ctx context.Context, in accountRequest) (AppPassword, error) {
 			return n.AddAppPassword(ctx, in.Account, in.Label)
 		}),
 		"app-password/remove": do(func(ctx context.Context, in accountRequest) error {
@@ -124,7 +124,7 @@ func (s *Server) methods() map[string]http.Handler {
 		"password": do(func(ctx context.Context, in accountRequest) error {
 			return n.SetPassword(ctx, in.Account, in.Password)
 		}),
-		"sign-in": call(func(ctx context.Context, in accountRequest) (linkAnswer, error) {
+		"sign-in": kith.Answer(func(ctx context.Context, in accountRequest) (linkAnswer, error) {
 			link, err := n.SignInLink(ctx, in.Account)
 			return linkAnswer{link}, err
 		}),
@@ -136,31 +136,14 @@ func (s *Server) methods() map[string]http.Handler {
 	}
 }
 
-// call answers a request with what f returns.
-func call[In, Out any](f func(context.Context, In) (Out, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var in In
-		if err := decode(r, &in); err != nil {
-			writeError(w, err)
-			return
-		}
-		out, err := f(r.Context(), in)
-		if err != nil {
-			writeError(w, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, out)
-	})
-}
-
 // ask answers a request that has no argument.
 func ask[Out any](f func(context.Context) (Out, error)) http.Handler {
-	return call(func(ctx context.Context, _ struct{}) (Out, error) { return f(ctx) })
+	return kith.Answer(func(ctx context.Context, _ struct{}) (Out, error) { return f(ctx) })
 }
 
 // do answers a request that has no result.
 func do[In any](f func(context.Context, In) error) http.Handler {
-	return call(func(ctx context.Context, in In) (struct{}, error) { return struct{}{}, f(ctx, in) })
+	return kith.Answer(func(ctx context.Context, in In) (struct{}, error) { return struct{}{}, f(ctx, in) })
 }
 
 // bounded has next see a request only once its body is here, within limits of
@@ -169,7 +152,7 @@ func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := http.NewResponseController(w)
 		conn.SetReadDeadline(time.Now().Add(patience))
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, kith.MaxRequest))
 		conn.SetReadDeadline(time.Time{})
 		if err != nil {
 			if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
@@ -178,7 +161,7 @@ func bounded(next http.Handler) http.Handler {
 				err = fmt.Errorf("read request: %w: %w", err, kith.Invalid)
 			}
 			w.Header().Set("Connection", "close")
-			writeError(w, err)
+			kith.WriteError(w, err)
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -199,7 +182,7 @@ func (s *Server) counted(name string, next http.Handler) http.Handler {
 
 func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	if s.cfg.Metrics == nil {
-		writeError(w, fmt.Errorf("metrics: %w", kith.NotFound))
+		kith.WriteError(w, fmt.Errorf("metrics: %w", kith.NotFound))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

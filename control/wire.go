@@ -1,13 +1,7 @@
 package control
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"strings"
 	"time"
 
 	"kith.alt/kith"
@@ -20,7 +14,6 @@ const (
 	protocol = "kith-socket" // in Upgrade: raw bytes follow
 	header   = "Kith-Socket" // the JSON of an endpoint, in the answer to an upgrade
 
-	maxRequest  = 1 << 20  // bytes of a request's body
 	maxResponse = 16 << 20 // bytes of an answer that a client reads
 	maxHeader   = 16 << 10
 	patience    = 10 * time.Second // for a header, a body, or an upgrade's last step
@@ -94,97 +87,4 @@ func parseAddr(text string) kith.Address {
 		return address
 	}
 	return kith.Address{Host: text}
-}
-
-// A failure is an error on the wire.
-type failure struct {
-	Text string    `json:"error"`
-	Kind kith.Kind `json:"kind,omitempty"`
-}
-
-// Error returns the text, which ends with the kind's as it did at home.
-func (f *failure) Error() string { return f.Text }
-
-func (f *failure) Unwrap() error {
-	if f.Kind == "" {
-		return nil
-	}
-	return f.Kind
-}
-
-// statuses gives each kind its HTTP status. Where two kinds share one, the
-// first is what the status means when an answer names no kind.
-var statuses = []struct {
-	status int
-	kind   kith.Kind
-}{
-	{http.StatusBadRequest, kith.Invalid},
-	{http.StatusNotFound, kith.NotFound},
-	{http.StatusConflict, kith.Exists},
-	{http.StatusConflict, kith.InUse},
-	{http.StatusForbidden, kith.Denied},
-	{http.StatusForbidden, kith.NotMember},
-	{http.StatusGone, kith.Expired},
-	{http.StatusTooManyRequests, kith.Quota},
-	{http.StatusRequestEntityTooLarge, kith.Quota},
-	{http.StatusBadGateway, kith.Refused},
-	{http.StatusGatewayTimeout, kith.Unreachable},
-	{http.StatusServiceUnavailable, kith.Temporary},
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body) // the caller is gone when this fails
-}
-
-func writeError(w http.ResponseWriter, err error) {
-	f := failure{Text: err.Error()}
-	status := http.StatusInternalServerError
-	if errors.As(err, &f.Kind) {
-		for _, s := range statuses {
-			if s.kind == f.Kind {
-				status = s.status
-				break
-			}
-		}
-	}
-	writeJSON(w, status, f)
-}
-
-// readError makes an error of an answer that is not a success: of what
-// writeError wrote, or of an application's plain text.
-func readError(resp *http.Response) error {
-	const most = 64 << 10
-	text, err := io.ReadAll(io.LimitReader(resp.Body, most))
-	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
-	}
-	f := new(failure)
-	if json.Unmarshal(text, f) == nil && f.Text != "" {
-		return f
-	}
-	f = &failure{Text: strings.TrimSpace(string(text))}
-	for _, s := range statuses {
-		if s.status == resp.StatusCode {
-			f.Kind = s.kind
-			break
-		}
-	}
-	if f.Text == "" {
-		f.Text = "the node answered " + resp.Status
-	}
-	return f
-}
-
-// decode reads a request's JSON object; an empty body is the zero value.
-func decode(r *http.Request, in any) error {
-	dec := json.NewDecoder(r.Body)
-	if err := dec.Decode(in); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("request is not the JSON expected (%w): %w", err, kith.Invalid)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("request has more than one JSON value: %w", kith.Invalid)
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package echo
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,28 +14,19 @@ type line struct {
 	Text string `json:"text"`
 }
 
-// api is served to the command line on the control socket. An error is its
-// text; the status tells its kind: 400 is kith.Invalid.
+// api is served to the command line on the control socket.
 func (s *server) api() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /say", func(w http.ResponseWriter, r *http.Request) {
-		var in line
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 2*maxLine)).Decode(&in); err != nil {
-			http.Error(w, "request is not the JSON expected: "+err.Error(), http.StatusBadRequest)
-			return
-		}
+	mux.Handle("POST /say", kith.Answer(func(_ context.Context, in line) (line, error) {
 		if in.Text == "" {
-			http.Error(w, "there is no text", http.StatusBadRequest)
-			return
+			return line{}, fmt.Errorf("there is no text: %w", kith.Invalid)
 		}
 		if len(in.Text) > maxLine {
-			http.Error(w, fmt.Sprintf("line has %d bytes, at most %d", len(in.Text), maxLine), http.StatusBadRequest)
-			return
+			return line{}, fmt.Errorf("line has %d bytes, at most %d: %w", len(in.Text), maxLine, kith.Invalid)
 		}
 		s.lines.Add(1)
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(line{strings.ToUpper(in.Text)}) // the caller has gone
-	})
+		return line{strings.ToUpper(in.Text)}, nil
+	}))
 	return mux
 }
 

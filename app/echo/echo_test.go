@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -121,7 +120,7 @@ func TestCommand(t *testing.T) {
 		w := httptest.NewRecorder()
 		service.API.ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader(body)))
 		if w.Code != http.StatusOK {
-			return fmt.Errorf("%s: %w", strings.TrimSpace(w.Body.String()), kith.Invalid)
+			return kith.ReadError(w.Result())
 		}
 		return json.Unmarshal(w.Body.Bytes(), out)
 	}}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -213,21 +212,7 @@ func (f *fixture) api(ctx context.Context, method, path string, in, out any) err
 	w := httptest.NewRecorder()
 	f.service.API.ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader(body)))
 	if w.Code != http.StatusOK {
-		var failed failure
-		if err := json.Unmarshal(w.Body.Bytes(), &failed); err != nil || failed.Text == "" {
-			return fmt.Errorf("status %d: %s", w.Code, w.Body)
-		}
-		return apiError{failed}
+		return kith.ReadError(w.Result())
 	}
 	return json.Unmarshal(w.Body.Bytes(), out)
-}
-
-type apiError struct{ failure }
-
-func (e apiError) Error() string { return e.Text }
-func (e apiError) Unwrap() error {
-	if e.Kind == "" {
-		return errors.New("no kind")
-	}
-	return e.Kind
 }

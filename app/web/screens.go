@@ -58,7 +58,7 @@ func (w *web) screenSites(rw http.ResponseWriter, r *http.Request) {
 		Title:  "Web",
 		Lead:   "What " + name.Host + " shows to " + name.Group + ", and what the others show.",
 		Active: screenPath,
-		Action: ui.Action{Href: publishScreen, Title: "Publish a folder", Icon: "publish"},
+		Action: ui.Entry{Href: publishScreen, Title: "Publish a folder", Icon: "publish"},
 		Body:   pages.Body("sites.html", sitesPage{o, name, siteLink(r, name.Host, name.Group), neighbours, ui.CSRF(r)}),
 	})
 }
