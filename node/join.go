@@ -70,7 +70,7 @@ func (n *Node) Leave(ctx context.Context) error {
 
 // enter makes g this node's group, in place of the one before.
 func (n *Node) enter(ctx context.Context, g *group.Group) error {
-	if err := g.Save(ctx, n.store); err != nil {
+	if err := n.group().Replace(ctx, g, n.store); err != nil {
 		return err
 	}
 	n.setGroup(g)
