@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"kith.alt/kith/kithtest/browser"
 )
 
 var (
@@ -27,10 +29,10 @@ func TestScreens(t *testing.T) {
 	if err := os.MkdirAll(*screens, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	b := openBrowser(t)
+	b := browser.Open(t, nil)
 	for _, members := range []int{1, 2, 7, 40} {
 		address := serve(t, newFake(members))
-		b.signIn(address)
+		signIn(b, address)
 		paths := pagePaths(members)
 		for _, name := range slices.Sorted(maps.Keys(paths)) {
 			if *only != "" && *only != name {
@@ -38,14 +40,14 @@ func TestScreens(t *testing.T) {
 			}
 			for _, width := range []int{360, 768, 1440} {
 				for _, scheme := range []string{"light", "dark"} {
-					b.look(width, 900, scheme)
-					b.open(address + paths[name])
+					b.Look(width, 900, scheme)
+					b.Load(address + paths[name])
 					if name == "ticket" {
-						b.do(chromedp.Submit("form[action='/invite']"), chromedp.WaitVisible(".bitmap"))
+						b.Do(chromedp.Submit("form[action='/invite']"), chromedp.WaitVisible(".bitmap"))
 					}
 					file := fmt.Sprintf("%s-%d-%d-%s.png", name, members, width, scheme)
-					save(t, "first-"+file, act(b, chromedp.CaptureScreenshot()))
-					save(t, file, act(b, chromedp.FullScreenshot(100)))
+					save(t, "first-"+file, browser.Get(b, chromedp.CaptureScreenshot()))
+					save(t, file, browser.Get(b, chromedp.FullScreenshot(100)))
 				}
 			}
 		}

@@ -4,9 +4,12 @@ package browser
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"kith.alt/kith/kithtest/require"
@@ -19,6 +22,14 @@ const patience = 30 * time.Second
 type Tab struct {
 	t   testing.TB
 	ctx context.Context
+
+	console *console
+}
+
+// console is what the pages have said.
+type console struct {
+	mu       sync.Mutex
+	messages []string
 }
 
 // Open starts a Chromium with these flags beside the usual ones; the value "" is
@@ -45,7 +56,25 @@ func Open(t testing.TB, flags map[string]string) *Tab {
 	if err := chromedp.Do(ctx); err != nil { // starts it, for as long as ctx lives
 		t.Fatal(err)
 	}
-	return &Tab{t: t, ctx: ctx}
+	b := &Tab{t: t, ctx: ctx, console: new(console)}
+	go b.console.listen(ctx)
+	return b
+}
+
+func (c *console) listen(ctx context.Context) {
+	for m, err := range chromedp.Console(ctx) {
+		if err != nil {
+			return
+		}
+		c.mu.Lock()
+		c.messages = append(c.messages, m.Text)
+		c.mu.Unlock()
+	}
+}
+
+// For returns the same page for a subtest, which it ends when it fails.
+func (b *Tab) For(t testing.TB) *Tab {
+	return &Tab{t: t, ctx: b.ctx, console: b.console}
 }
 
 // Do runs steps one after the other.
@@ -58,22 +87,79 @@ func (b *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// Get runs a step that has a result.
+func Get[T any](b *Tab, step chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	result, err := chromedp.Run(ctx, step)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return result
+}
+
 // Load goes to an address and waits for the page.
 func (b *Tab) Load(address string) {
 	b.t.Helper()
 	b.Do(chromedp.Navigate(address), chromedp.WaitReady("body"))
 }
 
+// Click clicks on the element that a CSS selector finds, once it is visible.
+func (b *Tab) Click(selector string) {
+	b.t.Helper()
+	b.Do(chromedp.Click(selector))
+}
+
+// See waits until the element that a CSS selector finds is visible.
+func (b *Tab) See(selector string) {
+	b.t.Helper()
+	b.Do(chromedp.WaitVisible(selector))
+}
+
+// Text returns the visible text of the element that a CSS selector finds.
+func (b *Tab) Text(selector string) string {
+	b.t.Helper()
+	return Get(b, chromedp.Text(selector))
+}
+
+// Press presses the keys of a text, or one of package kb.
+func (b *Tab) Press(keys string) {
+	b.t.Helper()
+	b.Do(chromedp.KeyEvent(keys))
+}
+
+// Look sets the size of the window in pixels, and the colour scheme "light" or
+// "dark".
+func (b *Tab) Look(width, height int, scheme string) {
+	b.t.Helper()
+	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+	b.Do(chromedp.EmulateViewport(int64(width), int64(height)), chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media)
+		return err
+	}))
+}
+
+// WithoutScripts loads the pages that follow without running their scripts.
+func (b *Tab) WithoutScripts() {
+	b.t.Helper()
+	b.Do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	}))
+}
+
+// Messages returns what the pages have said in the console so far.
+func (b *Tab) Messages() []string {
+	b.console.mu.Lock()
+	defer b.console.mu.Unlock()
+	return slices.Clone(b.console.messages)
+}
+
 // Evaluate returns what an expression is worth in the page.
 func Evaluate[T any](b *Tab, expression string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	result, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return result
+	return Get(b, chromedp.Evaluate[T](expression))
 }
 
 // Await evaluates the expression until it is true.
