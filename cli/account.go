@@ -26,23 +26,18 @@ Example: kith account add ada --app --label phone`,
 			set.BoolVar(&app, "app", false, "make an app password for the account")
 			set.StringVar(&label, "label", "", "what the app password is for, a `TEXT`")
 		},
-		run: func(ctx context.Context, e *env, words []string) error {
+		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
 			if label != "" && !app {
 				return usageError("--label names an app password: it needs --app")
 			}
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
 			name := words[0]
-			if err := client.AddAccount(ctx, name); err != nil && !(app && errors.Is(err, kith.Exists)) {
+			if err := node.AddAccount(ctx, name); err != nil && !(app && errors.Is(err, kith.Exists)) {
 				return err
 			}
 			if !app {
 				return e.Print(control.Account{Name: name}, fmt.Sprintf("The account %s is made.\n", name))
 			}
-			password, err := client.AddAppPassword(ctx, name, label)
+			password, err := node.AddAppPassword(ctx, name, label)
 			if err != nil {
 				return err
 			}
@@ -55,13 +50,8 @@ Example: kith account add ada --app --label phone`,
 func accountListCommand() command {
 	return command{
 		name: "account list", summary: "list the accounts of this host", group: groupUse,
-		run: func(ctx context.Context, e *env, _ []string) error {
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			accounts, err := client.Accounts(ctx)
+		ask: func(ctx context.Context, e *env, node *control.Client, _ []string) error {
+			accounts, err := node.Accounts(ctx)
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+
+	"kith.alt/kith/control"
 )
 
 // adminCommand is "admin add" or "admin remove".
@@ -15,13 +17,8 @@ func adminCommand(verb string) command {
 	return command{
 		name: "admin " + verb, args: "HOST", summary: summary, group: groupMembers,
 		help: "Only admins may. Keep two at least, so that no single computer is needed.",
-		run: func(ctx context.Context, e *env, words []string) error {
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			if err := client.SetAdmin(ctx, words[0], admin); err != nil {
+		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
+			if err := node.SetAdmin(ctx, words[0], admin); err != nil {
 				return err
 			}
 			return e.Print(struct {

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"kith.alt/kith"
+	"kith.alt/kith/control"
 )
 
 // appCommand makes a verb of a command that an application brings. It runs in
@@ -12,18 +13,15 @@ import (
 func appCommand(app kith.App, c kith.Command) command {
 	return command{
 		name: c.Name, args: c.Args, summary: c.Summary, help: c.Help, group: app.Title, flags: c.Flags,
-		run: func(ctx context.Context, e *env, words []string) error {
-			client, err := e.client(ctx)
+		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
+			dir, err := os.Getwd()
 			if err != nil {
 				return err
 			}
-			defer client.Close()
 			own := e.Env
-			if own.Dir, err = os.Getwd(); err != nil {
-				return err
-			}
+			own.Dir = dir
 			own.API = func(ctx context.Context, method, path string, in, out any) error {
-				return client.API(ctx, app.Name, method, path, in, out)
+				return node.API(ctx, app.Name, method, path, in, out)
 			}
 			return c.Run(ctx, own, words)
 		},

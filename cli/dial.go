@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"kith.alt/kith"
+	"kith.alt/kith/control"
 )
 
 func dialCommand() command {
@@ -17,17 +18,12 @@ func dialCommand() command {
 		help: `Ends when the far side has ended. The end of standard input is passed on.
 
 Example: ssh -o ProxyCommand='kith dial %h %p' ada@maple`,
-		run: func(ctx context.Context, e *env, words []string) error {
+		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
 			port, err := strconv.ParseUint(words[1], 10, 16)
 			if err != nil || port == 0 {
 				return fmt.Errorf("port %q is not from 1 to 65535: %w", words[1], kith.Invalid)
 			}
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			conn, err := client.Dial(ctx, kith.Address{Host: words[0], Port: uint16(port)})
+			conn, err := node.Dial(ctx, kith.Address{Host: words[0], Port: uint16(port)})
 			if err != nil {
 				return err
 			}

@@ -13,13 +13,8 @@ func doctorCommand() command {
 	return command{
 		name: "doctor", summary: "say what is wrong, why, and what helps", group: groupNode,
 		help: "Exits with 1 when there is a problem.",
-		run: func(ctx context.Context, e *env, _ []string) error {
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			findings, err := client.Doctor(ctx)
+		ask: func(ctx context.Context, e *env, node *control.Client, _ []string) error {
+			findings, err := node.Doctor(ctx)
 			if err != nil {
 				return err
 			}

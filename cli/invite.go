@@ -26,7 +26,7 @@ Example: kith invite --uses 5 --expires 2h`,
 			set.DurationVar(&request.Expires, "expires", 24*time.Hour, "how long it is valid, a `TIME` such as 30m or 24h")
 			set.StringVar(&request.Role, "role", "admin", "`ROLE` of who joins: admin, who may invite and revoke too, or member")
 		},
-		run: func(ctx context.Context, e *env, _ []string) error {
+		ask: func(ctx context.Context, e *env, node *control.Client, _ []string) error {
 			switch {
 			case request.Uses < 1:
 				return fmt.Errorf("--uses %d: at least one computer must be able to join: %w", request.Uses, kith.Invalid)
@@ -35,12 +35,7 @@ Example: kith invite --uses 5 --expires 2h`,
 			case request.Role != "admin" && request.Role != "member":
 				return fmt.Errorf("--role %s: the roles are admin and member: %w", request.Role, kith.Invalid)
 			}
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			invitation, err := client.Invite(ctx, request)
+			invitation, err := node.Invite(ctx, request)
 			if err != nil {
 				return err
 			}

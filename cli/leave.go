@@ -4,6 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+
+	"kith.alt/kith/control"
 )
 
 func leaveCommand() command {
@@ -13,20 +15,15 @@ func leaveCommand() command {
 		help: `Afterwards this computer is a group of one again, with its key, accounts and
 sites. The last admin cannot leave before naming another: kith admin add HOST.`,
 		flags: func(set *flag.FlagSet) { set.BoolVar(&yes, "yes", false, "do not ask") },
-		run: func(ctx context.Context, e *env, _ []string) error {
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			status, err := client.Status(ctx)
+		ask: func(ctx context.Context, e *env, node *control.Client, _ []string) error {
+			status, err := node.Status(ctx)
 			if err != nil {
 				return err
 			}
 			if !yes && !e.confirm("Leave the group %s? You come back only by a new invitation.", status.Group) {
 				return errSilent
 			}
-			if err := client.Leave(ctx); err != nil {
+			if err := node.Leave(ctx); err != nil {
 				return err
 			}
 			return e.Print(struct {

@@ -48,7 +48,10 @@ type command struct {
 	group   string // heading in the list
 
 	flags func(*flag.FlagSet)
-	run   func(ctx context.Context, e *env, words []string) error
+
+	// One of these does it: ask, with the node that runs, or run.
+	ask func(ctx context.Context, e *env, node *control.Client, words []string) error
+	run func(ctx context.Context, e *env, words []string) error
 }
 
 // commands are all verbs, in the order of the list that help prints.
@@ -113,7 +116,12 @@ func (e *env) run(ctx context.Context, args []string) (verb string, err error) {
 	} else {
 		e.Kith = slices.Concat(e.Kith, []string{"--data", e.data})
 	}
-	return c.name, c.run(ctx, e, words)
+	if c.run != nil {
+		return c.name, c.run(ctx, e, words)
+	}
+	node := control.NewClient(e.data)
+	defer node.Close()
+	return c.name, c.ask(ctx, e, node, words)
 }
 
 // commonFlags are the flags of every command.

@@ -15,13 +15,8 @@ func membersCommand() command {
 		name: "members", summary: "list the computers of the group, and how each is reached", group: groupMembers,
 		help: `Shows each host's state (online, offline, revoked), the path to it (lan, direct,
 relayed with the member that relays) and the round-trip time. An asterisk marks admins.`,
-		run: func(ctx context.Context, e *env, _ []string) error {
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			status, err := client.Status(ctx)
+		ask: func(ctx context.Context, e *env, node *control.Client, _ []string) error {
+			status, err := node.Status(ctx)
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ Example: kith rename cedar`,
 			set.StringVar(&request.Host, "name", "", "the same as HOST, as `NAME`")
 			set.StringVar(&request.Group, "group", "", "the group's new `NAME`")
 		},
-		run: func(ctx context.Context, e *env, words []string) error {
+		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
 			if len(words) == 1 {
 				if request.Host != "" && request.Host != words[0] {
 					return usageError("two names for this host: %s and %s", words[0], request.Host)
@@ -30,15 +30,10 @@ Example: kith rename cedar`,
 			if request == (control.RenameRequest{}) {
 				return usageError("rename needs HOST, or --group NAME")
 			}
-			client, err := e.client(ctx)
-			if err != nil {
+			if err := node.Rename(ctx, request); err != nil {
 				return err
 			}
-			defer client.Close()
-			if err := client.Rename(ctx, request); err != nil {
-				return err
-			}
-			status, err := client.Status(ctx)
+			status, err := node.Status(ctx)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+
+	"kith.alt/kith/control"
 )
 
 func revokeCommand() command {
@@ -13,16 +15,11 @@ func revokeCommand() command {
 		help: `Ends the host's connections and membership on every member, at once where they
 can be reached. It comes back only by a new invitation. Only admins may.`,
 		flags: func(set *flag.FlagSet) { set.BoolVar(&yes, "yes", false, "do not ask") },
-		run: func(ctx context.Context, e *env, words []string) error {
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
 			if !yes && !e.confirm("Revoke %s? It comes back only by a new invitation.", words[0]) {
 				return errSilent
 			}
-			if err := client.Revoke(ctx, words[0]); err != nil {
+			if err := node.Revoke(ctx, words[0]); err != nil {
 				return err
 			}
 			return e.Print(struct {

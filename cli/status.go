@@ -13,13 +13,8 @@ import (
 func statusCommand() command {
 	return command{
 		name: "status", summary: "show this node: names, links, listeners, members", group: groupNode,
-		run: func(ctx context.Context, e *env, _ []string) error {
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			status, err := client.Status(ctx)
+		ask: func(ctx context.Context, e *env, node *control.Client, _ []string) error {
+			status, err := node.Status(ctx)
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+
+	"kith.alt/kith/control"
 )
 
 func trustCommand() command {
@@ -11,13 +13,8 @@ func trustCommand() command {
 		help: `A name that was used here is held to the key it meant then. Where the group has
 since given it to another computer, say a replaced one, kith asks before your programs
 talk to that: this confirms it.`,
-		run: func(ctx context.Context, e *env, words []string) error {
-			client, err := e.client(ctx)
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			if err := client.Trust(ctx, words[0]); err != nil {
+		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
+			if err := node.Trust(ctx, words[0]); err != nil {
 				return err
 			}
 			return e.Print(struct {
