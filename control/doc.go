@@ -3,8 +3,8 @@
 //
 // A Node is an interface with two implementations: the node itself, in the
 // process that runs it, and [Client], which speaks to its [Server] through the
-// socket kith.sock in the data directory ([Listen]). The directory is 0700, so
-// that whoever can connect is the user who runs the node, and may do anything.
+// socket kith.sock in the data directory ([Listen]). Package network/local
+// lets through only the user who runs the node, who may do anything.
 //
 // The wire is HTTP/1.1 with JSON bodies of at most 1 MiB, POST /v1/<method>.
 // Applications are served below /api/<app>/, metrics at /metrics. Errors cross

@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -42,6 +43,9 @@ func (l *listener) openFar() error {
 	}
 	l.far = dir
 	real := filepath.Join(dir, "socket")
+	if len(real) > maxPath {
+		return errors.Join(fmt.Errorf("the path %s is too long for a socket: %w", real, kith.Invalid), os.Remove(dir))
+	}
 	if err := l.open(real); err != nil {
 		os.RemoveAll(dir)
 		return err

@@ -124,6 +124,31 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// TestMoved has a directory with a long path moved to a short one after its
+// process was killed.
+func TestMoved(t *testing.T) {
+	dir := shortDir(t)
+	long, short := filepath.Join(dir, strings.Repeat("d", 120)), filepath.Join(dir, "d")
+	listen(t, filepath.Join(long, "s")) // goes on to its end, as nothing finds its file to remove
+	if err := os.Rename(long, short); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(short, "s")
+	if err := dial(t, path); err != nil {
+		t.Errorf("dial: %v", err)
+	}
+	if _, err := (local.Network{}).Listen(t.Context(), kith.Address{Host: path}); !errors.Is(err, kith.InUse) {
+		t.Errorf("listen where somebody answers: %v, want kind %q", err, kith.InUse)
+	}
+	if err := os.WriteFile(path, []byte(filepath.Join(dir, "gone")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := dial(t, path); !errors.Is(err, kith.Refused) {
+		t.Errorf("dial what is gone: %v, want kind %q", err, kith.Refused)
+	}
+	listen(t, path)
+}
+
 // TestForeignFile checks that Listen keeps its hands off other files.
 func TestForeignFile(t *testing.T) {
 	for _, name := range []string{"s", strings.Repeat("s", 120)} {
@@ -133,6 +158,9 @@ func TestForeignFile(t *testing.T) {
 		}
 		if _, err := (local.Network{}).Listen(t.Context(), kith.Address{Host: path}); !errors.Is(err, kith.Exists) {
 			t.Errorf("listen on a file: %v, want kind %q", err, kith.Exists)
+		}
+		if err := dial(t, path); !errors.Is(err, kith.Refused) {
+			t.Errorf("dial a file: %v, want kind %q", err, kith.Refused)
 		}
 		if data, err := os.ReadFile(path); err != nil || string(data) != "a letter\n" {
 			t.Errorf("the file has changed: %q, %v", data, err)

@@ -36,12 +36,13 @@ func dial(ctx context.Context, address kith.Address) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(path) > maxPath {
-		if path, err = readRealPath(path); err != nil {
-			return nil, err
-		}
+	socket, err := socketAt(path)
+	if errors.Is(err, errForeign) {
+		return nil, fmt.Errorf("%w (%w)", kith.Refused, err)
+	} else if err != nil {
+		return nil, err
 	}
-	return connect(ctx, path)
+	return connect(ctx, socket)
 }
 
 // connect connects to the socket at path, which is short. While the listener's
@@ -115,20 +116,14 @@ func pathOf(address kith.Address) (string, error) {
 // removeStale makes room at path, unless somebody answers there or what lies
 // there is not ours.
 func removeStale(ctx context.Context, path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return explain(err)
-	}
-	socket := path
-	if len(path) > maxPath {
-		if socket, err = readRealPath(path); err != nil {
-			return err
-		}
-	} else if info.Mode()&os.ModeSocket == 0 {
-		return fmt.Errorf("a file that is no socket is there: %w", kith.Exists)
+	socket, err := socketAt(path)
+	if errors.Is(err, errForeign) {
+		return fmt.Errorf("%w: %w", err, kith.Exists)
+	} else if err != nil {
+		return err
 	}
 	conn, err := connect(ctx, socket)
 	if err == nil {
@@ -145,15 +140,29 @@ func removeStale(ctx context.Context, path string) error {
 	return os.Remove(path)
 }
 
-// readRealPath reads the file that stands for a socket with a long path.
-func readRealPath(path string) (string, error) {
+// errForeign is the error of a path where something of others' lies.
+var errForeign = errors.New("a file that is no socket is there")
+
+// socketAt returns where the socket is that listens at path: there, or where
+// the file there says. The length of path does not tell: people move folders.
+func socketAt(path string) (string, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "", explain(err)
+	}
+	switch mode := info.Mode(); {
+	case mode.IsDir(), mode.IsRegular() && info.Size() > maxPath+1:
+		return "", errForeign
+	case !mode.IsRegular():
+		return path, nil
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", explain(err)
 	}
 	real, ok := strings.CutSuffix(string(data), "\n")
 	if !ok || len(real) > maxPath || !filepath.IsAbs(real) {
-		return "", fmt.Errorf("a file that names no socket is there: %w", kith.Exists)
+		return "", errForeign
 	}
 	return real, nil
 }
