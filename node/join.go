@@ -116,15 +116,15 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 		return nil, err
 	}
 	addresses := n.inviterAddresses(ticket)
-	reply, server, err := overlay.Join(ctx, n.key, addresses, join.Request, n.log)
+	reply, server, err := overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
 	for errors.Is(err, kith.Quota) && pause(ctx, joinPause) { // a whole class joins at once
-		reply, server, err = overlay.Join(ctx, n.key, addresses, join.Request, n.log)
+		reply, server, err = overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
 	}
 	if errors.Is(err, kith.Unreachable) && n.cfg.OverlayHost == "" {
 		// Its addresses have changed, or were never right for us: it may
 		// still be on our network.
 		if addresses = n.lookUp(ctx, ticket); len(addresses) > 0 {
-			reply, server, err = overlay.Join(ctx, n.key, addresses, join.Request, n.log)
+			reply, server, err = overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
 		}
 	}
 	if errors.Is(err, kith.Unreachable) {

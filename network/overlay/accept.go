@@ -150,7 +150,7 @@ func (o *Overlay) acceptTCP(l net.Listener) {
 			return
 		case err != nil: // out of descriptors, most likely
 			pause = min(pause+10*time.Millisecond, time.Second)
-			o.log.Warn("accept overlay connection", "error", err)
+			o.log.Warn("accept overlay connection", "err", err)
 			select {
 			case <-time.After(pause):
 			case <-o.ctx.Done():
@@ -190,7 +190,7 @@ func (o *Overlay) acceptQUIC(l *quic.Listener) {
 func (o *Overlay) turnAway(from net.Addr, err error) {
 	if err != nil {
 		o.metrics.turnedAway.Add(1)
-		o.log.Debug("connection turned away", "from", from, "error", err)
+		o.log.Debug("connection turned away", "from", from, "err", err)
 	}
 }
 

@@ -36,12 +36,13 @@
 // # Limits
 //
 // Connections that are not admitted yet are limited in number, per address
-// and in all, and in time (10 s); joining is limited in rate. A peer may hold
-// 2,048 streams open. For a reader that does not read, a stream buffers 256 KiB
-// at first and 16 MiB at most. All streams of a QUIC carrier together hold at
-// most 32 MiB; on a TLS carrier that is the limit for what exceeds the first
-// 256 KiB of each, which yamux grants every stream. Dead peers are noticed
-// within 60 s.
+// and in all, and in time (10 s). Joining is limited in rate, and two requests
+// of one address are answered at once. A peer has four carriers at most, and
+// may hold 2,048 streams open on each. For a reader that does not read, a
+// stream buffers 256 KiB at first and 16 MiB at most. All streams of a QUIC
+// carrier together hold at most 32 MiB; on a TLS carrier that is the limit for
+// what exceeds the first 256 KiB of each, which yamux grants every stream. Dead
+// peers are noticed within 60 s.
 //
 // # Locking
 //

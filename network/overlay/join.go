@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,76 +94,109 @@ func readJoinBody(r io.Reader, size uint16) ([]byte, error) {
 }
 
 // answerJoin gives a host that no group has admitted its one exchange. The
-// deadlines of rw bound it.
+// deadlines of rw, and until the request is there the gate, bound it.
 func (o *Overlay) answerJoin(rw io.ReadWriter, from net.Addr, id kith.ID, state tls.ConnectionState) error {
-	leave, err := o.joins.enter(hostOf(from))
-	if err != nil {
-		return errors.Join(err, writeJoinReply(rw, nil, err))
-	}
-	defer leave()
-	request, err := readJoinRequest(rw)
-	var reply, exporter []byte
-	if err == nil {
-		exporter, err = state.ExportKeyingMaterial(joinExporter, nil, exporterSize)
-	}
-	if err == nil {
-		ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
-		defer cancel()
-		reply, err = o.cfg.Join(ctx, id, exporter, request)
-	}
-	if err == nil && len(reply) > joinMaxBody {
-		err = fmt.Errorf("join reply has %d bytes, at most %d", len(reply), joinMaxBody)
-	}
+	reply, err := o.joinReply(rw, from, id, state)
 	o.metrics.joined.Add(1)
 	if err != nil {
-		o.log.Info("join refused", "peer", id.Short(), "from", from, "error", err)
+		o.log.Info("join refused", "peer", id.Short(), "from", from, "err", err)
 	}
 	return errors.Join(err, writeJoinReply(rw, reply, err))
 }
 
+func (o *Overlay) joinReply(r io.Reader, from net.Addr, id kith.ID, state tls.ConnectionState) ([]byte, error) {
+	request, err := readJoinRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := state.ExportKeyingMaterial(joinExporter, nil, exporterSize)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
+	defer cancel()
+	leave, err := o.joins.enter(ctx, hostOf(from))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	reply, err := o.cfg.Join(ctx, id, exporter, request)
+	if err == nil && len(reply) > joinMaxBody {
+		return nil, fmt.Errorf("join reply has %d bytes, at most %d", len(reply), joinMaxBody)
+	}
+	return reply, err
+}
+
 // A joinLimit bounds how fast and how many at once strangers may try to join.
 type joinLimit struct {
-	all *rate.Limiter
+	places chan struct{} // taken ones
+	rate   *rate.Limiter
 
 	mu   sync.Mutex
-	now  int
-	from map[netip.Addr]*rate.Limiter
+	from map[netip.Addr]*addressLimit
+}
+
+// An addressLimit is a joinLimit's part for one address.
+type addressLimit struct {
+	places chan struct{}
+	rate   *rate.Limiter
 }
 
 const (
-	joinsAtOnce  = 8
-	joinsBurst   = 20 // in all, then 5 a second
-	joinsAddress = 10 // from one address, then 1 a second
-	joinsTracked = 1024
+	joinsAtOnce        = 8
+	joinsAtOnceAddress = 2
+	joinsBurst         = 60 // in all, then 5 a second
+	joinsBurstAddress  = 30 // from one address, then 1 a second: a class joins at once
+	joinsTracked       = 1024
+	joinsPatience      = 5 * time.Second // for a place
 )
 
 func newJoinLimit() *joinLimit {
-	return &joinLimit{all: rate.NewLimiter(5, joinsBurst), from: make(map[netip.Addr]*rate.Limiter)}
+	return &joinLimit{
+		places: make(chan struct{}, joinsAtOnce),
+		rate:   rate.NewLimiter(5, joinsBurst),
+		from:   make(map[netip.Addr]*addressLimit),
+	}
 }
 
-func (l *joinLimit) enter(from netip.Addr) (leave func(), err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	one := l.from[from]
-	if one == nil {
-		if len(l.from) >= joinsTracked {
-			maps.DeleteFunc(l.from, func(_ netip.Addr, r *rate.Limiter) bool { return r.Tokens() >= joinsAddress })
-		}
-		if len(l.from) >= joinsTracked {
-			return nil, errTooManyJoins
-		}
-		one = rate.NewLimiter(1, joinsAddress)
-		l.from[from] = one
-	}
-	if l.now >= joinsAtOnce || !one.Allow() || !l.all.Allow() {
+// enter takes a place, for which it may wait, or fails with kind Quota. leave
+// gives it back.
+func (l *joinLimit) enter(ctx context.Context, from netip.Addr) (leave func(), err error) {
+	one := l.address(from)
+	if one == nil || !one.rate.Allow() || !l.rate.Allow() {
 		return nil, errTooManyJoins
 	}
-	l.now++
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.now--
-	}, nil
+	ctx, cancel := context.WithTimeout(ctx, joinsPatience)
+	defer cancel()
+	for _, places := range []chan struct{}{one.places, l.places} {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			if places == l.places {
+				<-one.places
+			}
+			return nil, errTooManyJoins
+		}
+	}
+	return func() { <-l.places; <-one.places }, nil
+}
+
+// address returns the limit of an address, or nil when there are too many.
+func (l *joinLimit) address(from netip.Addr) *addressLimit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one := l.from[from]; one != nil {
+		return one
+	}
+	if len(l.from) >= joinsTracked {
+		maps.DeleteFunc(l.from, func(_ netip.Addr, one *addressLimit) bool { return one.rate.Tokens() >= joinsBurstAddress })
+	}
+	if len(l.from) >= joinsTracked {
+		return nil
+	}
+	one := &addressLimit{places: make(chan struct{}, joinsAtOnceAddress), rate: rate.NewLimiter(1, joinsBurstAddress)}
+	l.from[from] = one
+	return one
 }
 
 var errTooManyJoins = fmt.Errorf("too many attempts to join; try again in a minute: %w", kith.Quota)
@@ -175,14 +209,18 @@ type joining struct {
 	close   func()
 }
 
-// Join asks the host at one of addrs to be let in: it sends what request
-// makes, and returns the reply and who gave it. exporter is bound to the
-// connection; request may be called for several hosts, at the same time, and
-// an error of it passes that host by. TLS over TCP and QUIC are tried on all
-// addresses. An error of a kind such as Denied or Expired is the host's
-// answer; Unreachable means that none answered. ctx bounds everything, each
-// exchange ends within ten seconds besides.
-func Join(ctx context.Context, key ed25519.PrivateKey, addrs []netip.AddrPort,
+// Join asks the host inviter to be let in, which is expected at one of addrs: it
+// sends what request makes, and returns the reply and who gave it. exporter is
+// bound to the connection; an error of request passes that host by. TLS over
+// TCP and QUIC are tried on all addresses. Where the inviter is at none of
+// them, other hosts that are there are asked one after the other: they may be
+// admins of its group.
+//
+// An error of a kind such as Denied or Expired is the answer of server.
+// Without a server, Denied means that nobody could be asked and that one host
+// accepts no joiners now, and Unreachable that none answered. ctx bounds
+// everything, each exchange ends within ten seconds besides.
+func Join(ctx context.Context, key ed25519.PrivateKey, inviter kith.ID, addrs []netip.AddrPort,
 	request func(server kith.ID, exporter []byte) ([]byte, error), log *slog.Logger) (reply []byte, server kith.ID, err error) {
 	certificate, err := newCertificate(key)
 	if err != nil {
@@ -193,59 +231,126 @@ func Join(ctx context.Context, key ed25519.PrivateKey, addrs []netip.AddrPort,
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	spawn := func(task func()) bool { running.Go(task); return true }
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 
-	config := baseConfig(certificate, alpnJoin)
+	s := &joinSearch{config: baseConfig(certificate, alpnJoin), request: request}
 	var tries []try[joining]
-	for rank, connect := range []func(context.Context, netip.AddrPort, *tls.Config) (joining, tls.ConnectionState, error){joinTLS, joinQUIC} {
+	for rank, carrier := range []string{carrierTLS, carrierQUIC} {
 		for i, address := range addrs {
 			tries = append(tries, try[joining]{
-				name:  []string{carrierTLS, carrierQUIC}[rank] + " " + address.String(),
+				name:  carrier + " " + address.String(),
 				after: time.Duration(rank)*quicDelay + time.Duration(i)*addressDelay,
-				run: func(ctx context.Context) (joining, error) {
-					ctx, cancel := context.WithTimeout(ctx, handshakePatience)
-					defer cancel()
-					return beginJoin(ctx, address, config.Clone(), connect, request)
-				},
+				run:   func(ctx context.Context) (joining, error) { return s.begin(ctx, joinWay{carrier, address}, inviter) },
 			})
 		}
 	}
 	j, err := race(ctx, spawn, tries, func(j joining) { j.close() })
-	if err != nil {
+	if err == nil {
+		log.Debug("joining", "server", inviter.Short())
+		reply, err = j.exchange(ctx)
+		return reply, inviter, err
+	}
+	if ctx.Err() != nil || !errors.Is(err, kith.Unreachable) {
 		return nil, kith.ID{}, fmt.Errorf("join: %w", err)
 	}
-	defer j.close()
-	if log != nil {
-		log.Debug("joining", "server", j.server.Short())
+	var refusal error
+	for _, other := range s.others { // all tries have ended: nobody else looks
+		j, err := s.begin(ctx, other.way, other.server)
+		if err != nil {
+			continue
+		}
+		log.Debug("joining", "server", j.server.Short(), "inviter", inviter.Short())
+		reply, err := j.exchange(ctx)
+		if err == nil {
+			return reply, j.server, nil
+		}
+		if refusal == nil {
+			server, refusal = j.server, fmt.Errorf("the host that made the ticket does not answer; at its address, %w", err)
+		}
 	}
+	switch {
+	case refusal != nil:
+		err = refusal
+	case s.closed:
+		err = fmt.Errorf("join: no invitation is open there: the ticket was used up or withdrawn: %w", kith.Denied)
+	default:
+		err = fmt.Errorf("join: %w", err)
+	}
+	return nil, server, err
+}
+
+// exchange sends the request and returns the reply. It closes j.
+func (j joining) exchange(ctx context.Context) ([]byte, error) {
+	defer j.close()
 	stop := context.AfterFunc(ctx, j.close)
 	defer stop()
-	if err := writeJoinRequest(j, j.request); err != nil {
-		return nil, j.server, fmt.Errorf("join: %w", err)
+	err := writeJoinRequest(j, j.request)
+	var reply []byte
+	if err == nil {
+		reply, err = readJoinReply(j)
 	}
-	reply, err = readJoinReply(j)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, j.server, fmt.Errorf("host %s answers: %w", j.server.Short(), err)
+		return nil, fmt.Errorf("host %s answers: %w", j.server.Short(), err)
 	}
-	return reply, j.server, nil
+	return reply, nil
 }
 
-func beginJoin(ctx context.Context, address netip.AddrPort, config *tls.Config,
-	connect func(context.Context, netip.AddrPort, *tls.Config) (joining, tls.ConnectionState, error),
-	request func(kith.ID, []byte) ([]byte, error)) (joining, error) {
-	j, state, err := connect(ctx, address, config)
+// A joinSearch looks for the host that may let us in.
+type joinSearch struct {
+	config  *tls.Config
+	request func(kith.ID, []byte) ([]byte, error)
+
+	mu     sync.Mutex
+	others []joinOther // in the order in which they were met
+	closed bool        // a host, it did not say which, accepts no joiners
+}
+
+// A joinOther is a host that is where another one was expected.
+type joinOther struct {
+	server kith.ID
+	way    joinWay
+}
+
+type joinWay struct {
+	carrier string
+	address netip.AddrPort
+}
+
+// begin connects to the host want, up to its request.
+func (s *joinSearch) begin(ctx context.Context, way joinWay, want kith.ID) (joining, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakePatience)
+	defer cancel()
+	connect := joinTLS
+	if way.carrier == carrierQUIC {
+		connect = joinQUIC
+	}
+	j, state, err := connect(ctx, way.address, s.config.Clone())
 	if err != nil {
 		if isClosedToJoiners(err) {
-			return j, fmt.Errorf("no invitation is open there: the ticket was used up or withdrawn: %w", kith.Denied)
+			s.mu.Lock()
+			s.closed = true
+			s.mu.Unlock()
+			err = errors.New("no invitation is open there")
 		}
 		return j, err
 	}
-	if j.server, err = peerOf(state); err == nil {
+	if j.server, err = peerOf(state); err == nil && j.server != want {
+		s.mu.Lock()
+		if !slices.ContainsFunc(s.others, func(o joinOther) bool { return o.server == j.server }) {
+			s.others = append(s.others, joinOther{j.server, way})
+		}
+		s.mu.Unlock()
+		err = errOtherHost
+	}
+	if err == nil {
 		var exporter []byte
 		if exporter, err = state.ExportKeyingMaterial(joinExporter, nil, exporterSize); err == nil {
-			j.request, err = request(j.server, exporter)
+			j.request, err = s.request(j.server, exporter)
 		}
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -47,8 +48,11 @@ func TestJoin(t *testing.T) {
 	for _, server := range []*Overlay{both, udp} {
 		join := func(request string) ([]byte, kith.ID, []byte, error) {
 			var exported []byte
-			addresses := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1"), c.where(server.id)[0]}
-			reply, id, err := Join(t.Context(), key, addresses, func(server kith.ID, exporter []byte) ([]byte, error) {
+			addresses := c.where(server.id)
+			if open.Load() { // else the answer waits for all of them
+				addresses = append([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, addresses...)
+			}
+			reply, id, err := Join(t.Context(), key, server.id, addresses, func(server kith.ID, exporter []byte) ([]byte, error) {
 				exported = exporter
 				return []byte(request), nil
 			}, nil)
@@ -81,21 +85,58 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// TestJoinPassesBy leaves out hosts that the ticket does not mean.
+// TestJoinPassesBy has other hosts at addresses of the ticket: one closed to
+// joiners, one that refuses, one that would let everybody in.
 func TestJoinPassesBy(t *testing.T) {
-	var open atomic.Bool
+	var open, closed atomic.Bool
 	open.Store(true)
 	c := newClub()
-	other, meant := c.member(t, 1, inviting(&open)), c.member(t, 2, inviting(&open))
-	_, id, err := Join(t.Context(), newKey(9), []netip.AddrPort{c.where(other.id)[0], c.where(meant.id)[0]},
-		func(server kith.ID, _ []byte) ([]byte, error) {
-			if server != meant.id {
-				return nil, errors.New("not the host of the ticket")
-			}
-			return []byte("please"), nil
-		}, nil)
-	if err != nil || id != meant.id {
-		t.Errorf("joined by %s, %v; want %s", id.Short(), err, meant.id.Short())
+	shut, meant := c.member(t, 1, inviting(&closed)), c.member(t, 2, inviting(&open))
+	refusing := c.member(t, 3, inviting(&open), func(config *Config) {
+		config.Join = func(context.Context, kith.ID, []byte, []byte) ([]byte, error) {
+			return nil, fmt.Errorf("the ticket is forged: %w", kith.Denied)
+		}
+	})
+	where := func(hosts ...*Overlay) (addresses []netip.AddrPort) {
+		for _, o := range hosts {
+			addresses = append(addresses, c.where(o.id)...)
+		}
+		return addresses
+	}
+	for _, test := range []struct {
+		at       []netip.AddrPort
+		server   kith.ID
+		kind     kith.Kind
+		contains string
+	}{
+		{where(shut, meant), meant.id, "", ""},
+		{where(refusing, meant), meant.id, "", ""},
+		{where(refusing, shut, meant), meant.id, "", ""},
+		{where(shut, refusing), refusing.id, kith.Denied, "forged"},
+		{where(shut), kith.ID{}, kith.Denied, "no invitation is open there"},
+		{where(), kith.ID{}, kith.Unreachable, ""},
+	} {
+		_, id, err := Join(t.Context(), newKey(9), meant.id, test.at,
+			func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil }, nil)
+		if id != test.server || (test.kind == "") != (err == nil) || err != nil && (!errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.contains)) {
+			t.Errorf("at %v: server %s, %v; want %s, kind %q", test.at, id.Short(), err, test.server.Short(), test.kind)
+		}
+	}
+
+	// Another host lets us in where the inviter is not; but for one that the
+	// request does not want.
+	other := c.member(t, 4, inviting(&open))
+	for _, want := range []error{nil, errors.New("not this one")} {
+		_, id, err := Join(t.Context(), newKey(9), idOf(newKey(5)), where(refusing, other),
+			func(server kith.ID, _ []byte) ([]byte, error) {
+				if server == other.id {
+					return []byte("please"), want
+				}
+				return []byte("please"), nil
+			}, nil)
+		if (err == nil) != (want == nil) || err == nil && id != other.id {
+			t.Errorf("joined by %s, %v", id.Short(), err)
+		}
 	}
 }
 
@@ -154,8 +195,8 @@ func TestJoinFlood(t *testing.T) {
 	c := newClub()
 	server := c.member(t, 1, inviting(&open))
 	turnedAway := 0
-	for range joinsAddress + 5 {
-		_, _, err := Join(t.Context(), newKey(9), c.where(server.id), func(kith.ID, []byte) ([]byte, error) {
+	for range joinsBurstAddress + 10 {
+		_, _, err := Join(t.Context(), newKey(9), server.id, c.where(server.id), func(kith.ID, []byte) ([]byte, error) {
 			return []byte("please"), nil
 		}, nil)
 		if errors.Is(err, kith.Quota) {
@@ -173,17 +214,51 @@ func TestJoinFlood(t *testing.T) {
 	}
 }
 
+// TestSilentJoiners has strangers behind the joiner's own address open the
+// exchange and say nothing: who has something to say is answered.
+func TestSilentJoiners(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	c := newClub()
+	server := c.member(t, 1, inviting(&open))
+	for range joinsAtOnce {
+		dialJoin(t, c.where(server.id)[0])
+	}
+	if _, _, err := Join(t.Context(), newKey(9), server.id, c.where(server.id),
+		func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil }, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestClassJoins has twenty hosts behind one address join at the same moment.
+func TestClassJoins(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	c := newClub()
+	server := c.member(t, 1, inviting(&open))
+	var class sync.WaitGroup
+	for i := range 20 {
+		class.Go(func() {
+			if _, _, err := Join(t.Context(), newKey(10+i), server.id, c.where(server.id),
+				func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil }, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	class.Wait()
+}
+
 func TestJoinLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newJoinLimit()
 		enter := func(address string) bool {
-			leave, err := l.enter(netip.MustParseAddr(address))
+			leave, err := l.enter(t.Context(), netip.MustParseAddr(address))
 			if err == nil {
 				leave()
 			}
 			return err == nil
 		}
-		for range joinsAddress {
+		for range joinsBurstAddress {
 			if !enter("192.0.2.1") {
 				t.Fatal("turned away within the burst")
 			}
@@ -198,7 +273,7 @@ func TestJoinLimit(t *testing.T) {
 		time.Sleep(time.Minute)
 		var leaves []func()
 		for i := range joinsAtOnce {
-			leave, err := l.enter(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
+			leave, err := l.enter(t.Context(), netip.AddrFrom4([4]byte{10, 0, 0, byte(i / joinsAtOnceAddress)}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,9 +282,13 @@ func TestJoinLimit(t *testing.T) {
 		if enter("192.0.2.3") {
 			t.Error("too many at once")
 		}
-		leaves[0]()
-		if !enter("192.0.2.3") {
-			t.Error("turned away though one has left")
+		time.AfterFunc(time.Second, leaves[0])
+		if start := time.Now(); !enter("10.0.0.0") || time.Since(start) != time.Second {
+			t.Errorf("no place after %s though one has left", time.Since(start))
+		}
+		time.AfterFunc(time.Second, leaves[2])
+		if enter("10.0.0.3") || !enter("10.0.0.1") || !enter("192.0.2.3") {
+			t.Error("the places of one address are another's")
 		}
 		for i := range 2 * joinsTracked {
 			enter(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,8 @@ const (
 	// retirement is how long a link that lost stays for sockets that the peer
 	// may be opening on it.
 	retirement = 2 * time.Second
+
+	maxLinks = 4 // to one peer, retired ones included
 )
 
 // adopt puts a carrier into service once both sides have admitted each other,
@@ -75,11 +78,15 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 	default:
 		l.retireLocked()
 	}
+	surplus := p.surplus()
 	o.tasks.Go(func() { o.serveLink(l) })
 	o.mu.Unlock()
 
 	for _, old := range restarted {
 		old.finish(errRestarted)
+	}
+	for _, old := range surplus {
+		old.finish(errTooManyLinks)
 	}
 	// A revocation between the handshake's question and now has not seen
 	// this link: ask once more.
@@ -97,10 +104,24 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 }
 
 var (
-	errRestarted = fmt.Errorf("the host restarted: %w", kith.Unreachable)
-	errLeft      = fmt.Errorf("the host has stopped: %w", kith.Unreachable)
-	errRetired   = fmt.Errorf("the connection gave way to another: %w", kith.Unreachable)
+	errRestarted    = fmt.Errorf("the host restarted: %w", kith.Unreachable)
+	errLeft         = fmt.Errorf("the host has stopped: %w", kith.Unreachable)
+	errRetired      = fmt.Errorf("the connection gave way to another: %w", kith.Unreachable)
+	errTooManyLinks = fmt.Errorf("the host opened more than %d connections: %w", maxLinks, kith.Quota)
 )
+
+// surplus returns the oldest of the links that retire, as many as there are
+// beyond maxLinks.
+func (p *peer) surplus() []*link {
+	var retired []*link
+	for l := range p.links {
+		if l != p.current {
+			retired = append(retired, l)
+		}
+	}
+	slices.SortFunc(retired, func(a, b *link) int { return a.since.Compare(b.since) })
+	return retired[:max(0, len(p.links)-maxLinks)]
+}
 
 // prevails decides between two live carriers to one running peer, so that
 // both sides keep the same one.

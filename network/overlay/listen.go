@@ -14,10 +14,8 @@ import (
 
 const (
 	backlog        = 128              // sockets that wait for Accept
-	headerPatience = 10 * time.Second // for a stream's header, and for room in the backlog
+	headerPatience = 10 * time.Second // for a stream's header, the verdict, and room in the backlog
 
-	firstProgramPort = 1024
-	chatPort         = 5269  // server-to-server chat: only the node's own
 	firstDynamicPort = 49152 // RFC 6335 6
 )
 
@@ -174,12 +172,15 @@ func (o *Overlay) answer(l *link, st stream) {
 	if err == nil {
 		err = to.reserve(o.ctx)
 	}
+	st.SetWriteDeadline(time.Now().Add(headerPatience))
 	if err != nil {
-		writeVerdict(st, err)
+		if writeVerdict(st, err) != nil {
+			st.reset() // it is not read
+			return
+		}
 		st.close()
 		return
 	}
-	st.SetWriteDeadline(time.Now().Add(headerPatience))
 	if writeVerdict(st, nil) != nil {
 		<-to.slots
 		st.reset()
@@ -213,8 +214,9 @@ func (o *Overlay) listenerFor(h header) (*listener, error) {
 }
 
 // Programs returns the overlay as local programs have it: sockets that they
-// dial say so to the far host, and they listen on ports from 1024 up, but for
-// 5269; others fail with kind Denied.
+// dial say so to the far host, and they listen on ports from
+// [kith.FirstProgramPort] up, but for [kith.ChatPort]; others fail with kind
+// Denied.
 func (o *Overlay) Programs() kith.Network { return programs{o} }
 
 type programs struct{ overlay *Overlay }
@@ -224,9 +226,9 @@ func (p programs) Dial(ctx context.Context, address kith.Address) (net.Conn, err
 }
 
 func (p programs) Listen(ctx context.Context, address kith.Address) (net.Listener, error) {
-	if port := address.Port; port != 0 && (port < firstProgramPort || port == chatPort) {
+	if port := address.Port; port != 0 && (port < kith.FirstProgramPort || port == kith.ChatPort) {
 		return nil, &net.OpError{Op: "listen", Net: "kith", Addr: address,
-			Err: fmt.Errorf("port %d belongs to the node; take one from %d up but for %d: %w", port, firstProgramPort, chatPort, kith.Denied)}
+			Err: fmt.Errorf("port %d belongs to the node; take one from %d up but for %d: %w", port, kith.FirstProgramPort, kith.ChatPort, kith.Denied)}
 	}
 	return p.overlay.Listen(ctx, address)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kith.alt/kith"
@@ -222,4 +223,95 @@ func TestStatelessReset(t *testing.T) {
 	if _, err := dialed.Read(make([]byte, 1)); !errors.Is(err, kith.Unreachable) {
 		t.Errorf("read: %v, want kind %q", err, kith.Unreachable)
 	}
+}
+
+// TestTooManyLinks has a member open one carrier after the other, each with a
+// socket so that none retires by itself.
+func TestTooManyLinks(t *testing.T) {
+	for _, carrier := range bothCarriers {
+		c := newClub()
+		a, b := c.member(t, 1, only(carrier)), c.member(t, 2, only(carrier))
+		ln, err := a.Listen(t.Context(), kith.Address{Port: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := b.diallerConfig(a.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var carriers []carrierAndStream
+		for range 3 * maxLinks {
+			found, err := b.approach(t.Context(), a.id, b.ways(a.id, c.where(a.id))[0], config.Clone())
+			if err != nil {
+				t.Fatal(err)
+			}
+			up, err := found.carrier()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer up.close()
+			st, err := up.openStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := st.Write(header{port: 7}.append(nil)); err != nil {
+				t.Fatal(err)
+			}
+			if refusal, err := readVerdict(st); refusal != nil || err != nil {
+				t.Fatal(refusal, err)
+			}
+			accepted, err := ln.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			carriers = append(carriers, carrierAndStream{up, accepted})
+		}
+		for i, c := range carriers[:len(carriers)-maxLinks] {
+			select {
+			case <-c.done():
+			case <-time.After(patience):
+				t.Fatalf("%s: carrier %d of %d stays up", carrier, i, len(carriers))
+			}
+			if _, err := c.accepted.Read(make([]byte, 1)); !errors.Is(err, kith.Quota) {
+				t.Errorf("%s: read: %v, want kind %q", carrier, err, kith.Quota)
+			}
+		}
+		select {
+		case <-carriers[len(carriers)-1].done():
+			t.Errorf("%s: the last carrier ended", carrier)
+		default:
+		}
+	}
+}
+
+type carrierAndStream struct {
+	carrier
+	accepted net.Conn
+}
+
+// A blocked stream brings a header, and takes nothing before its deadline.
+type blocked struct {
+	stream
+	header   io.Reader
+	deadline chan time.Time
+}
+
+func (b *blocked) Read(p []byte) (int, error)         { return b.header.Read(p) }
+func (b *blocked) SetReadDeadline(time.Time) error    { return nil }
+func (b *blocked) SetWriteDeadline(t time.Time) error { b.deadline <- t; return nil }
+func (b *blocked) reset()                             {}
+func (b *blocked) Write([]byte) (int, error) {
+	time.Sleep(time.Until(<-b.deadline))
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestRefusalIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := New(Config{Key: newKey(1)})
+		start := time.Now()
+		o.answer(&link{overlay: o}, &blocked{header: bytes.NewReader(header{port: 9}.append(nil)), deadline: make(chan time.Time, 1)})
+		if took := time.Since(start); took != headerPatience {
+			t.Errorf("a refusal took %s", took)
+		}
+	})
 }
