@@ -108,7 +108,7 @@ func TestServiceDown(t *testing.T) {
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
-	_, notice, err := f.run("", "expose", strconv.Itoa(port), "--as", "wiki")
+	_, notice, err := f.Run(t.Context(), "", "expose", strconv.Itoa(port), "--as", "wiki")
 	if err != nil || !strings.Contains(notice, "nothing answers") {
 		t.Errorf("expose: %q, %v", notice, err)
 	}

@@ -20,7 +20,7 @@ func (f *fixture) visit(method, path string, form url.Values) *httptest.Response
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r = r.WithContext(ui.WithFrame(r.Context(), ui.Frame{Host: "maple", Group: "home", CSRF: "the-token", Rail: []ui.Entry{{Href: "/web/", Title: "Web"}}}))
 	w := httptest.NewRecorder()
-	f.service.Screens[0].Handler.ServeHTTP(w, r)
+	f.Service.Screens[0].Handler.ServeHTTP(w, r)
 	return w
 }
 
@@ -106,5 +106,5 @@ func TestScreens(t *testing.T) {
 
 func (f *fixture) overview(t *testing.T) (o Overview, err error) {
 	t.Helper()
-	return o, f.api(t.Context(), http.MethodGet, "/sites", struct{}{}, &o)
+	return o, f.Ask(t.Context(), http.MethodGet, "/sites", struct{}{}, &o)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -60,7 +61,7 @@ func TestTooMany(t *testing.T) {
 	if status := rawGet(t, conns[0]); status != "HTTP/1.1 200 OK\r\n" {
 		t.Errorf("the first: %q", status)
 	}
-	other, err := f.host.network.Dial(t.Context(), kith.Address{Host: f.host.id.String(), Port: 80})
+	other, err := f.Host.Dial(t.Context(), f.Address(80))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestTakenPort(t *testing.T) {
 				return nil, fmt.Errorf("port: %w", kith.InUse)
 			}
 			return free, nil
-		}, newMetrics(new(kith.Metrics)), discard)
+		}, newMetrics(new(kith.Metrics)), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		p.begin(ctx, []Exposed{{Port: 4000, Target: 1}})
 		synctest.Wait()
@@ -199,12 +200,12 @@ func TestAPI(t *testing.T) {
 		`{"path":"/","dir":"relative"}`: http.StatusBadRequest,
 	} {
 		w := httptest.NewRecorder()
-		f.service.API.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/sites", strings.NewReader(body)))
+		f.Service.API.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "/sites", strings.NewReader(body)))
 		if w.Code != want || !strings.Contains(w.Body.String(), `"kind":"invalid"`) {
 			t.Errorf("%.40s: %d %s", body, w.Code, w.Body)
 		}
 	}
-	web := newWeb(f.host) // never served
+	web := newWeb(f.Host) // never served
 	w := httptest.NewRecorder()
 	web.api().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/sites", nil))
 	if w.Code != http.StatusServiceUnavailable {
@@ -217,7 +218,7 @@ func TestMetrics(t *testing.T) {
 	f.get(t, "/")
 	f.get(t, "/nowhere")
 	var out strings.Builder
-	if err := f.host.Metrics().Write(&out); err != nil {
+	if err := f.Metrics().Write(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`kith_web_requests_total{status="2xx"} 1`, `kith_web_requests_total{status="4xx"} 1`, "kith_web_connections 1"} {

@@ -65,14 +65,14 @@ func TestPublish(t *testing.T) {
 	}
 
 	// Another folder takes the place of the first.
-	out, notice, err := f.run(parent, "publish", "docs", "--json")
+	out, notice, err := f.Run(t.Context(), parent, "publish", "docs", "--json")
 	if err != nil || !strings.Contains(out, `"url": "http://maple--home.localhost:8080/"`) || notice != "" {
 		t.Errorf("publish --json: %q, %q, %v", out, notice, err)
 	}
 	if _, body := f.get(t, "/sub/b.txt"); body != "b" {
 		t.Errorf("after publishing another: %q", body)
 	}
-	if _, notice, _ := f.run(parent, "publish", "site"); !strings.Contains(notice, filepath.Join(parent, "docs")) {
+	if _, notice, _ := f.Run(t.Context(), parent, "publish", "site"); !strings.Contains(notice, filepath.Join(parent, "docs")) {
 		t.Errorf("what was replaced is not said: %q", notice)
 	}
 
@@ -93,8 +93,8 @@ func TestPublish(t *testing.T) {
 	if _, body := f.get(t, "/"); !strings.Contains(body, "Welcome to maple") {
 		t.Errorf("after unpublishing the site:\n%s", body)
 	}
-	if len(f.host.events) != 6 {
-		t.Errorf("events: %q", f.host.events)
+	if len(f.Events()) != 6 {
+		t.Errorf("events: %q", f.Events())
 	}
 }
 
@@ -107,7 +107,7 @@ func TestRefused(t *testing.T) {
 	}
 	t.Setenv("HOME", home)
 	t.Setenv("USERPROFILE", home)
-	taken, err := f.host.network.Listen(t.Context(), kith.Address{Port: 4000})
+	taken, err := f.ListenPort(t.Context(), 4000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestRefused(t *testing.T) {
 		"publish site --at " + long(): {kith.Invalid, "bytes"},
 	} {
 		words := strings.Fields(command)
-		_, _, err := f.run(parent, words[0], words[1:]...)
+		_, _, err := f.Run(t.Context(), parent, words[0], words[1:]...)
 		if !errors.Is(err, want.kind) || !strings.Contains(err.Error(), want.says) {
 			t.Errorf("kith %s: %v; want %v, and %q", command, err, want.kind, want.says)
 		}
@@ -162,10 +162,9 @@ func long() string { return strings.Repeat("x", maxPath) }
 
 // TestRestart has everything where it was, also what is missing now.
 func TestRestart(t *testing.T) {
-	database := filepath.Join(t.TempDir(), "kith.db")
 	parent := folder(t, "site/index.html", "hello", "gone/a.txt", "a")
 	echo := listenEcho(t)
-	f := startOn(t, database)
+	f := start(t)
 	f.must(t, parent, "publish", "site")
 	f.must(t, parent, "publish", "gone", "--at", "/gone")
 	f.must(t, parent, "expose", strconv.Itoa(echo), "--to", "4000")
@@ -174,7 +173,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	f = startOn(t, database)
+	f.stop = f.Serve(t)
 	if _, body := f.get(t, "/"); body != "hello" {
 		t.Errorf("the site: %q", body)
 	}
