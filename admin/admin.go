@@ -61,6 +61,7 @@ var files embed.FS
 var pages = ui.ParseWith(template.FuncMap{
 	"callers": callers,
 	"carrier": carrierInWords,
+	"opened":  opened,
 	"path":    pathInWords,
 	"purpose": purpose,
 }, files, "templates/*.html")

@@ -69,6 +69,21 @@ func purpose(l control.Listener) string {
 	return l.App + ", " + l.Protocol
 }
 
+// opened says where a socket was opened, and by what or for what.
+func opened(s control.Socket) string {
+	by := s.By
+	switch by {
+	case "members":
+		by = "kith itself"
+	case "program":
+		by = "a program"
+	}
+	if s.Inbound {
+		return "there, to " + by + " here"
+	}
+	return "here, by " + by
+}
+
 // callers says who can call at a listener.
 func callers(l control.Listener) string {
 	if strings.HasPrefix(l.Address, "overlay:") {

@@ -207,8 +207,8 @@ func newFake(size int) *fakeNode {
 	n := &fakeNode{status: control.Status{
 		ID: idOf("maple"), Host: "maple", Group: "home", Name: "maple.home.kith.alt",
 		Listeners: []control.Listener{
-			{App: "gateway", Protocol: "http", Address: "127.0.0.1:8080"},
-			{App: "gateway", Protocol: "proxy", Address: "127.0.0.1:1080"},
+			{App: control.AppGateway, Protocol: control.ProtocolHTTP, Address: "127.0.0.1:8080"},
+			{App: control.AppGateway, Protocol: control.ProtocolProxy, Address: "127.0.0.1:1080"},
 			{App: "web", Protocol: "http", Address: "overlay:80"},
 		},
 		Version: "0.1.0", Started: now.Add(-3*time.Hour - 20*time.Minute), Data: "/home/ada/.local/share/kith",
@@ -231,29 +231,42 @@ func newFake(size int) *fakeNode {
 			m.State, m.Path, m.Carrier, m.RTT, m.Address = control.Offline, control.PathNone, "", 0, ""
 			m.LastSeen = now.Add(-time.Duration(i*i+2) * time.Hour)
 		}
+		m.Moved = name == "oak"
 		n.status.Members = append(n.status.Members, m)
 	}
-	n.findings = []control.Finding{{Level: control.Good, What: "The clock is right."}, {Level: control.Good, What: "All listeners accept."}}
-	n.events = []control.Event{{Time: now.Add(-3*time.Hour - 20*time.Minute), Text: "Kith started on maple, in the group home."}}
+	n.findings = []control.Finding{
+		{Level: control.Good, What: "Every listener accepts."},
+		{Level: control.Good, What: "The name maple.home.kith.alt is this computer's own."},
+		{Level: control.Good, What: "The disk has room."},
+	}
 	n.accounts = []control.Account{{Name: "ada"}}
 	if size == 1 {
 		return n
 	}
 	n.status.Listeners = append(n.status.Listeners,
-		control.Listener{App: "overlay", Protocol: "udp", Address: "0.0.0.0:4747"},
-		control.Listener{App: "overlay", Protocol: "tcp", Address: "0.0.0.0:4747", Error: "port 4747 is taken by another program"})
-	n.findings = append(n.findings,
-		control.Finding{Level: control.Notice, What: "Safari does not open the addresses of sites by itself.", Remedy: "Give it the PAC file: see Programs."},
-		control.Finding{Level: control.Problem, What: "Nobody can reach this computer over TCP.", Cause: "Port 4747 is taken by another program.", Remedy: "Stop that, or start kith with --overlay-port."})
-	n.events = append([]control.Event{
-		{Time: now.Add(-2 * time.Minute), Text: "elm woke up."},
-		{Time: now.Add(-6 * time.Minute), Text: "linden is reached through birch."},
-		{Time: now.Add(-48 * time.Minute), Text: "oak fell asleep."},
-		{Time: now.Add(-2 * time.Hour), Text: "birch joined, invited by maple."},
-		{Time: now.Add(-3 * time.Hour), Text: "You published Pictures/garden as this computer's site."},
-	}, n.events...)
+		control.Listener{App: control.AppOverlay, Protocol: "udp", Address: "[::]:4747"},
+		control.Listener{App: control.AppOverlay, Protocol: "tcp", Address: "[::]:4747", Error: "another program has the port"})
+	n.findings = slices.Concat([]control.Finding{
+		{Level: control.Problem, What: "overlay (tcp) does not listen on [::]:4747", Cause: "another program has the port",
+			Remedy: "End the other program and start kith again, or start kith with --port-base N to move all its ports."},
+		{Level: control.Notice, What: "This computer has no public address: members on other networks cannot dial it.",
+			Cause:  "It is behind a router. Its addresses: 192.168.1.20 and fd12:3456:789a::20.",
+			Remedy: "Forward UDP and TCP port 4747 on the router to this computer, or let a member with a public address join: it can be dialled by all."},
+		{Level: control.Notice, What: "cedar, oak: no connection.",
+			Cause: "Switched off, asleep, or no path: on another network, without an address that can be dialled.", Remedy: "Wake it, or bring both to one network once."},
+	}, n.findings[1:])
+	n.events = []control.Event{
+		{Time: now.Add(-2 * time.Minute), Text: "elm is awake."},
+		{Time: now.Add(-48 * time.Minute), Text: "oak is asleep, or cannot be reached."},
+		{Time: now.Add(-2 * time.Hour), Text: "oak joined the group; maple let it in."},
+		{Time: now.Add(-2*time.Hour - time.Minute), Text: "A ticket for 1 was made."},
+		{Time: now.Add(-3 * time.Hour), Text: "birch is an admin now."},
+		{Time: now.Add(-3*time.Hour - 20*time.Minute), Text: "Port 1080 is taken by another program; gateway uses 1081 instead."},
+	}
 	n.sockets = []control.Socket{
-		{Peer: "elm", Port: 80, By: "gateway", Opened: now.Add(-40 * time.Second), Sent: 12_400, Received: 8_400_000},
+		{Peer: "linden", Port: 1, By: "members", Opened: now.Add(-3 * time.Hour), Sent: 48_000, Received: 51_000},
+		{Peer: "cedar", Port: 1, Inbound: true, By: "members", Opened: now.Add(-3 * time.Hour), Sent: 48_000, Received: 51_000},
+		{Peer: "elm", Port: 80, By: "web", Opened: now.Add(-40 * time.Second), Sent: 12_400, Received: 8_400_000},
 		{Peer: "birch", Port: 80, Inbound: true, By: "web", Opened: now.Add(-4 * time.Minute), Sent: 3_900_000, Received: 22_000},
 		{Peer: "alder", Port: 22, By: "program", Opened: now.Add(-55 * time.Minute), Sent: 180_000, Received: 640_000},
 	}

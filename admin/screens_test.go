@@ -69,7 +69,7 @@ func pagePaths(members int) map[string]string {
 		"self": "/members/maple", "screen": "/web/", "missing": "/nowhere",
 	}
 	if members > 5 {
-		paths["member"], paths["revoke"] = "/members/linden", "/members/linden/revoke"
+		paths["member"], paths["revoke"], paths["moved"] = "/members/linden", "/members/linden/revoke", "/members/oak"
 	}
 	return paths
 }

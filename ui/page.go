@@ -37,9 +37,6 @@ type Entry struct {
 	Icon  string // see icons.go
 }
 
-// Action is an older name of [Entry].
-type Action = Entry
-
 // A Frame is what surrounds every page of one session.
 type Frame struct {
 	Host    string // this host's short name
