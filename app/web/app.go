@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"kith.alt/kith"
 	"kith.alt/kith/app/web/static"
@@ -44,14 +45,14 @@ type web struct {
 	board     *board
 	ports     *ports
 	transport *http.Transport // to exposed services
-	conns     *limiter        // of the site
+	conns     *connLimit        // of the site
 }
 
 func newWeb(host kith.Host) *web {
 	w := &web{host: host, log: host.Log(), board: &board{store: host.Store()}}
 	w.metrics = newMetrics(host.Metrics())
 	w.static = static.New(w.log, static.Pages{Listing: w.showListing, Error: w.showError})
-	w.conns = newLimiter(maxConns, maxPeerConns, w.metrics.refused)
+	w.conns = newConnLimit(maxConns, maxPeerConns, w.metrics.refused)
 	w.ports = newPorts(host.ListenPort, w.metrics, w.log)
 	w.transport = newTransport(w.ports)
 	w.board.handler = w.placeHandler
@@ -67,8 +68,13 @@ func (w *web) serve(ctx context.Context) error {
 	if err := w.board.load(ctx); err != nil {
 		return err
 	}
-	w.ports.begin(ctx, w.board.exposed())
-	defer w.ports.end()
+	ctx, cancel := context.WithCancel(ctx)
+	var forwarding sync.WaitGroup
+	defer forwarding.Wait()
+	defer cancel()
+	begun := make(chan struct{})
+	forwarding.Go(func() { w.ports.serve(ctx, w.board.exposed(), begun) })
+	<-begun
 	listener, err := w.host.Listen(ctx, "http")
 	if err != nil {
 		return err

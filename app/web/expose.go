@@ -30,7 +30,7 @@ func (w *web) expose(ctx context.Context, target, port uint16, name string) (Exp
 		if c.port(port) == nil && len(c.exposed) >= maxExposed {
 			return fmt.Errorf("%d ports are exposed; unexpose one first: %w", maxExposed, kith.Quota)
 		}
-		return w.ports.open(port, target) // before it is stored: the port may be taken
+		return w.ports.open(ctx, port, target) // before it is stored: the port may be taken
 	}, "INSERT INTO web_exposed (port, target, name, exposed) VALUES (?, ?, ?, ?) ON CONFLICT (port) DO UPDATE SET target = excluded.target, name = excluded.name, exposed = excluded.exposed",
 		port, target, name, now.Unix())
 	if err != nil {

@@ -26,10 +26,10 @@ type ports struct {
 	listen  func(context.Context, uint16) (net.Listener, error)
 	metrics *metrics
 	log     *slog.Logger
-	conns   *limiter
+	conns   *connLimit
 
 	mu       sync.Mutex
-	ctx      context.Context // between begin and end, else nil
+	start    func(*forward, net.Listener) // has a port forwarded, from the listener first where there is one; nil while serve does not run
 	forwards map[uint16]*forward
 	services map[uint16]*service
 }
@@ -46,31 +46,37 @@ type forward struct {
 func newPorts(listen func(context.Context, uint16) (net.Listener, error), m *metrics, log *slog.Logger) *ports {
 	return &ports{
 		listen: listen, metrics: m, log: log,
-		conns:    newLimiter(maxForwarded, maxPeerForwarded, m.refused),
+		conns:    newConnLimit(maxForwarded, maxPeerForwarded, m.refused),
 		forwards: make(map[uint16]*forward), services: make(map[uint16]*service),
 	}
 }
 
-// begin opens the exposed ports, as soon as that is possible. They stay open
-// until ctx ends and end returns.
-func (p *ports) begin(ctx context.Context, exposed []Exposed) {
+// serve keeps the exposed ports open, each as soon as that is possible, until
+// ctx ends, and returns when nothing of them runs. It closes begun when open
+// and keep may be called.
+func (p *ports) serve(ctx context.Context, exposed []Exposed, begun chan<- struct{}) {
 	p.mu.Lock()
-	p.ctx = ctx
+	p.start = func(f *forward, listener net.Listener) {
+		ctx, cancel := context.WithCancel(ctx)
+		f.cancel, f.done = cancel, make(chan struct{})
+		go func() {
+			defer close(f.done)
+			p.run(ctx, f, listener)
+		}()
+	}
 	p.mu.Unlock()
 	p.keep(exposed)
-}
-
-// end closes all ports, and waits until nothing of them runs.
-func (p *ports) end() {
+	close(begun)
+	<-ctx.Done()
 	p.mu.Lock()
-	p.ctx = nil
+	p.start = nil
 	p.mu.Unlock()
 	p.keep(nil)
 }
 
 // open opens a port now, or fails with kind InUse. A port that is open
 // already gets a new target.
-func (p *ports) open(port, target uint16) error {
+func (p *ports) open(ctx context.Context, port, target uint16) error {
 	service := p.service(target)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,16 +84,16 @@ func (p *ports) open(port, target uint16) error {
 		f.target.Store(service)
 		return nil
 	}
-	if p.ctx == nil {
+	if p.start == nil {
 		return errStarting
 	}
-	listener, err := p.listen(p.ctx, port)
+	listener, err := p.listen(ctx, port)
 	if errors.Is(err, kith.InUse) {
 		return fmt.Errorf("another program listens on overlay port %d; choose another with --to: %w", port, kith.InUse)
 	} else if err != nil {
 		return fmt.Errorf("open overlay port %d: %w", port, err)
 	}
-	p.start(port, service, listener)
+	p.add(port, service, listener)
 	return nil
 }
 
@@ -110,8 +116,8 @@ func (p *ports) keep(exposed []Exposed) {
 	for port, service := range wanted {
 		if f := p.forwards[port]; f != nil {
 			f.target.Store(service)
-		} else if p.ctx != nil {
-			p.start(port, service, nil)
+		} else if p.start != nil {
+			p.add(port, service, nil)
 		}
 	}
 	p.mu.Unlock()
@@ -120,17 +126,12 @@ func (p *ports) keep(exposed []Exposed) {
 	}
 }
 
-// start forwards a port, from listener first where it is given. The caller
-// holds the lock.
-func (p *ports) start(port uint16, target *service, listener net.Listener) {
-	ctx, cancel := context.WithCancel(p.ctx)
-	f := &forward{port: port, cancel: cancel, done: make(chan struct{})}
+// add starts to forward a port. The caller holds the lock.
+func (p *ports) add(port uint16, target *service, listener net.Listener) {
+	f := &forward{port: port}
 	f.target.Store(target)
 	p.forwards[port] = f
-	go func() {
-		defer close(f.done)
-		p.run(ctx, f, listener)
-	}()
+	p.start(f, listener)
 }
 
 // service returns the service on a port of this computer.
@@ -193,7 +194,7 @@ func (p *ports) run(ctx context.Context, f *forward, listener net.Listener) {
 func (p *ports) accept(ctx context.Context, f *forward, listener net.Listener, conns *sync.WaitGroup) {
 	defer listener.Close()
 	defer context.AfterFunc(ctx, func() { listener.Close() })()
-	limited := limitedListener{Listener: listener, limiter: p.conns, metrics: p.metrics}
+	limited := limitedListener{Listener: listener, limit: p.conns, metrics: p.metrics}
 	for {
 		conn, err := limited.Accept()
 		if err != nil {

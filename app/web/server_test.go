@@ -21,8 +21,8 @@ import (
 	"kith.alt/kith"
 )
 
-func TestLimiter(t *testing.T) {
-	l := newLimiter(3, 2, new(kith.Counter))
+func TestConnLimit(t *testing.T) {
+	l := newConnLimit(3, 2, new(kith.Counter))
 	a, b := kith.ID{1}, kith.ID{2}
 	for i, step := range []struct {
 		peer kith.ID
@@ -160,7 +160,12 @@ func TestTakenPort(t *testing.T) {
 			return free, nil
 		}, newMetrics(new(kith.Metrics)), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
-		p.begin(ctx, []Exposed{{Port: 4000, Target: 1}})
+		begun, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			p.serve(ctx, []Exposed{{Port: 4000, Target: 1}}, begun)
+			close(ended)
+		}()
+		<-begun
 		synctest.Wait()
 		if problem := p.problem(4000); !strings.Contains(problem, "another program") {
 			t.Errorf("while it is taken: %q", problem)
@@ -172,7 +177,7 @@ func TestTakenPort(t *testing.T) {
 			t.Errorf("once it is free: %q", problem)
 		}
 		cancel()
-		p.end()
+		<-ended
 	})
 }
 

@@ -8,9 +8,9 @@ import (
 	"kith.alt/kith"
 )
 
-// A limiter bounds open connections, in all and from each member. It is safe
+// A connLimit bounds open connections, in all and from each member. It is safe
 // for concurrent use.
-type limiter struct {
+type connLimit struct {
 	most, mostPeer int
 	refused        *kith.Counter
 
@@ -19,18 +19,18 @@ type limiter struct {
 	peers map[kith.ID]int // the zero ID: callers that no network verified
 }
 
-func newLimiter(most, mostPeer int, refused *kith.Counter) *limiter {
-	return &limiter{most: most, mostPeer: mostPeer, refused: refused, peers: make(map[kith.ID]int)}
+func newConnLimit(most, mostPeer int, refused *kith.Counter) *connLimit {
+	return &connLimit{most: most, mostPeer: mostPeer, refused: refused, peers: make(map[kith.ID]int)}
 }
 
-func (l *limiter) count() int {
+func (l *connLimit) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.total
 }
 
 // take counts a connection of peer, unless that would be too many.
-func (l *limiter) take(peer kith.ID) bool {
+func (l *connLimit) take(peer kith.ID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.total >= l.most || l.peers[peer] >= l.mostPeer {
@@ -42,7 +42,7 @@ func (l *limiter) take(peer kith.ID) bool {
 	return true
 }
 
-func (l *limiter) give(peer kith.ID) {
+func (l *connLimit) give(peer kith.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.total--
@@ -55,7 +55,7 @@ func (l *limiter) give(peer kith.ID) {
 // the bytes of the others.
 type limitedListener struct {
 	net.Listener
-	limiter *limiter
+	limit   *connLimit
 	metrics *metrics
 	patient time.Duration // for one write; 0: for ever
 }
@@ -67,11 +67,11 @@ func (l limitedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		peer, _ := kith.PeerOf(conn)
-		if !l.limiter.take(peer.ID) {
+		if !l.limit.take(peer.ID) {
 			conn.Close()
 			continue
 		}
-		return &limitedConn{Conn: conn, listener: l, release: sync.OnceFunc(func() { l.limiter.give(peer.ID) })}, nil
+		return &limitedConn{Conn: conn, listener: l, release: sync.OnceFunc(func() { l.limit.give(peer.ID) })}, nil
 	}
 }
 
