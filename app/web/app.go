@@ -45,7 +45,7 @@ type web struct {
 	board     *board
 	ports     *ports
 	transport *http.Transport // to exposed services
-	conns     *connLimit        // of the site
+	conns     *connLimit      // of the site
 }
 
 func newWeb(host kith.Host) *web {
