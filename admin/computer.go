@@ -79,7 +79,7 @@ func opened(s control.Socket) string {
 		by = "a program"
 	}
 	if s.Inbound {
-		return "there, to " + by + " here"
+		return "there, to " + by
 	}
 	return "here, by " + by
 }

@@ -107,7 +107,7 @@ func (a *Admin) member(w http.ResponseWriter, r *http.Request, v visit) {
 		Back: ui.Entry{Href: "/members/", Title: "Members"},
 		Body: pages.Body("member.html", data),
 	}
-	if data.Site != "" && data.State == control.Online {
+	if data.Site != "" && data.State == control.Online && !data.Moved {
 		page.Action = ui.Entry{Href: data.Site, Title: "Visit its site", Icon: "globe"}
 	}
 	ui.Write(w, r, http.StatusOK, page)

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"kith.alt/kith"
 )
 
 // openLink is a browser that opens a link from a terminal.
@@ -130,6 +132,29 @@ func TestSignOut(t *testing.T) {
 	}
 	if w := c.get("/"); w.Code != http.StatusUnauthorized {
 		t.Errorf("afterwards %d", w.Code)
+	}
+}
+
+// Whoever came in by the old password is out with it.
+func TestSetPasswordEndsOtherSessions(t *testing.T) {
+	c := newClient(t, newFake(7))
+	session, err := c.admin.accounts.NewSession(t.Context(), "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &client{t, c.admin, session}
+	for _, fields := range [][]string{{"password", "short"}, {"remove", "yes"}} {
+		if w := other.get("/"); w.Code != http.StatusOK {
+			t.Fatalf("before %v: %d", fields, w.Code)
+		}
+		c.admin.node.(*fakeNode).err = map[string]error{"password": kith.Invalid}[fields[0]]
+		c.post("/settings/password", fields...)
+	}
+	if w := other.get("/"); w.Code != http.StatusUnauthorized {
+		t.Errorf("the other session: %d", w.Code)
+	}
+	if w := c.get("/"); w.Code != http.StatusOK {
+		t.Errorf("the own session: %d", w.Code)
 	}
 }
 
