@@ -48,33 +48,35 @@ func defaultDir(goos string, env func(string) string, home func() (string, error
 	return filepath.Join(dir, ".local", "share", "kith"), nil
 }
 
-// DefaultHost returns this computer's name as a valid label.
+// DefaultHost returns this computer's name as a valid label, or "" where that
+// gives none.
 func DefaultHost() string {
 	name, err := os.Hostname()
 	if err != nil {
-		name = ""
+		return ""
 	}
 	return hostLabel(name)
 }
 
 func hostLabel(name string) string {
-	const fallback = "host"
-	if label := kith.MakeLabel(name, fallback); label != "localhost" { // RFC 6761 6.3: it means every computer itself
-		return label
+	label := kith.MakeLabel(name, "")
+	if label == "localhost" { // RFC 6761 6.3: it means every computer itself
+		return ""
 	}
-	return fallback
+	return label
 }
 
-// DefaultAccount returns the login name of the user as a valid label.
+// DefaultAccount returns the login name of the user as a valid label, or ""
+// where that gives none.
 func DefaultAccount() string {
-	var name string
-	if u, err := user.Current(); err == nil {
-		name = u.Username
+	u, err := user.Current()
+	if err != nil {
+		return ""
 	}
-	return accountLabel(name)
+	return accountLabel(u.Username)
 }
 
 func accountLabel(name string) string {
 	name = name[strings.LastIndexByte(name, '\\')+1:] // DOMAIN\ada on Windows
-	return kith.MakeLabel(name, "owner")
+	return kith.MakeLabel(name, "")
 }

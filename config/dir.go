@@ -27,7 +27,7 @@ type Dir struct {
 	path string
 	log  *slog.Logger
 	lock *os.File
-	made bool
+	made bool // by Open
 
 	mu   sync.Mutex
 	node Node
@@ -81,9 +81,6 @@ func (d *Dir) Path() string { return d.path }
 
 // File returns the path of the file of that name in the directory.
 func (d *Dir) File(name string) string { return filepath.Join(d.path, name) }
-
-// Made reports whether Open made the directory.
-func (d *Dir) Made() bool { return d.made }
 
 // Close releases the lock.
 func (d *Dir) Close() error { return d.lock.Close() }

@@ -42,9 +42,9 @@ var services = [...]struct {
 	{"webdav", 8081}, {"bittorrent", 6881}, {"https", 8443},
 }
 
-// DefaultPort returns the loopback port of the service at offset when no port
+// defaultPort returns the loopback port of the service at offset when no port
 // base was asked for; 0 means any.
-func DefaultPort(offset int) int {
+func defaultPort(offset int) int {
 	if offset < 0 || offset >= len(services) {
 		return 0
 	}
@@ -81,7 +81,7 @@ func (n Node) Port(offset int) (port int, moves bool) {
 	case n.PortBase != 0:
 		return n.PortBase + offset, false
 	default:
-		return DefaultPort(offset), true
+		return defaultPort(offset), true
 	}
 }
 
