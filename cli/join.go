@@ -26,18 +26,13 @@ returns once it is admitted. A ticket that is used up, expired or damaged change
 				return err
 			}
 			defer client.Close()
-			if u.asksForMore() {
+			if u.Name != "" || u.Group != "" || u.asksForPorts() {
 				return remedied{usageError("kith runs already: names and ports cannot change while it joins"),
 					"Join without these flags, then: " + e.Line("rename")}
 			}
 			return e.joinRemedy(e.joinRunning(ctx, client, words[0]))
 		},
 	}
-}
-
-// asksForMore reports whether there are flags that a node reads when it starts.
-func (u *upFlags) asksForMore() bool {
-	return u.Name != "" || u.Group != "" || u.PortBase != 0 || u.OverlayPort != 0 || u.OverlayHost != "" || u.SharedLoopback
 }
 
 func (e *env) joinRunning(ctx context.Context, n control.Node, ticket string) error {

@@ -23,6 +23,15 @@ const (
 	pause    = 50 * time.Millisecond   // between two looks at it
 )
 
+// A runner is a node as up and join run it: node.Node, or a test's.
+type runner interface {
+	control.Node
+	Serve(context.Context) error
+	Ready() <-chan struct{}
+}
+
+func newNode(c node.Config) (runner, error) { return node.New(c) }
+
 // upFlags are the flags of up and join.
 type upFlags struct {
 	node.Config
@@ -76,6 +85,12 @@ func (u *upFlags) check() error {
 		return fmt.Errorf("--overlay-port %d is not from 1 to 65535: %w", u.OverlayPort, kith.Invalid)
 	}
 	return nil
+}
+
+// asksForPorts reports whether there are flags that a node reads only when it
+// starts.
+func (u *upFlags) asksForPorts() bool {
+	return u.PortBase != 0 || u.OverlayPort != 0 || u.OverlayHost != "" || u.SharedLoopback
 }
 
 // up runs a node until ctx ends or it is stopped. Where one runs on the data
@@ -170,7 +185,7 @@ func (e *env) meet(ctx context.Context, n control.Node, u *upFlags) error {
 				"To change it: " + e.Line("rename")}
 		}
 	}
-	if u.PortBase != 0 || u.OverlayPort != 0 || u.OverlayHost != "" || u.SharedLoopback {
+	if u.asksForPorts() {
 		return remedied{fmt.Errorf("kith runs already, and changes its ports only when it starts: %w", kith.InUse),
 			"Stop it first: " + e.Line("stop")}
 	}
