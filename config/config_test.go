@@ -342,3 +342,23 @@ func TestMoved(t *testing.T) {
 		t.Errorf("with a port base: %+v", got)
 	}
 }
+
+// TestSweep has a process killed in the middle of a write.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"key.123", "config.json.456", "kith.db"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for name, want := range map[string]bool{"key.123": false, "config.json.456": false, "kith.db": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", name, err == nil, want)
+		}
+	}
+}
