@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 
 	"kith.alt/kith"
@@ -63,10 +64,26 @@ func Open(path string, log *slog.Logger) (_ *Dir, err error) {
 	if err := lock(d.lock); err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
 	}
+	d.sweep()
 	if d.node, err = Read(path); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// sweep removes what a killed process had begun to write, perhaps a key.
+func (d *Dir) sweep() {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return // what matters in it cannot be read either, and says so
+	}
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, keyFile+".") || strings.HasPrefix(name, configFile+".") {
+			if err := os.Remove(d.File(name)); err != nil {
+				d.log.Warn("remove what was left half-written", "path", d.File(name), "err", err)
+			}
+		}
+	}
 }
 
 // Exists reports whether a host's key is in the data directory at path, that
