@@ -26,7 +26,7 @@ func (a *Admin) programs(w http.ResponseWriter, r *http.Request, v visit) {
 	self := v.self()
 	data := programsData{Status: v.status, Example: self.Host, Site: v.status.Site}
 	for _, m := range v.status.Members {
-		if m.State == control.Online && m.Path != control.PathSelf {
+		if m.State == control.Online && m.Path != control.PathSelf && !m.Moved {
 			data.Example, data.Site = m.Host, m.Site
 			break
 		}
