@@ -85,8 +85,8 @@ type Host interface {
 	// together. PeerOf tells who calls.
 	Listen(ctx context.Context, protocol string) (net.Listener, error)
 
-	// ListenPort takes an overlay port that is a program's for the
-	// application, as a person asked it to.
+	// ListenPort takes an overlay port for the application, as a person asked
+	// it to: from FirstProgramPort up, but for ChatPort.
 	ListenPort(ctx context.Context, port uint16) (net.Listener, error)
 
 	Members() []Member // sorted by name, this host included
