@@ -11,8 +11,8 @@ import (
 // The hosts that arguments name are short names, full names or IDs.
 //
 // Its Dial and Listen are for local programs: sockets opened by them carry
-// kith.Peer.Program at the far end, and Listen takes overlay ports
-// from kith.FirstProgramPort up, but for kith.ChatPort.
+// kith.Peer.Program at the far end, and Listen takes overlay ports from
+// kith.FirstProgramPort up, but for kith.ChatPort.
 type Node interface {
 	kith.Network
 
