@@ -22,6 +22,10 @@ type Group struct {
 	key     ed25519.PrivateKey
 	id      kith.ID
 	limiter limiter // of redemptions
+	syncs   syncs   // under way
+
+	told     chan struct{} // closed once a member has confirmed that this host is out
+	tellOnce sync.Once
 
 	changing sync.Mutex // serialises changes, held while they are written to disk
 	log      *log
@@ -44,7 +48,7 @@ type state struct {
 }
 
 func newGroup(key ed25519.PrivateKey, log *log) *Group {
-	g := &Group{key: key, id: kith.IDOf(key.Public().(ed25519.PublicKey)), log: log}
+	g := &Group{key: key, id: kith.IDOf(key.Public().(ed25519.PublicKey)), log: log, told: make(chan struct{})}
 	g.state.Store(&state{roster: Merge(log.genesis, nil), changed: make(chan struct{})})
 	return g
 }
@@ -173,10 +177,13 @@ func (g *Group) write(ctx context.Context, build func(*Roster) (body, error)) (H
 // append adds b to the log. More heads than an entry can name are joined
 // first, by entries above our admission.
 func (g *Group) append(b body, admission Hash) (Hash, error) {
-	if len(g.log.entries) >= MaxEntries {
-		return Hash{}, fmt.Errorf("roster is full (%d entries): %w", MaxEntries, kith.Quota)
-	}
 	for {
+		switch {
+		case len(g.log.entries) >= MaxEntries:
+			return Hash{}, fmt.Errorf("the roster is full (%d entries); the hosts have to found a new group: %w", MaxEntries, kith.Quota)
+		case g.log.perAuthor[g.id] >= maxPerAuthor:
+			return Hash{}, fmt.Errorf("this host has written all its %d entries of the roster; let another admin do it: %w", maxPerAuthor, kith.Quota)
+		}
 		heads := g.log.heads()
 		next := b
 		if len(heads) > MaxParents {
@@ -198,6 +205,19 @@ func (g *Group) append(b body, admission Hash) (Hash, error) {
 			return e.hash, nil
 		}
 	}
+}
+
+// Room says how many entries of the roster are used, and how many there can
+// be: of all, or of this host's own, whichever is nearer to its end. At the end
+// nothing can be changed any more.
+func (g *Group) Room() (used, limit int) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	all, own := len(g.log.entries), g.log.perAuthor[g.id]
+	if all*maxPerAuthor < own*MaxEntries {
+		return own, maxPerAuthor
+	}
+	return all, MaxEntries
 }
 
 // An InviteRequest says what a ticket is good for.
@@ -275,7 +295,8 @@ func (g *Group) SetAdmin(ctx context.Context, id kith.ID, admin bool) error {
 
 // Leave takes this host out of the group. The last admin cannot leave members
 // behind without making another host an admin first, and a group of one
-// cannot be left. What the host had said before stays valid.
+// cannot be left. What the host had said before stays valid. Each Sync under
+// way tells its peer and ends; [Group.Told] waits for that.
 func (g *Group) Leave(ctx context.Context) error {
 	_, err := g.write(ctx, func(r *Roster) (body, error) {
 		if len(r.members) < 2 {
@@ -290,6 +311,18 @@ func (g *Group) Leave(ctx context.Context) error {
 		return fmt.Errorf("leave: %w", err)
 	}
 	return nil
+}
+
+// Told waits until a member has confirmed, by [Group.Sync], that it knows that
+// this host is out, and returns nil; or ctx's error where nobody did in time,
+// as when nobody is awake. One is enough: the others learn it from that one.
+func (g *Group) Told(ctx context.Context) error {
+	select {
+	case <-g.told:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Rename gives this host, or the group (only an admin may), another name; an

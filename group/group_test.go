@@ -2,6 +2,7 @@ package group
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -139,6 +140,7 @@ func TestAddressRecords(t *testing.T) {
 		if err := oak.applyRecords(t.Context(), []*record{ahead}); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(2 * recordPause)
 		synctest.Wait()
 		if got := oak.Addresses(maple.ID()); !slices.Equal(got, home) {
 			t.Errorf("after a restore: %v", got)
@@ -153,4 +155,64 @@ func TestAddressRecords(t *testing.T) {
 		}
 		synctest.Wait()
 	})
+}
+
+// A host's records are taken once a second, by whatever way they come.
+func TestRecordsArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		start := time.Now()
+		for i := range 10 {
+			r, err := signRecord(testKey("oak"), recordBody{Group: maple.log.genesis, Sequence: 1<<40 + uint64(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := maple.applyRecords(t.Context(), []*record{r}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took != 9*recordPause {
+			t.Errorf("took ten records of %s in %s", oak.ID().Short(), took)
+		}
+		if n := maple.state.Load().records[oak.ID()].body.Sequence; n != 1<<40+9 {
+			t.Errorf("the last record taken is %d", n)
+		}
+	})
+}
+
+// A host is held to the limits to which the others hold it: otherwise they
+// would not take what it writes, and the roster would be another one there.
+func TestRoomIsUsedUp(t *testing.T) {
+	maple := found(t, "maple")
+	if used, limit := maple.Room(); used != 1 || limit != maxPerAuthor {
+		t.Errorf("room %d of %d", used, limit)
+	}
+	rename := func(i int) error {
+		return maple.Rename(t.Context(), kith.Name{Host: fmt.Sprintf("maple%d", i)})
+	}
+	maple.log.perAuthor[maple.id] = maxPerAuthor - 1
+	if err := rename(1); err != nil {
+		t.Errorf("the last entry: %v", err)
+	}
+	if err := rename(2); !errors.Is(err, kith.Quota) {
+		t.Errorf("one more: %v, want kind %q", err, kith.Quota)
+	}
+	if used, limit := maple.Room(); used != limit || limit != maxPerAuthor {
+		t.Errorf("room %d of %d", used, limit)
+	}
+
+	// Heads that have to be joined first count, too.
+	maple.log.perAuthor[maple.id] = maxPerAuthor - 1
+	for i := range MaxParents + 1 {
+		e := must(sign(testKey("maple"), body{Kind: "noise", Host: fmt.Sprint(i), Parents: []Hash{maple.log.genesis}}))
+		if err := maple.log.add(e, 0, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	maple.log.perAuthor[maple.id] = maxPerAuthor - 1
+	before := len(maple.log.entries)
+	if err := rename(3); !errors.Is(err, kith.Quota) || len(maple.log.entries) != before {
+		t.Errorf("a rename that needs two: %v, want kind %q and none", err, kith.Quota)
+	}
 }

@@ -83,30 +83,33 @@ func (t invite) refusal(r *Roster) error {
 // returns, and the reply is for it. Any error is the one clear reason for
 // refusing, to be sent to the joiner: kind Expired, Denied (used up, forged,
 // unknown, or this host is no admin), Exists (the name), Invalid or Quota (too
-// many attempts in a minute). A host that is a member already gets the reply
-// again.
+// many attempts with tickets in a minute). It is [ErrNoTicket], too, where the
+// joiner showed no ticket that this host knows: that can be anybody, and any
+// number of times. A host that is a member already gets the reply again.
 func (g *Group) Redeem(ctx context.Context, peer kith.ID, exporter, payload []byte) ([]byte, error) {
-	if !g.limiter.allow() {
-		return nil, fmt.Errorf("too many attempts to join; try again in a minute: %w", kith.Quota)
-	}
 	var request joinRequest
 	if len(payload) > maxJoin {
-		return nil, fmt.Errorf("join request has %d bytes, at most %d: %w", len(payload), maxJoin, kith.Invalid)
+		return nil, noTicket{fmt.Errorf("join request has %d bytes, at most %d: %w", len(payload), maxJoin, kith.Invalid)}
 	}
 	if err := json.Unmarshal(payload, &request); err != nil || request.Version < 1 || len(request.Key) != ed25519.PublicKeySize || len(exporter) > 64 {
-		return nil, fmt.Errorf("join request cannot be read: %w", kith.Invalid)
+		return nil, noTicket{fmt.Errorf("join request cannot be read: %w", kith.Invalid)}
 	}
-	g.changing.Lock()
-	genesis := g.log.genesis
-	g.changing.Unlock()
+	roster := g.Roster()
+	if _, ok := roster.tickets[string(request.Key)]; !ok {
+		return nil, noTicket{fmt.Errorf("join: this host does not know the ticket yet; try again, or ask for a new one: %w", kith.Denied)}
+	}
+	genesis := roster.genesis
 	if !ed25519.Verify(request.Key, joinStatement(exporter, peer, g.id, genesis[:], request.Host), request.Proof) {
 		return nil, fmt.Errorf("the ticket is forged, or of another group: %w", kith.Denied)
+	}
+	if !g.limiter.allow() { // only who has a ticket can use this up
+		return nil, fmt.Errorf("too many attempts to join; try again in a minute: %w", kith.Quota)
 	}
 	var admission Hash
 	hash, err := g.write(ctx, func(r *Roster) (body, error) {
 		ticket, ok := r.tickets[string(request.Key)]
 		if !ok {
-			return body{}, fmt.Errorf("this host does not know the ticket yet; try again, or ask for a new one: %w", kith.Denied)
+			return body{}, fmt.Errorf("the ticket was withdrawn; ask for a new one: %w", kith.Denied)
 		}
 		if member, ok := r.Member(peer); ok {
 			admission = member.Entry
@@ -146,6 +149,16 @@ func (g *Group) Redeem(ctx context.Context, peer kith.ID, exporter, payload []by
 	}
 	return json.Marshal(joinReply{Version: joinVersion, Genesis: genesis, Admission: admission})
 }
+
+// ErrNoTicket is what an error of [Group.Redeem] is, by errors.Is, where no
+// ticket that this host knows was concerned.
+var ErrNoTicket = errors.New("no ticket that this host knows")
+
+// noTicket marks an error as ErrNoTicket and leaves its text.
+type noTicket struct{ error }
+
+func (e noTicket) Is(target error) bool { return target == ErrNoTicket }
+func (e noTicket) Unwrap() error        { return e.error }
 
 var errMember = errors.New("peer is a member")
 

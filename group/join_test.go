@@ -152,13 +152,33 @@ func TestRefusals(t *testing.T) {
 		if _, err := maple.Redeem(t.Context(), testID("oak"), make([]byte, 32), request); !errors.Is(err, kith.Denied) {
 			t.Errorf("replayed request: %v", err)
 		}
+		invented, err := NewJoin(Ticket{Inviter: maple.ID(), Genesis: ticket.Genesis, Secret: newSecret(), Expires: time.Now().Add(time.Hour)}, testKey("thief"), "thief")
+		if err != nil {
+			t.Fatal(err)
+		}
+		unknown, _ := invented.Request(maple.ID(), exporter)
+		if _, err := maple.Redeem(t.Context(), testID("thief"), exporter, unknown); !errors.Is(err, kith.Denied) || !errors.Is(err, ErrNoTicket) ||
+			err.Error() != "join: this host does not know the ticket yet; try again, or ask for a new one: not allowed" {
+			t.Errorf("invented ticket: %v", err)
+		}
 		if _, err := maple.Redeem(t.Context(), testID("oak"), exporter, []byte("{")); !errors.Is(err, kith.Invalid) {
 			t.Errorf("nonsense: %v", err)
 		}
-		for range redemptionsPerMinute {
-			_, err = maple.Redeem(t.Context(), testID("oak"), exporter, nil)
+
+		// Anybody can send these, so they use nothing up and are told apart.
+		for range 2 * redemptionsPerMinute {
+			for _, nonsense := range [][]byte{nil, make([]byte, maxJoin+1), unknown} {
+				if _, err := maple.Redeem(t.Context(), testID("thief"), exporter, nonsense); !errors.Is(err, ErrNoTicket) || errors.Is(err, kith.Quota) {
+					t.Fatalf("no ticket: %v", err)
+				}
+			}
 		}
-		if !errors.Is(err, kith.Quota) {
+		for range redemptionsPerMinute {
+			if _, err = maple.Redeem(t.Context(), testID("oak"), exporter, request); err != nil {
+				break
+			}
+		}
+		if !errors.Is(err, kith.Quota) || errors.Is(err, ErrNoTicket) {
 			t.Errorf("hammering: %v", err)
 		}
 	})

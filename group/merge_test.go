@@ -169,8 +169,8 @@ func TestMutualRevocation(t *testing.T) {
 		b := s.revokes(hosts[1], hosts[0], top)
 		r := s.merge()
 		wantMembers(t, r, hosts[0]+"* founder*")
-		if r.Overruled(a) || !r.Overruled(b) {
-			t.Errorf("overruled: %v %v", r.Overruled(a), r.Overruled(b))
+		if r.merge.overruled[r.merge.index[a]] || !r.merge.overruled[r.merge.index[b]] {
+			t.Errorf("overruled: %v %v", r.merge.overruled[r.merge.index[a]], r.merge.overruled[r.merge.index[b]])
 		}
 		// It stays so when somebody has seen both.
 		s.admits(hosts[0], "cat", a, b)
@@ -352,8 +352,8 @@ func TestMergeIsFast(t *testing.T) {
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("merged 500 entries in %s", took)
 	}
-	if r.Size() != 500 {
-		t.Errorf("%d entries hang together", r.Size())
+	if len(r.merge.nodes) != 500 {
+		t.Errorf("%d entries hang together", len(r.merge.nodes))
 	}
 }
 
@@ -379,6 +379,33 @@ func BenchmarkMerge(b *testing.B) {
 	}
 }
 
+// More hosts than a group may have: admins stay, and those admitted first.
+func TestFullGroup(t *testing.T) {
+	s := tell(t)
+	top := s.genesis
+	name := func(i int) string { return fmt.Sprintf("host%04d", i) }
+	const hosts = MaxMembers + 10
+	for i := range hosts { // the last one an admin
+		top = s.says("founder", body{Kind: kindAdmit, Subject: testID(name(i)), Host: name(i), Admin: i == hosts-1}, top)
+	}
+	r := Merge(s.genesis, s.entries)
+	if n := len(r.Members()); n != MaxMembers {
+		t.Errorf("%d members", n)
+	}
+	if !r.IsAdmin(testID(name(hosts - 1))) {
+		t.Error("an admin is out")
+	}
+	wantOut(t, r, name(hosts-2), Exceeded)
+	s.says(name(0), body{Kind: kindLeave}, top)
+	s.entries = append(s.entries[200:], s.entries[:200]...) // another order
+	r = Merge(s.genesis, s.entries)
+	wantOut(t, r, name(0), Left)
+	wantOut(t, r, name(MaxMembers), Exceeded)
+	if _, in := r.Member(testID(name(MaxMembers - 2))); !in || len(r.Members()) != MaxMembers {
+		t.Errorf("nobody took the place of the host that left: %d members", len(r.Members()))
+	}
+}
+
 // Everybody revokes everybody, at the same time: the worst that admins can do.
 func TestAllAgainstAll(t *testing.T) {
 	s := tell(t)
@@ -399,7 +426,7 @@ func TestAllAgainstAll(t *testing.T) {
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("took %s", took)
 	} else {
-		t.Logf("%d entries in %s", r.Size(), took)
+		t.Logf("%d entries in %s", len(r.merge.nodes), took)
 	}
 	wantMembers(t, r, "founder* host00*")
 }

@@ -25,6 +25,7 @@ const (
 	recordDomain  = "kith address record 1\x00"
 	recordExpiry  = 30 * 24 * time.Hour // since it was received
 	recordRenewal = 7 * 24 * time.Hour  // unchanged addresses are signed anew after this
+	recordPause   = time.Second         // between two of one host
 )
 
 // record is where a host says it can be reached. The newest of a host, by its
@@ -32,7 +33,8 @@ const (
 type record struct {
 	raw       []byte
 	signature []byte
-	received  int64 // Unix seconds
+	received  int64     // Unix seconds
+	taken     time.Time // from a peer, by this process
 	body      recordBody
 }
 
@@ -177,33 +179,57 @@ func (g *Group) Addresses(id kith.ID) []netip.AddrPort {
 	return r.body.Addresses
 }
 
-// applyRecords takes what is new in records from a peer. A record of our own
-// that we do not know means that we were restored: we go on above it.
+// applyRecords takes what is new in records from a peer, those of one host at
+// most once a second: it waits for that. A record of our own that we do not
+// know means that we were restored: we go on above it.
 func (g *Group) applyRecords(ctx context.Context, records []*record) error {
+	for {
+		rest, err := g.tryRecords(ctx, records)
+		if err != nil || rest <= 0 {
+			return err
+		}
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// tryRecords is applyRecords for now. It returns how long some have to wait.
+func (g *Group) tryRecords(ctx context.Context, records []*record) (rest time.Duration, err error) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	state := g.state.Load()
 	newest := make(map[kith.ID]*record)
 	for _, r := range records {
 		id := r.body.Host
-		if _, ok := state.roster.Member(id); !ok || r.body.Group != g.log.genesis || !r.newer(state.records[id]) || !r.newer(newest[id]) {
+		old := state.records[id]
+		if _, ok := state.roster.Member(id); !ok || r.body.Group != g.log.genesis || !r.newer(old) || !r.newer(newest[id]) {
 			continue
 		}
-		if err := r.verify(); err != nil {
-			return err
+		if old != nil {
+			if wait := recordPause - time.Since(old.taken); wait > 0 {
+				rest = max(rest, wait)
+				continue
+			}
 		}
-		r.received = time.Now().Unix()
+		if err := r.verify(); err != nil {
+			return 0, err
+		}
+		r.taken = time.Now()
+		r.received = r.taken.Unix()
 		newest[id] = r
 	}
 	own := newest[g.id]
 	delete(newest, g.id)
 	if err := g.keepRecords(ctx, slices.Collect(maps.Values(newest))); err != nil {
-		return err
+		return 0, err
 	}
 	if own != nil {
-		return g.issueRecord(ctx, own)
+		return rest, g.issueRecord(ctx, own)
 	}
-	return nil
+	return rest, nil
 }
 
 // keepRecords makes verified records durable and visible. The caller holds

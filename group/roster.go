@@ -52,7 +52,7 @@ const (
 	Left     Why = "left"     // it left
 	Revoked  Why = "revoked"  // an admin revoked it
 	Voided   Why = "voided"   // who let it in was revoked by one that had not seen that
-	Exceeded Why = "exceeded" // others had used up its ticket
+	Exceeded Why = "exceeded" // others had used up its ticket, or the group is full
 )
 
 // invite is a ticket as the roster knows it.
@@ -143,20 +143,10 @@ func (r *Roster) Name(id kith.ID) kith.Name {
 	return kith.Name{Host: m.Host, Group: r.group}
 }
 
-// Size is the number of entries that hang together.
-func (r *Roster) Size() int { return len(r.merge.nodes) }
-
 // Counts reports whether the entry is there and has effect.
 func (r *Roster) Counts(entry Hash) bool {
 	i, ok := r.merge.index[entry]
 	return ok && r.merge.counts[i] == yes
-}
-
-// Overruled reports whether the entry is a revocation that was set aside
-// because it contradicts one by a more senior admin.
-func (r *Roster) Overruled(entry Hash) bool {
-	i, ok := r.merge.index[entry]
-	return ok && r.merge.overruled[i]
 }
 
 func (r *Roster) nameGroup() {
@@ -203,12 +193,31 @@ func (r *Roster) addMembers() []int {
 			r.members[i].Admin = m.heir(m.hosts[r.members[i].ID], nil) == yes
 		}
 	}
+	r.keepSeniors()
 	slices.SortFunc(r.members, func(a, b Member) int { return cmp.Compare(claims[a.ID], claims[b.ID]) })
 	at := make([]int, len(r.members))
 	for i, member := range r.members {
 		at[i] = claims[member.ID]
 	}
 	return at
+}
+
+// keepSeniors holds the members to MaxMembers: admins first, then who was
+// admitted first. Each host refuses to admit more, but two can at once, and a
+// hostile one may.
+func (r *Roster) keepSeniors() {
+	if len(r.members) <= MaxMembers {
+		return
+	}
+	rank := func(m Member) int {
+		at := r.merge.index[m.Entry]
+		if !m.Admin {
+			at += len(r.merge.nodes)
+		}
+		return at
+	}
+	slices.SortFunc(r.members, func(a, b Member) int { return cmp.Compare(rank(a), rank(b)) })
+	r.members = r.members[:MaxMembers:MaxMembers]
 }
 
 // formerNames are the names that h asked for before, latest first.
@@ -286,6 +295,12 @@ func (r *Roster) addRemovals(entitled []bool) {
 // false where no admin's host ever let it in.
 func (r *Roster) removal(h *host, entitled []bool) (Removal, bool) {
 	m := r.merge
+	for _, i := range h.admissions {
+		if n := m.nodes[i]; m.live(h, i, nil) == yes {
+			return Removal{ID: h.id, Host: m.lastName(h), Why: Exceeded, By: n.body.Author, Entry: n.hash,
+				Reason: fmt.Sprintf("the group is full (%d hosts); it is in when another has left", MaxMembers)}, true
+		}
+	}
 	for _, i := range slices.Backward(h.endings) {
 		if m.counts[i] != yes {
 			continue

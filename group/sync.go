@@ -22,7 +22,8 @@ import (
 const (
 	syncVersion   = 1
 	syncPatience  = 30 * time.Second // for the first frame, and for each write
-	cutPatience   = time.Second      // to tell a revoked peer why
+	cutPatience   = time.Second      // to tell the peer that one of the two is out, and to hear that it knows
+	maxSyncs      = 2                // with one peer: one that each side opened
 	maxHelloHeads = 256
 	prefixLen     = 12 // of a hash, where entries are only told apart
 	batch         = 32 << 10
@@ -45,41 +46,93 @@ type hello struct {
 // it does not matter who dialled. It ends, and closes conn, when ctx ends or
 // the peer closes (nil), when the peer sends nonsense, or when the peer or this
 // host is out of the group (kind NotMember); the entries that say so are sent
-// first.
+// first, unless the peer was out before. The third Sync with one peer ends the
+// oldest of them (kind Quota).
 //
 // Each side begins with a hello: its heads and a digest of its address
 // records. Who has all the heads says so, who has not answers with twelve bytes
 // of the hash of each entry it has; then each sends what the other lacks. When
 // nothing changes nothing is sent.
 func (g *Group) Sync(ctx context.Context, conn net.Conn, peer kith.ID) error {
+	if err := g.sync(ctx, conn, peer); err != nil {
+		return fmt.Errorf("sync with %s: %w", peer.Short(), err)
+	}
+	return nil
+}
+
+func (g *Group) sync(ctx context.Context, conn net.Conn, peer kith.ID) error {
+	defer conn.Close()
 	first := g.state.Load()
 	s := &stream{group: g, conn: conn, peer: peer, wake: make(chan struct{}, 1), told: len(first.entries), numbers: first.numbers()}
 	s.greeting = hello{Version: syncVersion, Genesis: first.roster.genesis, Records: digest(s.numbers),
 		Heads: first.heads[:min(len(first.heads), maxHelloHeads)]}
-	defer conn.Close()
-	if err := s.checkMembers(first.roster); err != nil {
-		return fmt.Errorf("sync with %s: %w", peer.Short(), err)
+	if err := s.checkMember(first.roster, peer); err != nil {
+		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	running, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer g.syncs.enter(peer, cancel)()
+	defer context.AfterFunc(running, func() { conn.Close() })()
 
 	var readErr error
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		defer cancel()
-		readErr = s.read(ctx)
-	})
-	writeErr := s.write(ctx)
-	cancel()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer cancel(nil)
+		readErr = s.read(running)
+	}()
+	verdict, err := s.write(running)
+	if verdict != nil && err == nil {
+		select {
+		case <-read:
+			if errors.Is(readErr, io.EOF) && ctx.Err() == nil {
+				s.confirmed()
+			}
+		case <-time.After(cutPatience):
+		}
+	}
+	cancel(nil)
 	conn.Close()
-	reading.Wait()
-	for _, err := range []error{writeErr, readErr} {
+	<-read
+	if cause := context.Cause(running); errors.Is(cause, errTooManySyncs) {
+		return cause
+	}
+	for _, err := range []error{verdict, err, readErr} {
 		if err != nil && (errors.Is(err, kith.NotMember) || !ended(err)) {
-			return fmt.Errorf("sync with %s: %w", peer.Short(), err)
+			return err
 		}
 	}
 	return nil
+}
+
+// syncs are the exchanges under way.
+type syncs struct {
+	mu   sync.Mutex
+	with map[kith.ID][]*context.CancelCauseFunc // oldest first
+}
+
+var errTooManySyncs = fmt.Errorf("more than %d exchanges at once: %w", maxSyncs, kith.Quota)
+
+// enter notes an exchange with peer, which end ends, and ends what is too many.
+func (s *syncs) enter(peer kith.ID, end context.CancelCauseFunc) (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.with == nil {
+		s.with = make(map[kith.ID][]*context.CancelCauseFunc)
+	}
+	s.with[peer] = append(s.with[peer], &end)
+	if all := s.with[peer]; len(all) > maxSyncs {
+		(*all[0])(errTooManySyncs)
+		s.with[peer] = all[1:]
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.with[peer] = slices.DeleteFunc(s.with[peer], func(e *context.CancelCauseFunc) bool { return e == &end })
+		if len(s.with[peer]) == 0 {
+			delete(s.with, peer)
+		}
+	}
 }
 
 // ended reports whether err only says that the connection or ctx ended.
@@ -111,19 +164,28 @@ type stream struct {
 
 // checkMembers says whether peer and this host are in the group.
 func (s *stream) checkMembers(r *Roster) error {
-	if s.group.joining(r, s.peer) {
+	if err := s.checkMember(r, s.group.id); err != nil {
+		return err
+	}
+	return s.checkMember(r, s.peer)
+}
+
+func (s *stream) checkMember(r *Roster, id kith.ID) error {
+	if _, ok := r.Member(id); ok || s.group.joining(r, s.peer) {
 		return nil
 	}
-	for _, id := range []kith.ID{s.group.id, s.peer} {
-		if _, ok := r.Member(id); ok {
-			continue
-		}
-		if removal, out := r.Removal(id); out {
-			return fmt.Errorf("host %s is out of the group: %s: %w", removal.Host, removal.Reason, kith.NotMember)
-		}
-		return fmt.Errorf("host %s is a stranger to the group: %w", id.Short(), kith.NotMember)
+	if removal, out := r.Removal(id); out {
+		return fmt.Errorf("host %s is out of the group: %s: %w", removal.Host, removal.Reason, kith.NotMember)
 	}
-	return nil
+	return fmt.Errorf("host %s is a stranger to the group: %w", id.Short(), kith.NotMember)
+}
+
+// confirmed notes that the peer has all that we know. It is the news that this
+// host is out that somebody may wait for.
+func (s *stream) confirmed() {
+	if _, member := s.group.Roster().Member(s.group.id); !member && s.knowsPeer() {
+		s.group.tellOnce.Do(func() { close(s.group.told) })
+	}
 }
 
 // read takes the peer's frames until the connection ends.
@@ -315,37 +377,58 @@ func (s *stream) tell(change func()) {
 }
 
 // write sends what the peer lacks, whenever there is something, until ctx ends
-// or one of the two is out of the group.
-func (s *stream) write(ctx context.Context) error {
+// or one of the two is out of the group. Then it sends what says so, as soon as
+// it knows what the peer has, closes our direction and returns the verdict.
+func (s *stream) write(ctx context.Context) (verdict, err error) {
 	payload, err := json.Marshal(s.greeting)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.send(append(beginFrame(frameHello), payload...), time.Now().Add(syncPatience)); err != nil {
-		return err
+		return nil, err
 	}
+	var cut time.Time // when to give up, once one of the two is out
 	for {
 		state := s.group.state.Load()
-		verdict := s.checkMembers(state.roster)
-		cut := time.Now().Add(cutPatience)
+		if verdict = s.checkMembers(state.roster); verdict == nil {
+			cut = time.Time{}
+		} else if ctx.Err() != nil {
+			return verdict, ctx.Err() // the peer closed before it could hear of it
+		} else if cut.IsZero() {
+			cut = time.Now().Add(cutPatience)
+		}
 		for frame := s.next(state, verdict == nil); frame != nil; frame = s.next(state, verdict == nil) {
+			deadline := cut
 			if verdict == nil {
-				cut = time.Now().Add(syncPatience)
+				deadline = time.Now().Add(syncPatience)
 			}
-			if err := s.send(frame, cut); err != nil {
-				return errors.Join(verdict, err)
+			if err := s.send(frame, deadline); err != nil {
+				return verdict, err
 			}
 		}
+		var late <-chan time.Time
 		if verdict != nil {
-			return errors.Join(verdict, kith.CloseWrite(s.conn))
+			rest := time.Until(cut)
+			if s.knowsPeer() || rest <= 0 {
+				return verdict, kith.CloseWrite(s.conn)
+			}
+			late = time.After(rest)
 		}
 		select {
 		case <-state.changed:
 		case <-s.wake:
+		case <-late:
 		case <-ctx.Done():
-			return nil
+			return verdict, ctx.Err()
 		}
 	}
+}
+
+// knowsPeer reports whether the peer said what entries it has.
+func (s *stream) knowsPeer() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.entries
 }
 
 func (s *stream) send(frame []byte, deadline time.Time) error {

@@ -116,6 +116,7 @@ func (p *pipe) SetReadDeadline(at time.Time) error {
 }
 
 func (p *pipe) Close() error                     { p.in.close(); p.out.close(); return nil }
+func (p *pipe) CloseWrite() error                { p.out.close(); return nil }
 func (p *pipe) LocalAddr() net.Addr              { return kith.Address{} }
 func (p *pipe) RemoteAddr() net.Addr             { return kith.Address{} }
 func (p *pipe) SetDeadline(t time.Time) error    { return p.SetReadDeadline(t) }
@@ -443,6 +444,109 @@ func FuzzSync(f *testing.F) {
 		g.Sync(context.Background(), left, testID("oak"))
 		if got := members(g.Roster()); got != "ada* elm* founder*" {
 			t.Errorf("members are %q", got)
+		}
+	})
+}
+
+// A host that left and crashed before it could say so says so when it is back.
+func TestLeaveIsToldLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		if err := oak.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := oak.Told(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("told nobody: %v", err)
+		}
+		left, right := newPipe()
+		ended := make(chan error, 2)
+		go func() { ended <- maple.Sync(t.Context(), left, oak.ID()) }()
+		go func() { ended <- oak.Sync(t.Context(), right, maple.ID()) }()
+		if err := errors.Join(<-ended, <-ended); !errors.Is(err, kith.NotMember) {
+			t.Errorf("sync ended with %v", err)
+		}
+		wantMembers(t, maple.Roster(), "maple*")
+		if err := oak.Told(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Who waits for the last word hears that it arrived, at once.
+func TestLeaveIsConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		elm := enlarge(t, maple, "elm")
+		connect(t, maple, oak)
+		deaf, _ := newPipe() // elm does not answer
+		go oak.Sync(t.Context(), deaf, elm.ID())
+		synctest.Wait()
+		start := time.Now()
+		if err := errors.Join(oak.Leave(t.Context()), oak.Told(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("it took %s", took)
+		}
+		wantMembers(t, maple.Roster(), "elm* maple*")
+		time.Sleep(time.Minute)
+	})
+}
+
+// A peer that is not there when this host leaves confirms nothing.
+func TestClosedPeerConfirmsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		stop := connect(t, maple, oak)
+		synctest.Wait()
+		deaf, _ := newPipe()
+		go oak.Sync(t.Context(), deaf, maple.ID())
+		stop()
+		if err := oak.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := oak.Told(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("told: %v", err)
+		}
+	})
+}
+
+func TestTooManySyncs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak, elm := enlarge(t, maple, "oak"), enlarge(t, maple, "elm")
+		var ended []chan error
+		for _, peer := range []kith.ID{elm.ID(), oak.ID(), oak.ID(), oak.ID(), oak.ID()} {
+			left, right := newPipe()
+			defer right.Close()
+			done := make(chan error, 1)
+			go func() { done <- maple.Sync(t.Context(), left, peer) }()
+			ended = append(ended, done)
+			synctest.Wait()
+		}
+		for i, done := range ended {
+			select {
+			case err := <-done:
+				if i != 1 && i != 2 || !errors.Is(err, kith.Quota) {
+					t.Errorf("exchange %d ended: %v", i, err)
+				}
+			default:
+				if i == 1 || i == 2 {
+					t.Errorf("exchange %d goes on", i)
+				}
+			}
+		}
+		time.Sleep(time.Minute) // the others are silent
+		synctest.Wait()
+		if n := len(maple.syncs.with); n != 0 {
+			t.Errorf("exchanges with %d hosts are left", n)
 		}
 	})
 }
