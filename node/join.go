@@ -120,10 +120,11 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 	for errors.Is(err, kith.Quota) && pause(ctx, joinPause) { // a whole class joins at once
 		reply, server, err = overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
 	}
-	if errors.Is(err, kith.Unreachable) && n.cfg.OverlayHost == "" {
-		// Its addresses have changed, or were never right for us: it may
-		// still be on our network.
-		if addresses = n.lookUp(ctx, ticket); len(addresses) > 0 {
+	if err != nil && server != ticket.Inviter && n.cfg.OverlayHost == "" {
+		// Its addresses have changed, are another host's by now, or were
+		// never right for us: it may still be on our network.
+		if found := n.lookUp(ctx, ticket); len(found) > 0 {
+			addresses = found
 			reply, server, err = overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
 		}
 	}
