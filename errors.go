@@ -10,7 +10,7 @@ import (
 // A Kind is what went wrong, as far as a caller can act on it. Kinds are
 // errors: code wraps one with context,
 //
-//	return fmt.Errorf("look up %s: %w", name, kith.NotFound)
+//	return fmt.Errorf("no member is called %s: %w", name, kith.NotFound)
 //
 // and callers branch with errors.Is(err, kith.NotFound). Each protocol turns
 // kinds into its own codes at one place; an error without a kind is
