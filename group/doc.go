@@ -27,7 +27,8 @@
 //
 // One mutex serialises what changes a group; the entry is durable before the
 // change is seen and before the call returns. Readers take immutable snapshots
-// and never wait for the disk.
+// and never wait for the disk. A host is in one group at a time: [Group.Replace]
+// puts the next one into the store and ends all changes of the one before.
 //
 // # Layout on disk
 //
