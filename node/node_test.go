@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -384,4 +385,77 @@ func TestJoinAgain(t *testing.T) {
 	if err != nil || len(status.Members) != 2 {
 		t.Errorf("members after joining again: %v (%v)", status.Members, err)
 	}
+}
+
+// TestNothingPrivateIsShown tries to show the node's own data and ports to the
+// group: directly, by links, and by a port that becomes the node's own later.
+func TestNothingPrivateIsShown(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak")
+	maple, oak := m.Nodes[0], m.Nodes[1]
+	client := control.NewClient(maple.Config.Data)
+	defer client.Close()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(maple.Config.Data, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{maple.Config.Data, filepath.Dir(maple.Config.Data), link} {
+		err := client.API(t.Context(), "web", "PUT", "/sites", map[string]string{"path": "/", "dir": dir}, nil)
+		if !errors.Is(err, kith.Invalid) {
+			t.Errorf("publish %s: %v, want kind %q", dir, err, kith.Invalid)
+		}
+	}
+	status, err := maple.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range status.Listeners {
+		_, text, err := net.SplitHostPort(l.Address)
+		port, _ := strconv.Atoi(text)
+		if err != nil || l.App != control.AppGateway {
+			continue
+		}
+		if err := client.API(t.Context(), "web", "PUT", "/exposed", map[string]int{"local": port, "port": 7000}, nil); !errors.Is(err, kith.Denied) {
+			t.Errorf("expose port %d of the gateway: %v, want kind %q", port, err, kith.Denied)
+		}
+	}
+
+	// A port that is free now, exposed, is the node's own after the next start.
+	base := freePort(t)
+	if err := client.API(t.Context(), "web", "PUT", "/exposed", map[string]int{"local": base, "port": 7000}, nil); err != nil {
+		t.Fatal(err)
+	}
+	maple.Stop()
+	maple.Config.PortBase = base
+	m.Start(maple)
+	m.Met()
+	conn, err := oak.Dial(t.Context(), kith.Address{Host: "maple", Port: 7000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost:"+strconv.Itoa(base)+"\r\n\r\n")
+	if got, _ := io.ReadAll(conn); len(got) > 0 {
+		t.Errorf("a member reached the dashboard:\n%s", got)
+	}
+}
+
+// freePort is a loopback port that nobody listens on, nor on the next.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		first, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := first.Addr().(*net.TCPAddr).Port
+		second, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+1))
+		first.Close()
+		if err == nil {
+			second.Close()
+			return port
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
 }

@@ -53,7 +53,7 @@ func newWeb(host kith.Host) *web {
 	w.metrics = newMetrics(host.Metrics())
 	w.static = static.New(w.log, static.Pages{Listing: w.showListing, Error: w.showError})
 	w.conns = newConnLimit(maxConns, maxPeerConns, w.metrics.refused)
-	w.ports = newPorts(host.ListenPort, w.metrics, w.log)
+	w.ports = newPorts(host.ListenPort, host.PrivatePort, w.metrics, w.log)
 	w.transport = newTransport(w.ports)
 	w.board.handler = w.placeHandler
 	host.Metrics().Gauge("kith_web_connections", "Open connections to the site.",

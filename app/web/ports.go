@@ -24,6 +24,7 @@ const (
 // this computer. It is safe for concurrent use.
 type ports struct {
 	listen  func(context.Context, uint16) (net.Listener, error)
+	private func(uint16) bool
 	metrics *metrics
 	log     *slog.Logger
 	conns   *connLimit
@@ -43,9 +44,9 @@ type forward struct {
 	done    chan struct{} // closed when nothing of it runs any more
 }
 
-func newPorts(listen func(context.Context, uint16) (net.Listener, error), m *metrics, log *slog.Logger) *ports {
+func newPorts(listen func(context.Context, uint16) (net.Listener, error), private func(uint16) bool, m *metrics, log *slog.Logger) *ports {
 	return &ports{
-		listen: listen, metrics: m, log: log,
+		listen: listen, private: private, metrics: m, log: log,
 		conns:    newConnLimit(maxForwarded, maxPeerForwarded, m.refused),
 		forwards: make(map[uint16]*forward), services: make(map[uint16]*service),
 	}
@@ -140,7 +141,7 @@ func (p *ports) service(port uint16) *service {
 	defer p.mu.Unlock()
 	s := p.services[port]
 	if s == nil {
-		s = &service{port: port}
+		s = &service{port: port, private: p.private}
 		p.services[port] = s
 	}
 	return s
@@ -157,7 +158,10 @@ func (p *ports) problem(port uint16) string {
 	if problem := f.problem.Load(); problem != nil {
 		return *problem
 	}
-	if s := f.target.Load(); s.silent.Load() {
+	switch s := f.target.Load(); {
+	case s.private(s.port):
+		return fmt.Sprintf("closed: port %d of this computer is kith's own now", s.port)
+	case s.silent.Load():
 		return fmt.Sprintf("open, but nothing answers on port %d of this computer", s.port)
 	}
 	return ""

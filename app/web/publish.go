@@ -161,8 +161,24 @@ func homeDir() string {
 	return filepath.Clean(home)
 }
 
-// holds reports whether dir is home, or a folder above it.
+// holds reports whether dir is home, or a folder above it, whatever links lead
+// there and however the system compares names.
 func holds(dir, home string) bool {
-	rel, err := filepath.Rel(dir, home)
-	return home != "" && err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+	above, err := os.Stat(dir)
+	if err != nil || home == "" {
+		return false
+	}
+	if home, err = filepath.EvalSymlinks(home); err != nil {
+		return false
+	}
+	for {
+		if info, err := os.Stat(home); err == nil && os.SameFile(info, above) {
+			return true
+		}
+		parent := filepath.Dir(home)
+		if parent == home {
+			return false
+		}
+		home = parent
+	}
 }

@@ -16,13 +16,19 @@ const dialTimeout = 5 * time.Second
 
 // A service is a program that listens on a loopback port of this computer.
 type service struct {
-	port   uint16
-	silent atomic.Bool // it did not answer when it was last dialled
+	port    uint16
+	private func(uint16) bool // kith.Host.PrivatePort
+	silent  atomic.Bool       // it did not answer when it was last dialled
 }
 
 // dial connects to the service, by IPv4 or else IPv6. It fails with kind
 // Refused.
 func (s *service) dial(ctx context.Context) (net.Conn, error) {
+	// Asked each time: the port may have become kith's own since it was exposed.
+	if s.private(s.port) {
+		s.silent.Store(true)
+		return nil, fmt.Errorf("port %d is kith's own now: %w", s.port, kith.Refused)
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	var dialer net.Dialer

@@ -158,7 +158,7 @@ func TestTakenPort(t *testing.T) {
 				return nil, fmt.Errorf("port: %w", kith.InUse)
 			}
 			return free, nil
-		}, newMetrics(new(kith.Metrics)), slog.New(slog.DiscardHandler))
+		}, func(uint16) bool { return false }, newMetrics(new(kith.Metrics)), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		begun, ended := make(chan struct{}), make(chan struct{})
 		go func() {
