@@ -83,7 +83,7 @@ func (e *env) serviceConfig() (service.Config, error) {
 		return service.Config{}, err
 	}
 	c := service.Config{
-		GOOS: runtime.GOOS, Executable: executable, Args: []string{"up", "--data", e.data},
+		GOOS: runtime.GOOS, Executable: executable, Args: []string{"up", "--quiet", "--data", e.data},
 		Home: home, ConfigHome: os.Getenv("XDG_CONFIG_HOME"), Temp: os.TempDir(), UID: os.Getuid(),
 	}
 	if u, err := user.Current(); err == nil {

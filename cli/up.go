@@ -36,6 +36,7 @@ func newNode(c node.Config) (runner, error) { return node.New(c) }
 type upFlags struct {
 	node.Config
 	verbose bool
+	quiet   bool
 }
 
 func (u *upFlags) define(set *flag.FlagSet) {
@@ -45,6 +46,7 @@ func (u *upFlags) define(set *flag.FlagSet) {
 	set.IntVar(&u.OverlayPort, "overlay-port", 0, "listen for members on UDP and TCP port `N`, instead of 4747")
 	set.StringVar(&u.OverlayHost, "overlay-host", "", "listen for members on this `ADDRESS` of the computer only, instead of all")
 	set.BoolVar(&u.SharedLoopback, "shared-loopback", false, "let other users of this computer use the loopback ports")
+	set.BoolVar(&u.quiet, "quiet", false, "print nothing but the line ready, and no sign-in link: for services, whose output is kept")
 	set.BoolVar(&u.verbose, "verbose", false, "log what happens to standard error")
 }
 
@@ -152,8 +154,10 @@ func (e *env) serve(ctx context.Context, u *upFlags) error {
 		return err
 	case <-n.Ready():
 	}
-	if err := e.announce(ctx, n, false); err != nil && ctx.Err() == nil {
-		e.Tell("kith: %v", err) // it runs nevertheless
+	if !u.quiet {
+		if err := e.announce(ctx, n, false); err != nil && ctx.Err() == nil {
+			e.Tell("kith: %v", err) // it runs nevertheless
+		}
 	}
 	fmt.Fprintln(e.Stdout, "ready")
 	select {

@@ -15,7 +15,7 @@ import (
 func (n *Node) Doctor(context.Context) ([]control.Finding, error) {
 	var problems, notices, good []control.Finding
 	for _, check := range []func() control.Finding{
-		n.checkListeners, n.checkMembership, n.checkAdmins, n.checkReachable, n.checkMembers, n.checkDisk, n.checkName, n.checkBrowsers,
+		n.checkListeners, n.checkMembership, n.checkAdmins, n.checkRoom, n.checkReachable, n.checkMembers, n.checkDisk, n.checkName, n.checkBrowsers,
 	} {
 		switch finding := check(); finding.Level {
 		case control.Problem:
@@ -35,7 +35,7 @@ func (n *Node) checkListeners() control.Finding {
 	for _, l := range n.listeners {
 		if l.Error != "" {
 			return control.Finding{
-				Level: control.Problem, What: fmt.Sprintf("%s (%s) does not listen on %s", l.App, l.Protocol, l.Address),
+				Level: control.Problem, What: fmt.Sprintf("Nothing listens on %s for %s (%s).", l.Address, l.App, l.Protocol),
 				Cause: l.Error, Remedy: "End the other program and start kith again, or start kith with --port-base N to move all its ports.",
 			}
 		}
@@ -68,6 +68,17 @@ func (n *Node) checkAdmins() control.Finding {
 		}
 	}
 	return control.Finding{Level: control.Good, What: "There are admins enough."}
+}
+
+func (n *Node) checkRoom() control.Finding {
+	if used, limit := n.group().Room(); used*5 > limit*4 {
+		return control.Finding{
+			Level: control.Notice, What: fmt.Sprintf("The group's roster is filling up: %d of %d entries.", used, limit),
+			Cause:  "Every invitation, admission, revocation and new name is an entry for good.",
+			Remedy: "Invite with --uses N instead of one ticket for each; have another admin do it. When it is full, found a new group.",
+		}
+	}
+	return control.Finding{Level: control.Good, What: "The group's roster has room."}
 }
 
 func (n *Node) checkReachable() control.Finding {

@@ -18,6 +18,7 @@ import (
 
 const (
 	joinPatience   = 30 * time.Second
+	tellPatience   = 2 * time.Second // for a member to hear that we leave
 	joinPause      = 2 * time.Second // before the next attempt, when too many join at once
 	lookupPatience = 3 * time.Second // for the inviter by multicast, before its addresses alone are tried
 )
@@ -58,7 +59,11 @@ func (n *Node) Leave(ctx context.Context) error {
 		if err := g.Leave(ctx); err != nil {
 			return err
 		}
-		pause(ctx, lastWord) // the members are being told
+		telling, cancel := context.WithTimeout(ctx, tellPatience)
+		defer cancel()
+		if g.Told(telling) != nil {
+			n.event("Nobody in %s was awake when this computer left: ask an admin there to revoke %s.", name.Group, name.Host)
+		}
 	}
 	alone, err := group.Found(n.key, name)
 	if err != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -51,7 +52,11 @@ func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (contr
 func (n *Node) redeem(ctx context.Context, peer kith.ID, exporter, request []byte) ([]byte, error) {
 	reply, err := n.group().Redeem(ctx, peer, exporter, request)
 	if err != nil {
-		n.log.Info("join refused", "peer", peer.Short(), "err", err)
+		if errors.Is(err, group.ErrNoTicket) { // anybody can send that
+			n.log.Info("join refused", "peer", peer.Short(), "err", err)
+		} else {
+			n.event("A computer with a ticket was turned away: %v.", err)
+		}
 		return nil, err
 	}
 	n.letIn.Store(time.Now().UnixNano())
