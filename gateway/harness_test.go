@@ -36,6 +36,8 @@ func idOf(name string) kith.ID { return kith.ID(sha256.Sum256([]byte(name))) }
 // name makes a host known, and returns its full name.
 func (g *group) name(host string) string {
 	name := kith.Name{Host: host, Group: "home"}.String()
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.names[idOf(name)] = name
 	return name
 }
@@ -44,7 +46,7 @@ func (g *group) name(host string) string {
 func (g *group) site(t testing.TB, host string, port int, handler http.Handler) *httptest.Server {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	g.addrs[fmt.Sprintf("%s:%d", g.name(host), port)] = server.Listener.Addr().String()
+	g.place(host, port, server.Listener.Addr())
 	return server
 }
 
@@ -55,7 +57,7 @@ func (g *group) raw(t testing.TB, host string, port int, serve func(net.Conn)) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	g.addrs[fmt.Sprintf("%s:%d", g.name(host), port)] = l.Addr().String()
+	g.place(host, port, l.Addr())
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -67,11 +69,26 @@ func (g *group) raw(t testing.TB, host string, port int, serve func(net.Conn)) {
 	}()
 }
 
+// place says where a port of host is.
+func (g *group) place(host string, port int, addr net.Addr) {
+	name := g.name(host)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.addrs[fmt.Sprintf("%s:%d", name, port)] = addr.String()
+}
+
 // broken has dials to host fail.
-func (g *group) broken(host string, err error) { g.errs[g.name(host)] = err }
+func (g *group) broken(host string, err error) {
+	name := g.name(host)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.errs[name] = err
+}
 
 func (g *group) resolve(name string) (kith.ID, error) {
 	id := idOf(name)
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if _, ok := g.names[id]; !ok {
 		return kith.ID{}, fmt.Errorf("look up %s: %w", name, kith.NotFound)
 	}
@@ -79,25 +96,34 @@ func (g *group) resolve(name string) (kith.ID, error) {
 }
 
 func (g *group) dial(ctx context.Context, address kith.Address) (net.Conn, error) {
+	addr, err := g.find(address)
+	if err != nil {
+		return nil, err
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+}
+
+// find returns where an address is.
+func (g *group) find(address kith.Address) (string, error) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.dials++
-	g.mu.Unlock()
 	id, err := kith.ParseID(strings.TrimSuffix(address.Host, ".kith.alt"))
 	if err != nil {
-		return nil, fmt.Errorf("test group wants IDs: %w", err)
+		return "", fmt.Errorf("test group wants IDs: %w", err)
 	}
 	name, ok := g.names[id]
 	if !ok {
-		return nil, fmt.Errorf("dial %s: %w", id.Short(), kith.NotMember)
+		return "", fmt.Errorf("dial %s: %w", id.Short(), kith.NotMember)
 	}
 	if err := g.errs[name]; err != nil {
-		return nil, fmt.Errorf("dial %s: %w", name, err)
+		return "", fmt.Errorf("dial %s: %w", name, err)
 	}
 	addr, ok := g.addrs[fmt.Sprintf("%s:%d", name, address.Port)]
 	if !ok {
-		return nil, fmt.Errorf("dial %s: %w", name, kith.Refused)
+		return "", fmt.Errorf("dial %s: %w", name, kith.Refused)
 	}
-	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	return addr, nil
 }
 
 // A running gateway.
