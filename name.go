@@ -58,7 +58,8 @@ func CheckLabel(label string) error {
 	}
 	for _, c := range label {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return fmt.Errorf("name %q has the character %q; use a to z, 0 to 9 and single hyphens: %w", label, c, Invalid)
+			return fmt.Errorf("name %q has the character %q; use a to z, 0 to 9 and single hyphens, such as %s: %w",
+				label, c, MakeLabel(label, "maple"), Invalid)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -199,6 +200,26 @@ func (n *Node) notePlace(id kith.ID, addresses []netip.AddrPort) {
 
 func onOwnNetwork(a netip.Addr, own []netip.Prefix) bool {
 	return slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Masked().Contains(a) })
+}
+
+// checkOwnAddress says why the overlay cannot bind host, or returns nil.
+func checkOwnAddress(host string) error {
+	if host == "" {
+		return nil
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return fmt.Errorf("%q is not an IP address: %w", host, kith.Invalid)
+	}
+	own := interfacePrefixes()
+	if address.IsUnspecified() || slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Addr() == address.Unmap() }) {
+		return nil
+	}
+	var have []string
+	for _, p := range own {
+		have = append(have, p.Addr().String())
+	}
+	return fmt.Errorf("%s is no address of this computer, which has %s: %w", host, strings.Join(have, ", "), kith.Invalid)
 }
 
 func interfacePrefixes() []netip.Prefix {

@@ -14,9 +14,11 @@ import (
 // the cause and the remedy. Problems come first.
 func (n *Node) Doctor(context.Context) ([]control.Finding, error) {
 	var problems, notices, good []control.Finding
-	for _, check := range []func() control.Finding{
-		n.checkListeners, n.checkMembership, n.checkAdmins, n.checkRoom, n.checkReachable, n.checkMembers, n.checkDisk, n.checkName, n.checkBrowsers,
-	} {
+	checks := []func() control.Finding{n.checkListeners, n.checkMembership, n.checkDisk, n.checkBrowsers}
+	if _, member := n.group().Roster().Member(n.id); member {
+		checks = append(checks, n.checkAdmins, n.checkRoom, n.checkReachable, n.checkMembers, n.checkName)
+	}
+	for _, check := range checks {
 		switch finding := check(); finding.Level {
 		case control.Problem:
 			problems = append(problems, finding)

@@ -108,7 +108,11 @@ func (n *Node) joinAs(ctx context.Context, ticket group.Ticket, host string) (*g
 	}
 	const suffix = 1 + 6 // hyphen and ID.Short
 	host = strings.TrimRight(host[:min(len(host), kith.MaxLabel-suffix)], "-")
-	return n.joinGroup(ctx, ticket, host+"-"+n.id.Short())
+	joined, err = n.joinGroup(ctx, ticket, host+"-"+n.id.Short())
+	if err == nil {
+		n.event("The name %s was taken, so this computer is %s.", host, joined.Name().Host)
+	}
+	return joined, err
 }
 
 // joinGroup redeems a ticket and returns the group as the host that redeemed it

@@ -43,6 +43,9 @@ var migrations embed.FS
 // that it is the same host when it has to ask again; where it is refused,
 // nothing is left behind.
 func (n *Node) open(ctx context.Context) (err error) {
+	if err := checkOwnAddress(n.cfg.OverlayHost); err != nil {
+		return err
+	}
 	newcomer := !config.Exists(n.cfg.Data)
 	if n.dir, err = config.Open(n.cfg.Data, n.log); err != nil {
 		return err

@@ -17,22 +17,34 @@ import (
 // nextFree is how far above its default port a listener looks for a free one.
 const nextFree = 100
 
-// listenLoopback takes the loopback port at offset for a protocol of an
+// listenLoopback listens on the loopback port at offset for a protocol of an
 // application. A default port that is taken moves to the next free one, which
 // is remembered; a port that was asked for or is remembered does not move, so that
-// programs set up with it never reach something else.
+// programs set up with it never reach something else: it is listened on once
+// the other program has let go of it.
 func (n *Node) listenLoopback(app, protocol string, offset int) (net.Listener, error) {
+	take := func() (net.Listener, error) { return n.noteLoopback(app, protocol, offset) }
+	ln, err := take()
+	if errors.Is(err, kith.InUse) {
+		n.event("Nothing listens for %s (%s): %v", app, protocol, err)
+		want, _ := n.dir.Node().Port(offset)
+		return newLateListener(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: want}, take), nil
+	}
+	return ln, err
+}
+
+// noteLoopback tries to take the port, and notes what came of it for people.
+func (n *Node) noteLoopback(app, protocol string, offset int) (net.Listener, error) {
 	ln, err := n.takeLoopback(app, offset)
 	entry := control.Listener{App: app, Protocol: protocol}
 	if err != nil {
 		want, _ := n.dir.Node().Port(offset)
 		entry.Address, entry.Error = loopbackAddress(want), err.Error()
-		n.noteListener(entry)
-		return nil, err
+	} else {
+		entry.Address = ln.Addr().String()
 	}
-	entry.Address = ln.Addr().String()
 	n.noteListener(entry)
-	return ln, nil
+	return ln, err
 }
 
 func (n *Node) takeLoopback(app string, offset int) (net.Listener, error) {

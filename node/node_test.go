@@ -459,3 +459,18 @@ func freePort(t *testing.T) int {
 	t.Fatal("no free ports")
 	return 0
 }
+
+// TestForeignOverlayHost asks for an address that another computer has.
+func TestForeignOverlayHost(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	n, err := node.New(node.Config{Data: data, PortBase: config.AnyPort, OverlayHost: "192.0.2.254"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Serve(t.Context()); !errors.Is(err, kith.Invalid) {
+		t.Errorf("an address that this computer has not: %v, want kind %q", err, kith.Invalid)
+	}
+	if _, err := os.Stat(data); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a data directory is there: %v", err)
+	}
+}
