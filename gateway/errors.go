@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -29,6 +30,8 @@ var failures = []failure{
 		"Nobody has that name", "There is no host called %s in the group. Its name may have changed."},
 	{kith.NotMember, http.StatusForbidden, socks.NotAllowed, "http_request_denied",
 		"Not in the group", "This computer and %s are not, or no longer, in the same group."},
+	{errOutside, http.StatusForbidden, socks.NotAllowed, "http_request_denied",
+		"Not in this group", "This proxy leads to the members of your group only, and %s is not one. Turn it off for other addresses, or use the PAC file."},
 	{kith.Denied, http.StatusForbidden, socks.NotAllowed, "http_request_denied",
 		"Not allowed", "%s does not let this computer in here."},
 	{kith.Refused, http.StatusBadGateway, socks.ConnectionRefused, "connection_refused",
@@ -42,6 +45,9 @@ var failures = []failure{
 	{nil, http.StatusBadGateway, socks.GeneralFailure, "connection_terminated",
 		"The connection to %s broke", "The connection to %s broke before it had answered. Try again."},
 }
+
+// errOutside is the error for names and addresses that no member can have.
+var errOutside = fmt.Errorf("outside the group: %w", kith.Denied)
 
 // failureOf finds the row for err.
 func failureOf(err error) failure {
@@ -57,15 +63,18 @@ func failureOf(err error) failure {
 	panic("unreachable: the last row matches")
 }
 
-// fail answers a request to a host that could not be had.
-func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, host string, err error) {
+// fail answers a request to a port of a host that could not be had.
+func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, host string, port int, err error) {
 	f := failureOf(err)
+	if f.kind == kith.Refused && port != webPort {
+		f.title, f.text = fmt.Sprintf("Nothing answers on port %d of %%s", port), "%s is awake; its owner can start the program."
+	}
 	g.config.Log.Debug("request failed", "host", host, "status", f.status, "err", err)
 	w.Header().Set("Proxy-Status", "kith; error="+f.proxyStatus)
 	if f.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "10")
 	}
-	writePage(w, r, f.status, page{Title: say(f.title, host), Text: say(f.text, host)})
+	writePage(w, r, f.status, page{Title: say(f.title, host), Text: say(f.text, host), Home: g.dashboard()})
 }
 
 // say fills a host's name into a sentence that may have no place for it.

@@ -72,11 +72,11 @@ func (g *Gateway) fullName(host string) (string, error) {
 	}
 	switch {
 	case looksNumeric(host) || strings.Contains(host, ":"):
-		return "", fmt.Errorf("%.100q is an IP address, and this proxy connects by name only: %w", host, kith.Denied)
+		return "", fmt.Errorf("%.100q is an IP address, and this proxy connects by name only: %w", host, errOutside)
 	case host == dashboardHost || strings.HasSuffix(host, localDomain):
-		return "", fmt.Errorf("%.100q is this computer itself, which this proxy never connects to: %w", host, kith.Denied)
+		return "", fmt.Errorf("%.100q is this computer itself, which this proxy never connects to: %w", host, errOutside)
 	case kith.CheckLabel(host) != nil:
-		return "", fmt.Errorf("%.100q is not a name below %s, and this proxy leads nowhere else: %w", host, kith.Domain, kith.Denied)
+		return "", fmt.Errorf("%.100q is not a name below %s, and this proxy leads nowhere else: %w", host, kith.Domain, errOutside)
 	}
 	return kith.Name{Host: host, Group: g.config.Self().Group}.String(), nil
 }

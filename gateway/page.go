@@ -15,6 +15,7 @@ type page struct {
 	Title string
 	Text  string
 	Link  string // where to go instead, or ""
+	Home  string // the dashboard, which browsers are offered for want of a Link, or ""
 }
 
 // writePage answers with the page, as HTML for browsers and as text for other
@@ -42,12 +43,16 @@ func writePage(w http.ResponseWriter, r *http.Request, status int, p page) {
 }
 
 func (p page) link() ui.Body {
-	if p.Link == "" {
+	link, text := p.Link, p.Link
+	if link == "" {
+		link, text = p.Home, "the dashboard"
+	}
+	if link == "" {
 		return nil
 	}
 	return func(w io.Writer) error {
-		link := template.HTMLEscapeString(p.Link)
-		_, err := fmt.Fprintf(w, `<p class="actions"><a class="button" href="%s">Open %s</a></p>`, link, link)
+		_, err := fmt.Fprintf(w, `<p class="actions"><a class="button" href="%s">Open %s</a></p>`,
+			template.HTMLEscapeString(link), template.HTMLEscapeString(text))
 		return err
 	}
 }

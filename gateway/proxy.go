@@ -188,13 +188,13 @@ func (p *proxy) handleConnect(w http.ResponseWriter, r *http.Request) {
 	}
 	target, s, err := p.open(r.Context(), host, int(port))
 	if err != nil {
-		p.fail(w, r, host, err)
+		p.fail(w, r, host, int(port), err)
 		return
 	}
 	client, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		target.Close()
-		p.fail(w, r, host, err)
+		p.fail(w, r, host, int(port), err)
 		return
 	}
 	client.SetDeadline(time.Time{})
@@ -233,12 +233,12 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, host string, port i
 	name, err := p.fullName(host)
 	if err != nil {
 		p.badTargets.Add(1)
-		p.fail(w, r, host, err)
+		p.fail(w, r, host, port, err)
 		return
 	}
 	s, err := p.lookUp(name)
 	if err != nil {
-		p.fail(w, r, shortName(name), err)
+		p.fail(w, r, shortName(name), port, err)
 		return
 	}
 	origins := []string{origin(host, port), origin(name, port)}

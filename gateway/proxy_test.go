@@ -291,7 +291,9 @@ func TestAbsoluteForm(t *testing.T) {
 		{"http://maple/a", nil, 200, "maple.home.kith.alt/a[] []"},
 		{"http://maple:3000/a", []string{"User-Agent", "Mozilla/5.0"}, 200, "maple.home.kith.alt:3000/a[] []"},
 		{"http://nobody/a", nil, 404, ""},
-		{"http://example.org/", nil, 403, ""},
+		{"http://maple:4000/", nil, 502, "Nothing answers on port 4000 of maple: maple is awake; its owner can start the program.\n"},
+		{"http://example.org/", nil, 403, "Not in this group: This proxy leads to the members of your group only, and example.org is not one. " +
+			"Turn it off for other addresses, or use the PAC file.\n"},
 		{"http://maple.home.kith.alt/a?b", []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "none"}, 307, r.origin("maple") + "/a?b"},
 		{"http://maple/%2F?", []string{"User-Agent", "Mozilla/5.0 (X11)"}, 307, r.origin("maple") + "/%2F?"},
 		{"http://maple/a", []string{"User-Agent", "Mozilla/5.0", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin"}, 200, "maple.home.kith.alt/a[] []"},

@@ -45,7 +45,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 		FlushInterval:  -1,
 		ErrorLog:       x.httpLog,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			x.fail(w, r, shortName(x.site.name), err)
+			x.fail(w, r, shortName(x.site.name), x.port, err)
 		},
 	}
 	proxy.ServeHTTP(siteWriter{w, x.local}, r)

@@ -35,7 +35,7 @@ func (g *Gateway) handleWeb(w http.ResponseWriter, r *http.Request) {
 	}
 	s, err := g.lookUp(name)
 	if err != nil {
-		g.fail(w, r, shortName(name), err)
+		g.fail(w, r, shortName(name), webPort, err)
 		return
 	}
 	(&exchange{Gateway: g, site: s, port: webPort, origins: []string{public}, local: true}).serve(w, r)
@@ -73,7 +73,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, origins ...strin
 // wrong link, or a page of the Internet that had its own name lead here.
 func (g *Gateway) misdirected(w http.ResponseWriter, r *http.Request) {
 	g.wrongHost.Add(1)
-	link := origin(dashboardHost, g.config.HTTPPort()) + "/"
+	link := g.dashboard()
 	if host, _, ok := splitHost(r.Host); ok && strings.HasSuffix(host, kithDomain) {
 		if name, err := g.fullName(host); err == nil {
 			if s, err := g.lookUp(name); err == nil {
@@ -98,6 +98,9 @@ func (g *Gateway) lookUp(name string) (site, error) {
 	}
 	return site{name: name, id: id}, nil
 }
+
+// dashboard returns where browsers on this host find the dashboard.
+func (g *Gateway) dashboard() string { return origin(dashboardHost, g.config.HTTPPort()) + "/" }
 
 // siteOrigin returns where browsers on this host find a site.
 func (g *Gateway) siteOrigin(s site) string {

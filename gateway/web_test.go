@@ -123,6 +123,7 @@ func TestErrorPages(t *testing.T) {
 		{"strict", 403, "strict does not let this computer in", "http_request_denied"},
 		{"rude", 502, "The connection to rude broke", "connection_terminated"},
 	}
+	home := fmt.Sprintf(`<a class="button" href="http://localhost:%d/">Open the dashboard</a>`, r.webPort)
 	for _, test := range tests {
 		for _, accept := range []string{"*/*", "text/html,*/*;q=0.8"} {
 			response := get(t, r.client(), r.origin(test.host)+"/", "Accept", accept)
@@ -131,6 +132,9 @@ func TestErrorPages(t *testing.T) {
 			if response.StatusCode != test.status || !strings.Contains(got, test.text) || html != strings.HasPrefix(accept, "text/html") ||
 				response.Header.Get("Proxy-Status") != "kith; error="+test.proxy {
 				t.Errorf("%s: %d %v\n%s", test.host, response.StatusCode, response.Header, got)
+			}
+			if strings.Contains(got, home) != html {
+				t.Errorf("%s: no way home:\n%s", test.host, got)
 			}
 			if strings.Contains(got, "odd") || strings.Contains(got, "%s") {
 				t.Errorf("%s: the page shows the inside:\n%s", test.host, got)

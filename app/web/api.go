@@ -30,8 +30,8 @@ type exposeRequest struct {
 // api is what the command line speaks to: JSON, and errors with their kind.
 func (w *web) api() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /sites", kith.Answer(func(context.Context, struct{}) (Overview, error) {
-		return w.overview()
+	mux.Handle("GET /sites", kith.Answer(func(ctx context.Context, _ struct{}) (Overview, error) {
+		return w.overview(ctx)
 	}))
 	mux.Handle("PUT /sites", kith.Answer(func(ctx context.Context, in siteRequest) (Site, error) {
 		return w.publish(ctx, in.Path, in.Dir)
@@ -48,11 +48,12 @@ func (w *web) api() http.Handler {
 	return mux
 }
 
-func (w *web) overview() (Overview, error) {
+func (w *web) overview(ctx context.Context) (Overview, error) {
 	c := w.board.content()
 	if c == nil {
 		return Overview{}, errStarting
 	}
+	w.ports.probe(ctx, c.exposed)
 	o := Overview{URL: w.url("/"), Sample: c.site("/") == nil, Sites: []Site{}, Exposed: []Exposed{}}
 	for _, s := range c.sites {
 		o.Sites = append(o.Sites, w.described(s))

@@ -31,7 +31,7 @@ type Exposed struct {
 	Port    uint16 `json:"port"`           // on the overlay
 	Target  uint16 `json:"local"`          // on this computer
 	Name    string `json:"name,omitempty"` // its path on the site, without slashes
-	State   string `json:"state"`          // "open", or what is wrong
+	State   string `json:"state"`          // "open", "closed" in the answer to closing it, or what is wrong
 	OK      bool   `json:"ok"`
 	Address string `json:"address"`
 	URL     string `json:"url,omitempty"`

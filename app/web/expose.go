@@ -39,7 +39,7 @@ func (w *web) expose(ctx context.Context, target, port uint16, name string) (Exp
 	}
 	w.ports.service(target).probe(ctx)
 	e := w.exposed(Exposed{Port: port, Target: target, Name: name, Since: time.Unix(now.Unix(), 0)})
-	w.host.Event(fmt.Sprintf("Port %d of this computer is reachable for members at %s.", target, e.Address))
+	w.host.Event(fmt.Sprintf("You exposed port %d of this computer as port %d of %s.", target, port, w.host.Name().Host))
 	return e, nil
 }
 
@@ -58,7 +58,8 @@ func (w *web) unexpose(ctx context.Context, port uint16) (Exposed, error) {
 		return Exposed{}, err
 	}
 	w.reopen()
-	w.host.Event(fmt.Sprintf("Port %d of this computer is no longer reachable for members.", e.Target))
+	e.State, e.OK = "closed", false
+	w.host.Event(fmt.Sprintf("You closed port %d to the group.", e.Port))
 	return e, nil
 }
 

@@ -91,7 +91,9 @@ func TestExpose(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	f.must(t, "", "unexpose", "4000")
+	if out := f.must(t, "", "unexpose", "4000", "--json"); !strings.Contains(out, `"state": "closed"`) {
+		t.Errorf("unexpose --json: %s", out)
+	}
 	_, _ = io.ReadAll(conn) // ends, one way or another
 	if conn, err := f.dial(t.Context(), 4000); err == nil {
 		conn.Close()
@@ -273,4 +275,24 @@ func FuzzUnderPrefix(f *testing.F) {
 			t.Errorf("%q becomes %q", cookie, line)
 		}
 	})
+}
+
+// TestSitesProbe has kith sites tell whether the service answers now, not
+// when it was last used.
+func TestSitesProbe(t *testing.T) {
+	f := start(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	f.must(t, "", "expose", strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), "--to", "4000")
+	const silent = "open, but nothing answers"
+	if out := f.must(t, "", "sites"); strings.Contains(out, silent) {
+		t.Errorf("with the service:\n%s", out)
+	}
+	listener.Close()
+	if out := f.must(t, "", "sites"); !strings.Contains(out, silent) {
+		t.Errorf("without the service:\n%s", out)
+	}
 }

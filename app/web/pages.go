@@ -106,7 +106,7 @@ func (w *web) showError(rw http.ResponseWriter, r *http.Request, status int) {
 	default:
 		title, text = "Something went wrong on "+host, "What you asked for could not be read. Its owner finds the reason in the log of kith."
 	}
-	w.showPage(rw, r, status, ui.Page{Title: title, Body: pages.Body("error.html", text)})
+	w.showPage(rw, r, status, ui.Page{Title: title, Lead: text, Body: pages.Body("error.html", nil)})
 }
 
 // showServiceDown says that the program behind an exposed port is silent.
@@ -114,8 +114,9 @@ func (w *web) showServiceDown(rw http.ResponseWriter, r *http.Request, port uint
 	host := w.host.Name().Host
 	w.showPage(rw, r, http.StatusBadGateway, ui.Page{
 		Title: "The program here does not answer",
-		Body: pages.Body("error.html", fmt.Sprintf("This part of %s's site comes from a program on port %d of %s, and nothing answers there at the moment. Its owner can start it again.",
-			host, port, host)),
+		Lead: fmt.Sprintf("This part of %s's site comes from a program on port %d of %s, and nothing answers there at the moment. Its owner can start it again.",
+			host, port, host),
+		Body: pages.Body("error.html", nil),
 	})
 }
 

@@ -17,6 +17,8 @@ import (
 const (
 	maxForwarded     = 1024
 	maxPeerForwarded = 256
+	maxProbes        = 64 // at a time
+	probeTimeout     = 200 * time.Millisecond
 	listenPause      = 10 * time.Second // before a port that is taken is tried again
 )
 
@@ -145,6 +147,24 @@ func (p *ports) service(port uint16) *service {
 		p.services[port] = s
 	}
 	return s
+}
+
+// probe finds out which of the services behind exposed ports answer now. One
+// that takes longer than probeTimeout counts as silent.
+func (p *ports) probe(ctx context.Context, exposed []Exposed) {
+	ctx = context.WithoutCancel(ctx) // who has stopped waiting says nothing about a service
+	places := make(chan struct{}, maxProbes)
+	var probes sync.WaitGroup
+	for _, e := range exposed {
+		places <- struct{}{}
+		probes.Go(func() {
+			defer func() { <-places }()
+			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+			defer cancel()
+			p.service(e.Target).probe(ctx)
+		})
+	}
+	probes.Wait()
 }
 
 // problem says in words why an exposed port does not work, or "".

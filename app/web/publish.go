@@ -49,7 +49,7 @@ func (w *web) publish(ctx context.Context, path, dir string) (Site, error) {
 		return Site{}, err
 	}
 	if replaced != dir {
-		w.host.Event(fmt.Sprintf("The folder %s is published at %s.", dir, w.url(path)))
+		w.host.Event(fmt.Sprintf("You published %s at %s.", filepath.Base(dir), folderPath(path)))
 	}
 	site := w.described(Site{Path: path, Dir: dir, Published: time.Unix(now.Unix(), 0)})
 	if replaced != dir {
@@ -76,7 +76,7 @@ func (w *web) unpublish(ctx context.Context, path string) (Site, error) {
 	if err != nil {
 		return Site{}, err
 	}
-	w.host.Event(fmt.Sprintf("The folder %s is no longer published at %s.", site.Dir, w.url(path)))
+	w.host.Event(fmt.Sprintf("You no longer publish %s at %s.", filepath.Base(site.Dir), folderPath(path)))
 	return site, nil
 }
 
@@ -97,9 +97,18 @@ func (w *web) described(s Site) Site {
 	return s
 }
 
+// url is where a browser on this host reads path, or, where no gateway runs,
+// where every member's programs find it.
 func (w *web) url(path string) string {
-	return w.host.Link(escaped(strings.TrimSuffix(path, "/") + "/"))
+	link := w.host.Link(escaped(folderPath(path)))
+	if strings.HasPrefix(link, "/") {
+		return "http://" + w.host.Name().String() + link
+	}
+	return link
 }
+
+// folderPath ends path with a slash, as visitors see a folder's address.
+func folderPath(path string) string { return strings.TrimSuffix(path, "/") + "/" }
 
 // sitePath returns the form in which the site has a path that a person typed:
 // "/", or "/docs" without a slash at its end.
@@ -115,7 +124,7 @@ func sitePath(typed string) (string, error) {
 	}
 	for part := range strings.SplitSeq(path[1:], "/") {
 		if part == "" || part[0] == '.' {
-			return "", fmt.Errorf("path %q is reserved: no part of a path is empty or begins with a dot: %w", path, kith.Invalid)
+			return "", fmt.Errorf("--at %s: no part of the path may be empty or begin with a dot: %w", path, kith.Invalid)
 		}
 	}
 	return path, nil

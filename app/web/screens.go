@@ -42,7 +42,7 @@ type neighbour struct {
 // screenSites shows what is published, what is exposed, and where others'
 // sites are.
 func (w *web) screenSites(rw http.ResponseWriter, r *http.Request) {
-	o, err := w.overview()
+	o, err := w.overview(r.Context())
 	if err != nil {
 		ui.Message(rw, r, http.StatusServiceUnavailable, "Web", kith.Sentence(err))
 		return

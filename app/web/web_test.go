@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,8 +94,8 @@ func TestPublish(t *testing.T) {
 	if _, body := f.get(t, "/"); !strings.Contains(body, "Welcome to maple") {
 		t.Errorf("after unpublishing the site:\n%s", body)
 	}
-	if len(f.Events()) != 6 {
-		t.Errorf("events: %q", f.Events())
+	if events := f.Events(); len(events) != 6 || !slices.ContainsFunc(events, func(text string) bool { return text == "You published docs at /." }) {
+		t.Errorf("events: %q", events)
 	}
 }
 
@@ -126,9 +127,9 @@ func TestRefused(t *testing.T) {
 		"publish home/ada":            {kith.Invalid, "home folder"},
 		"publish home":                {kith.Invalid, "home folder"},
 		"publish /":                   {kith.Invalid, "home folder"},
-		"publish site --at /../x":     {kith.Invalid, "reserved"},
-		"publish site --at /a//b":     {kith.Invalid, "reserved"},
-		"publish site --at /.secret":  {kith.Invalid, "reserved"},
+		"publish site --at /../x":     {kith.Invalid, "no part of the path may be empty"},
+		"publish site --at /a//b":     {kith.Invalid, "no part of the path may be empty"},
+		"publish site --at /.secret":  {kith.Invalid, "no part of the path may be empty"},
 		`publish site --at /a\b`:      {kith.Invalid, "characters"},
 		"publish site --at /wiki":     {kith.Exists, "kith unexpose 3000"},
 		"unpublish /nothing":          {kith.NotFound, "kith sites"},
