@@ -61,6 +61,7 @@ var files embed.FS
 var pages = ui.ParseWith(template.FuncMap{
 	"callers": callers,
 	"carrier": carrierInWords,
+	"clip":    clip,
 	"opened":  opened,
 	"path":    pathInWords,
 	"purpose": purpose,

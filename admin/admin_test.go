@@ -395,7 +395,7 @@ func TestReach(t *testing.T) {
 		"127.0.0.1:4747":  "on this computer only",
 		"[::1]:4747":      "on this computer only",
 		"0.0.0.0:4747":    "on the same network",
-		"[::]:4747":       "on the same network",
+		"[::]:4747":       "TCP port 4747 on your router",
 		"192.168.1.2:474": "on the same network",
 		"192.0.2.7:4747":  "anywhere",
 	} {

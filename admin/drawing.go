@@ -258,6 +258,16 @@ func shorten(text string, n int) string {
 	return string(runes[:max(n-1, 1)]) + "…"
 }
 
+// clip shortens the long words of a sentence, which are names.
+func clip(text string) string {
+	const longest = 24
+	words := strings.Split(text, " ")
+	for i, word := range words {
+		words[i] = shorten(word, longest)
+	}
+	return strings.Join(words, " ")
+}
+
 // describe says how a member is reached, in a sentence's middle.
 func describe(m control.Member) string {
 	switch {

@@ -64,3 +64,31 @@ func TestDrawingKeepsPlaces(t *testing.T) {
 		}
 	}
 }
+
+func TestClip(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "elm is awake.": "elm is awake.",
+		"the-old-laptop-in-the-kitchen-next-to-the-window is awake.": "the-old-laptop-in-the-k… is awake.",
+	} {
+		if got := clip(text); got != want {
+			t.Errorf("clip(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// A large group has a part of its table on the first page.
+func TestBriefTable(t *testing.T) {
+	members := newFake(40).status.Members
+	if few := briefTable(members[:mostRows]); len(few.Rows) != mostRows || few.All != 0 {
+		t.Errorf("%d members: %d rows, All %d", mostRows, len(few.Rows), few.All)
+	}
+	many := briefTable(members)
+	if len(many.Rows) != mostRows || many.All != len(members) {
+		t.Errorf("%d members: %d rows, All %d", len(members), len(many.Rows), many.All)
+	}
+	for _, m := range many.Rows {
+		if m.State != "online" {
+			t.Errorf("%s, which is asleep, stands before others that are awake", m.Host)
+		}
+	}
+}

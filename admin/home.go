@@ -15,6 +15,7 @@ import (
 
 const (
 	recent    = 6  // events on the first page
+	mostRows  = 7  // of the table of members on the first page
 	mostSites = 10 // of others on the first page
 )
 
@@ -24,10 +25,10 @@ type homeData struct {
 	Lead      string
 	Self      control.Member
 	Members   []control.Member // not the revoked ones
-	Summary   bool             // too many members for a table here
 	Sites     []control.Member // of others, those awake first
 	MoreSites int              // that are not listed
 	Events    []control.Event
+	memberTable
 	pictures
 }
 
@@ -53,19 +54,37 @@ func (a *Admin) homeView(ctx context.Context, status control.Status) (homeData, 
 			}
 		}
 	}
-	slices.SortStableFunc(data.Sites, func(x, y control.Member) int {
-		return rank(x) - rank(y)
-	})
+	slices.SortStableFunc(data.Sites, awakeFirst)
 	if len(data.Sites) > mostSites {
 		data.MoreSites = len(data.Sites) - mostSites
 		data.Sites = data.Sites[:mostSites]
 	}
 	data.Alone = len(data.Members) <= 1
-	data.Summary = len(data.Members) > dense
+	data.memberTable = briefTable(data.Members)
 	data.Lead = presence(status)
 	data.pictures = picturesOf(status)
 	return data, nil
 }
+
+// A memberTable is a table of members.
+type memberTable struct {
+	Rows  []control.Member
+	Brief bool // without what is for the curious
+	All   int  // how many there are, if not all are Rows
+}
+
+// briefTable has the members, or some of them if they are many, those awake
+// first.
+func briefTable(members []control.Member) memberTable {
+	if len(members) <= mostRows {
+		return memberTable{Rows: members, Brief: true}
+	}
+	rows := slices.Clone(members)
+	slices.SortStableFunc(rows, awakeFirst)
+	return memberTable{Rows: rows[:mostRows], Brief: true, All: len(members)}
+}
+
+func awakeFirst(x, y control.Member) int { return rank(x) - rank(y) }
 
 func rank(m control.Member) int {
 	if m.State == control.Online {

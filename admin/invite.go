@@ -107,13 +107,14 @@ func (a *Admin) invite(w http.ResponseWriter, r *http.Request, v visit) {
 // addresses it listens on tell; near means from this computer only.
 func reach(status control.Status) (text string, near bool) {
 	near = true
-	found := false
+	found, port := false, ""
 	for _, l := range status.Listeners {
 		if l.App != control.AppOverlay || l.Error != "" {
 			continue
 		}
-		host, _, err := net.SplitHostPort(l.Address)
-		if err != nil {
+		var host string
+		var err error
+		if host, port, err = net.SplitHostPort(l.Address); err != nil {
 			continue
 		}
 		found = true
@@ -131,5 +132,5 @@ func reach(status control.Status) (text string, near bool) {
 	case near:
 		return status.Host + " listens on this computer only, so only another node on this computer can join.", true
 	}
-	return "Computers on the same network as " + status.Host + " can join. From elsewhere they can only where the way to " + status.Host + " is open.", false
+	return "Computers on the same network as " + status.Host + " can join. For others, forward UDP and TCP port " + port + " on your router to this computer.", false
 }

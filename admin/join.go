@@ -90,7 +90,7 @@ func (a *Admin) leavePage(w http.ResponseWriter, r *http.Request, v visit) {
 
 func (a *Admin) askLeave(w http.ResponseWriter, r *http.Request, status int, data leaveData) {
 	ui.Write(w, r, status, ui.Page{
-		Title: "Leave " + data.Group + "?", Active: "/settings/",
+		Title: "Leave the group?", Active: "/settings/",
 		Back: ui.Entry{Href: "/settings/", Title: "Settings"},
 		Body: pages.Body("leave.html", data),
 	})

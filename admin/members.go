@@ -18,7 +18,7 @@ type membersData struct {
 	Members []control.Member
 	Revoked []control.Member
 	Alone   bool
-	Summary bool // never: this page has the table
+	memberTable
 	pictures
 }
 
@@ -33,6 +33,7 @@ func membersView(status control.Status) membersData {
 			data.Members = append(data.Members, m)
 		}
 	}
+	data.memberTable = memberTable{Rows: data.Members}
 	data.Alone = len(data.Members) <= 1
 	data.pictures = picturesOf(status)
 	if len(data.Members) > 4 {
