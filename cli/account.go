@@ -55,6 +55,11 @@ func accountListCommand() command {
 			if err != nil {
 				return err
 			}
+			for i := range accounts {
+				if accounts[i].AppPasswords == nil {
+					accounts[i].AppPasswords = []control.AppPassword{} // [] in JSON
+				}
+			}
 			return e.Print(accounts, accountsTable(accounts))
 		},
 	}

@@ -51,21 +51,27 @@ func TestCommands(t *testing.T) {
 		{"status", "maple.home.kith.alt", "", 0},
 		{"status", "relayed via elm (quic)", "", 0},
 		{"status", "127.0.0.1:1080: port 1080 is taken", "", 0},
+		{"status", "dashboard and sites  127.0.0.1:8080", "", 0},
 		{"members", "12.3 ms", "", 0},
+		{"members", "awake", "", 0},
+		{"membrs", "", "Did you mean members?", 2},
+		{"up --port-base 0", "", "--port-base: port base 0 is not from", 4},
+		{"up --overlay-port 0", "", "--overlay-port: port 0 is not from 1", 4},
+		{"--version --json", `"go"`, "", 0},
 		{"invite", "kithticket\n", "", 0},
 		{"invite --json", `"uses": 1`, "", 0},
 		{"invite --expires 2h --uses 3 --role member --json", `"uses": 3`, "", 0},
 		{"--uses 3 --json invite", `"uses": 3`, "", 0},
 		{"--json --role=member invite", `"role": "member"`, "", 0},
 		{"invite --role owner", "", "the roles are admin and member", 4},
-		{"invite --expires yesterday", "", `--expires cannot be "yesterday"`, 2},
+		{"invite --expires yesterday", "", `--expires cannot be "yesterday"; write a time such as 30m`, 2},
 		{"revoke oak", "oak is no longer in the group", "", 0},
 		{"oak revoke", "", "there is no command", 2},
 		{"revoke", "", "revoke needs HOST", 2},
 		{"revoke oak elm", "", `revoke does not take "elm"`, 2},
 		{"admin add oak", "oak is an admin", "", 0},
 		{"admin remove oak", "oak is no longer an admin", "", 0},
-		{"admin", "", "admin is followed by add or remove", 2},
+		{"admin", "", "admin needs add or remove", 2},
 		{"leave", "maple has left the group home", "", 0},
 		{"rename cedar", "This is maple.home.kith.alt now", "", 0},
 		{"rename --group lab", "This is", "", 0},
@@ -79,7 +85,7 @@ func TestCommands(t *testing.T) {
 		{"doctor", "good     Every listener accepts.", "", 0},
 		{"join a-ticket", "Joined: this is maple", "", 0},
 		{"join expired", "", "Ask for a new ticket", 12},
-		{"join a-ticket --name fir", "", "cannot change while it joins", 2},
+		{"join a-ticket --name fir", "", "then: kith rename fir", 2},
 		{"join", "", "join needs TICKET", 2},
 		{"up", "Kith is already running on maple, in the group home.", "", 0},
 		{"", "signin", "", 0},
@@ -117,7 +123,7 @@ func TestUp(t *testing.T) {
 	if lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n"); len(lines) > 14 || lines[len(lines)-1] != "ready" {
 		t.Errorf("up printed:\n%s", out)
 	}
-	for _, want := range []string{"Kith is running on maple, in the group home.", "kith invite", "kith stop", "kith service install", "Not listening: gateway (proxy)"} {
+	for _, want := range []string{"Kith is running on maple, in the group home.", "kith invite", "kith stop", "kith service install", "Not listening: proxy (SOCKS, HTTP)"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("up does not say %q:\n%s", want, out)
 		}

@@ -17,7 +17,7 @@ func dialCommand() command {
 		name: "dial", args: "HOST PORT", summary: "connect standard input and output to a port of a member", group: groupUse,
 		help: `Ends when the far side has ended. The end of standard input is passed on.
 
-Example: ssh -o ProxyCommand='kith dial %h %p' ada@maple`,
+Example: ssh -p 2222 -o ProxyCommand='kith dial %h %p' ada@maple   (on maple: kith expose 22 --to 2222)`,
 		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
 			port, err := strconv.ParseUint(words[1], 10, 16)
 			if err != nil || port == 0 {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"kith.alt/kith"
@@ -22,7 +24,7 @@ var exits = []struct {
 	{4, kith.Invalid, "the input can never work: a mistyped name, a damaged ticket"},
 	{5, kith.NotFound, "what was named does not exist"},
 	{6, kith.Exists, "what was to be made exists already"},
-	{7, kith.Denied, "not allowed: only an admin may, or the other host refuses"},
+	{7, kith.Denied, "not allowed: only an admin may, or the other host refuses; also a ticket that is used up"},
 	{8, kith.NotMember, "one side is not, or no longer, in the other's group"},
 	{9, kith.Refused, "the host answered: nobody listens on that port"},
 	{10, kith.Unreachable, "no path to the host"},
@@ -72,6 +74,34 @@ type remedied struct {
 
 func (r remedied) Unwrap() error { return r.error }
 
+// explain takes err apart for a person: what happened, and what to do about
+// it, or "". Errors of applications end in advice, after a semicolon, and then
+// their kind, which says nothing that is not before it.
+func (e *env) explain(verb string, err error) (what, remedy string) {
+	what, remedy = err.Error(), e.remedy(verb, err)
+	var kind kith.Kind
+	if !errors.As(err, &kind) {
+		return what, remedy
+	}
+	text, ok := strings.CutSuffix(what, ": "+kind.Error())
+	if i := strings.LastIndex(text, "; "); ok && i >= 0 && kind != kith.Unreachable && kind != kith.Temporary {
+		what = text[:i]
+		if advice := text[i+2:]; remedy == "" {
+			remedy = sentenceCase(advice)
+		}
+	}
+	return what, remedy
+}
+
+// sentenceCase begins text with a capital, where it does not begin with a
+// command.
+func sentenceCase(text string) string {
+	if text == "" || strings.HasPrefix(text, "kith ") {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
 // remedy returns what to do about err, a line for a person, or "".
 func (e *env) remedy(verb string, err error) string {
 	var own remedied
@@ -79,16 +109,35 @@ func (e *env) remedy(verb string, err error) string {
 	case errors.As(err, &own):
 		return own.remedy
 	case errors.As(err, new(usage)):
-		if verb == "" {
+		if verb == "" || verb == "help" {
 			return "See: " + e.Line("help")
 		}
 		return "See: " + e.Line(append([]string{"help"}, strings.Fields(verb)...)...)
+	case e.isDirectoryTrouble(err):
+		return "Choose another folder: " + kith.Env{Kith: e.program}.Line("--data", "DIR")
 	case errors.Is(err, control.ErrNotRunning):
 		return "Start it: " + e.Line("up")
 	case errors.Is(err, kith.Unreachable), errors.Is(err, kith.Temporary):
 		return "To find out why: " + e.Line("doctor")
 	case errors.Is(err, kith.NotMember):
-		return "Whoever is in the group: " + e.Line("members")
+		return "To see who is in the group: " + e.Line("members")
 	}
 	return ""
+}
+
+// isDirectoryTrouble reports whether err is about the data directory, or what
+// lies in it or above it.
+func (e *env) isDirectoryTrouble(err error) bool {
+	path, ok := errors.AsType[*fs.PathError](err)
+	if !ok || e.data == "" {
+		return false
+	}
+	data, absErr := filepath.Abs(e.data)
+	return absErr == nil && (within(path.Path, data) || within(data, path.Path))
+}
+
+// within reports whether path is dir or lies in it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"kith.alt/kith"
 )
@@ -61,10 +64,46 @@ func (l line) apply(set *flag.FlagSet, verb string) error {
 			value = "true"
 		}
 		if err := def.Value.Set(value); err != nil {
-			return usageError("%s cannot be %q", dashed(f.name), f.value)
+			if errors.Is(err, kith.Invalid) {
+				return fmt.Errorf("%s: %w", dashed(f.name), err)
+			}
+			var hint string
+			if isDuration(def) {
+				hint = "; write a time such as 30m or 24h"
+			}
+			return usageError("%s cannot be %q%s", dashed(f.name), f.value, hint)
 		}
 	}
 	return nil
+}
+
+// nameVerb has a line of flags alone that asks for help, or the version, do what
+// the verb of that name does.
+func (l *line) nameVerb() {
+	if len(l.words) > 0 {
+		return
+	}
+	for i, f := range l.flags {
+		switch f.name {
+		case "h", "help":
+			l.words = []string{"help"}
+		case "version":
+			l.words = []string{"version"}
+		default:
+			continue
+		}
+		l.flags = slices.Delete(l.flags, i, i+1)
+		return
+	}
+}
+
+func isDuration(f *flag.Flag) bool {
+	getter, ok := f.Value.(flag.Getter)
+	if !ok {
+		return false
+	}
+	_, ok = getter.Get().(time.Duration)
+	return ok
 }
 
 func isBool(f *flag.Flag) bool {

@@ -40,8 +40,14 @@ Example: kith invite --uses 5 --expires 2h`,
 				return err
 			}
 			if isTerminal(e.Stderr) {
-				e.Tell("On the other computer: kith join, followed by this ticket. It serves until %s, for %s.\n",
-					invitation.Expires.Local().Format("Monday 15:04"), count(invitation.Uses, "computer"))
+				becomes := ", which becomes an admin (--role member: it does not)"
+				if invitation.Role != "admin" {
+					becomes = ""
+				} else if invitation.Uses > 1 {
+					becomes = ", which become admins (--role member: they do not)"
+				}
+				e.Tell("On the other computer: kith join, followed by this ticket. It serves until %s, for %s%s.\n",
+					invitation.Expires.Local().Format("Monday 15:04"), count(invitation.Uses, "computer"), becomes)
 				if err := drawQR(e.Stderr, invitation.Ticket); err != nil {
 					return err
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kith.alt/kith"
 	"kith.alt/kith/control"
@@ -26,9 +27,13 @@ returns once it is admitted. A ticket that is used up, expired or damaged change
 				return err
 			}
 			defer client.Close()
-			if u.Name != "" || u.Group != "" || u.asksForPorts() {
-				return remedied{usageError("kith runs already: names and ports cannot change while it joins"),
-					"Join without these flags, then: " + e.Line("rename")}
+			switch {
+			case u.asksForPorts():
+				return remedied{usageError("kith runs already, and changes its ports only when it starts"),
+					"Join without these flags, or stop it first: " + e.Line("stop")}
+			case u.Name != "":
+				return remedied{usageError("kith runs already, and keeps its name while it joins"),
+					"Join without --name, then: " + e.Line("rename", u.Name)}
 			}
 			return e.joinRemedy(e.joinRunning(ctx, client, words[0]))
 		},
@@ -43,7 +48,18 @@ func (e *env) joinRunning(ctx context.Context, n control.Node, ticket string) er
 	if err != nil {
 		return err
 	}
-	return e.Print(status, fmt.Sprintf("Joined: this is %s, in the group %s.\n", status.Host, status.Group))
+	return e.Print(status, fmt.Sprintf("Joined: this is %s, in the group %s.\n%s", status.Host, status.Group, e.nameNote(status)))
+}
+
+// nameNote says that the name of this host was taken in the group that it
+// joined, where it was: the node then adds its short ID.
+func (e *env) nameNote(status control.Status) string {
+	wanted, changed := strings.CutSuffix(status.Host, "-"+status.ID.Short())
+	if !changed {
+		return ""
+	}
+	return fmt.Sprintf("The name %s was taken in %s, so this is %s. To choose another: %s\n",
+		wanted, status.Group, status.Host, e.Line("rename", "NAME"))
 }
 
 // joinRemedy says what helps against a ticket that does not work.

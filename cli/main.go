@@ -36,7 +36,8 @@ type env struct {
 	kith.Env
 	apps    []kith.App
 	newNode func(node.Config) (runner, error)
-	data    string // the data directory
+	data    string   // the data directory
+	program []string // Kith without --data
 }
 
 // A command is a verb.
@@ -78,8 +79,9 @@ func (e *env) main(ctx context.Context, args []string) int {
 	if err == nil || errors.Is(err, errSilent) {
 		return exitCode(err)
 	}
-	fmt.Fprintf(e.Stderr, "kith: %v\n", err)
-	if remedy := e.remedy(verb, err); remedy != "" {
+	what, remedy := e.explain(verb, err)
+	fmt.Fprintf(e.Stderr, "kith: %s\n", what)
+	if remedy != "" {
 		fmt.Fprintln(e.Stderr, remedy)
 	}
 	return exitCode(err)
@@ -94,6 +96,7 @@ func (e *env) run(ctx context.Context, args []string) (verb string, err error) {
 	if err != nil {
 		return "", err
 	}
+	l.nameVerb()
 	c, words, err := find(commands, l.words)
 	if err != nil {
 		return "", err
@@ -109,6 +112,7 @@ func (e *env) run(ctx context.Context, args []string) (verb string, err error) {
 	if err := checkWords(words, parseArguments(c.args), c.name); err != nil {
 		return c.name, err
 	}
+	e.program = e.Kith
 	if e.data = common.data; e.data == "" {
 		if e.data, err = config.DefaultDir(); err != nil {
 			return c.name, err
@@ -177,9 +181,14 @@ func find(commands []command, words []string) (command, []string, error) {
 		}
 	}
 	if second != nil {
-		return command{}, nil, usageError("%s is followed by %s", words[0], strings.Join(second, " or "))
+		last := len(second) - 1
+		return command{}, nil, usageError("%s needs %s or %s", words[0], strings.Join(second[:last], ", "), second[last])
 	}
-	return command{}, nil, usageError("there is no command %q", words[0])
+	err := usageError("there is no command %q", words[0])
+	if name := nearest(commands, words[0]); name != "" {
+		err = remedied{err, "Did you mean " + name + "?"}
+	}
+	return command{}, nil, err
 }
 
 // client returns a client of the running node.

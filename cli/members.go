@@ -13,7 +13,7 @@ import (
 func membersCommand() command {
 	return command{
 		name: "members", summary: "list the computers of the group, and how each is reached", group: groupMembers,
-		help: `Shows each host's state (online, offline, revoked), the path to it (lan, direct,
+		help: `Shows each host's state (awake, asleep, revoked), the path to it (lan, direct,
 relayed with the member that relays) and the round-trip time. An asterisk marks admins.`,
 		ask: func(ctx context.Context, e *env, node *control.Client, _ []string) error {
 			status, err := node.Status(ctx)
@@ -34,10 +34,6 @@ func membersTable(members []control.Member, now time.Time) string {
 		if m.Admin {
 			host += "*"
 		}
-		state := m.State
-		if m.State == control.Offline && !m.LastSeen.IsZero() {
-			state += " since " + ago(now.Sub(m.LastSeen))
-		}
 		path := m.Path
 		if m.Via != "" {
 			path += " via " + m.Via
@@ -52,10 +48,23 @@ func membersTable(members []control.Member, now time.Time) string {
 		case m.RTT > 0:
 			trip = "< 0.1 ms"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", host, state, path, trip, m.Site)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", host, stateText(m, now), path, trip, m.Site)
 	}
 	w.Flush() // to a strings.Builder, which does not fail
 	return b.String()
+}
+
+// stateText is a member's state in words.
+func stateText(m control.Member, now time.Time) string {
+	switch {
+	case m.State == control.Online:
+		return "awake"
+	case m.State == control.Offline && m.LastSeen.IsZero():
+		return "asleep"
+	case m.State == control.Offline:
+		return "asleep for " + ago(now.Sub(m.LastSeen))
+	}
+	return m.State
 }
 
 // ago rounds a time to what people say.

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,21 +32,58 @@ func statusText(s control.Status, now time.Time) string {
 	fmt.Fprintf(w, "ID\t%s\n", s.ID)
 	fmt.Fprintf(w, "Running\tsince %s, version %s\n", s.Started.Local().Format("2 January 15:04"), s.Version)
 	fmt.Fprintf(w, "Data\t%s\n", s.Data)
-	fmt.Fprintf(w, "Dashboard\t%s\n", s.Dashboard)
-	fmt.Fprintf(w, "Site\t%s\n", s.Site)
+	if s.Dashboard == "" {
+		fmt.Fprintf(w, "Dashboard\tnot available\n")
+	} else {
+		fmt.Fprintf(w, "Dashboard\t%s\nSite\t%s\n", s.Dashboard, s.Site)
+	}
 	fmt.Fprintf(w, "Sockets\t%d open\n", s.Sockets)
 	w.Flush() // to a strings.Builder, which does not fail
 
 	fmt.Fprintf(&b, "\n")
-	fmt.Fprintln(w, "LISTENER\tPROTOCOL\tADDRESS")
-	for _, l := range s.Listeners {
+	fmt.Fprintln(w, "LISTENER\tADDRESS")
+	for _, l := range inOrder(s.Listeners) {
 		address := l.Address
+		if port, ok := strings.CutPrefix(address, "overlay:"); ok {
+			address = "members, port " + port
+		}
 		if l.Error != "" {
 			address += ": " + l.Error
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", l.App, l.Protocol, address)
+		fmt.Fprintf(w, "%s\t%s\n", listenerName(l), address)
 	}
 	w.Flush()
 	fmt.Fprintf(&b, "\n%s", membersTable(s.Members, now))
 	return b.String()
+}
+
+// inOrder sorts listeners: the gateway's, those of applications, the overlay's.
+func inOrder(listeners []control.Listener) []control.Listener {
+	place := func(l control.Listener) int {
+		switch l.App {
+		case control.AppGateway:
+			return 0
+		case control.AppOverlay:
+			return 2
+		}
+		return 1
+	}
+	return slices.SortedStableFunc(slices.Values(listeners), func(a, b control.Listener) int {
+		return cmp.Or(place(a)-place(b), cmp.Compare(a.App, b.App))
+	})
+}
+
+// listenerName says what a listener is for.
+func listenerName(l control.Listener) string {
+	switch {
+	case isDashboard(l):
+		return "dashboard and sites"
+	case l.App == control.AppGateway && l.Protocol == control.ProtocolProxy:
+		return "proxy (SOCKS, HTTP)"
+	}
+	return fmt.Sprintf("%s (%s)", l.App, l.Protocol)
+}
+
+func isDashboard(l control.Listener) bool {
+	return l.App == control.AppGateway && l.Protocol == control.ProtocolHTTP
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +34,7 @@ type runner interface {
 
 func newNode(c node.Config) (runner, error) { return node.New(c) }
 
-// upFlags are the flags of up and join.
+// upFlags are the flags of up and join; only up defines --group.
 type upFlags struct {
 	node.Config
 	verbose bool
@@ -41,9 +43,21 @@ type upFlags struct {
 
 func (u *upFlags) define(set *flag.FlagSet) {
 	set.StringVar(&u.Name, "name", "", "this host's `NAME` in the group; without it, the computer's")
-	set.StringVar(&u.Group, "group", "", "the `NAME` of the group to found; without it, "+config.DefaultGroup)
-	set.IntVar(&u.PortBase, "port-base", 0, "have the loopback ports begin at `N`, instead of the usual ones")
-	set.IntVar(&u.OverlayPort, "overlay-port", 0, "listen for members on UDP and TCP port `N`, instead of 4747")
+	set.Func("port-base", "have the loopback ports begin at `N`, instead of the usual ones", func(text string) (err error) {
+		if u.PortBase, err = strconv.Atoi(text); err != nil {
+			return err
+		}
+		return config.CheckPortBase(u.PortBase)
+	})
+	set.Func("overlay-port", "listen for members on UDP and TCP port `N`, instead of 4747", func(text string) (err error) {
+		if u.OverlayPort, err = strconv.Atoi(text); err != nil {
+			return err
+		}
+		if u.OverlayPort < 1 || u.OverlayPort > 65535 {
+			return fmt.Errorf("port %d is not from 1 to 65535: %w", u.OverlayPort, kith.Invalid)
+		}
+		return nil
+	})
 	set.StringVar(&u.OverlayHost, "overlay-host", "", "listen for members on this `ADDRESS` of the computer only, instead of all")
 	set.BoolVar(&u.SharedLoopback, "shared-loopback", false, "let other users of this computer use the loopback ports")
 	set.BoolVar(&u.quiet, "quiet", false, "print nothing but the line ready, and no sign-in link: for services, whose output is kept")
@@ -58,8 +72,12 @@ func upCommand() command {
 first start makes everything: a key, a group of one, your account, a sample site. Names
 and ports are remembered. Where kith runs already, it prints its links.
 
-The line "ready" follows once every listener accepts.`,
-		flags: u.define,
+The line "ready" follows once every listener accepts that can. What cannot, as
+another program holds its port, is said before it.`,
+		flags: func(set *flag.FlagSet) {
+			u.define(set)
+			set.StringVar(&u.Group, "group", "", "the `NAME` of the group to found; without it, "+config.DefaultGroup)
+		},
 		run: func(ctx context.Context, e *env, _ []string) error {
 			return e.up(ctx, &u)
 		},
@@ -75,16 +93,8 @@ func (u *upFlags) check() error {
 			}
 		}
 	}
-	if u.PortBase != 0 {
-		if err := config.CheckPortBase(u.PortBase); err != nil {
-			return fmt.Errorf("--port-base: %w", err)
-		}
-	}
 	if u.OverlayHost != "" && net.ParseIP(u.OverlayHost) == nil {
 		return fmt.Errorf("--overlay-host %q is not an IP address: %w", u.OverlayHost, kith.Invalid)
-	}
-	if u.OverlayPort < 0 || u.OverlayPort > 65535 {
-		return fmt.Errorf("--overlay-port %d is not from 1 to 65535: %w", u.OverlayPort, kith.Invalid)
 	}
 	return nil
 }
@@ -137,6 +147,7 @@ func (s starting) Unwrap() error { return s.error }
 
 // serve runs a node of this process.
 func (e *env) serve(ctx context.Context, u *upFlags) error {
+	before := e.movedPorts()
 	n, err := e.newNode(u.Config)
 	if err != nil {
 		return err
@@ -155,7 +166,8 @@ func (e *env) serve(ctx context.Context, u *upFlags) error {
 	case <-n.Ready():
 	}
 	if !u.quiet {
-		if err := e.announce(ctx, n, false); err != nil && ctx.Err() == nil {
+		moved := slices.DeleteFunc(e.movedPorts(), func(m config.Move) bool { return slices.Contains(before, m) })
+		if err := e.announce(ctx, n, start{joined: u.Ticket != "", moved: moved}); err != nil && ctx.Err() == nil {
 			e.Tell("kith: %v", err) // it runs nevertheless
 		}
 	}
@@ -193,33 +205,44 @@ func (e *env) meet(ctx context.Context, n control.Node, u *upFlags) error {
 		return remedied{fmt.Errorf("kith runs already, and changes its ports only when it starts: %w", kith.InUse),
 			"Stop it first: " + e.Line("stop")}
 	}
-	if err := e.announce(ctx, n, true); err != nil {
+	if err := e.announce(ctx, n, start{already: true}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.Stdout, "ready")
 	return err
 }
 
+// A start is what up has to say about how the node came to run.
+type start struct {
+	already bool          // it ran before
+	joined  bool          // with a ticket
+	moved   []config.Move // ports that were taken, and moved at this start
+}
+
 // announce says where kith runs and what to do next, in a dozen lines.
-func (e *env) announce(ctx context.Context, n control.Node, already bool) error {
+func (e *env) announce(ctx context.Context, n control.Node, s start) error {
 	status, err := n.Status(ctx)
 	if err != nil {
 		return err
 	}
-	link, err := n.SignInLink(ctx, "")
-	note := "  (signs you in once, within 10 minutes)"
-	if err != nil {
-		link, note = status.Dashboard, ""
-	}
 	running, stop := "is running", "Ctrl-C, or "+e.Line("stop")
-	if already {
+	if s.already {
 		running, stop = "is already running", e.Line("stop")
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Kith %s on %s, in the group %s.\n\n", running, status.Host, status.Group)
 	row := func(what, text string) { fmt.Fprintf(&b, "  %-11s %s\n", what, text) }
-	row("Dashboard", link+note)
-	row("Your site", status.Site)
+	if status.Dashboard == "" {
+		row("Dashboard", "not available: "+dashboardError(status))
+	} else {
+		link, err := n.SignInLink(ctx, "")
+		note := "  (signs you in once, within 10 minutes)"
+		if err != nil {
+			link, note = status.Dashboard, ""
+		}
+		row("Dashboard", link+note)
+		row("Your site", status.Site)
+	}
 	row("Invite", e.Line("invite"))
 	row("Stop", stop)
 	if strings.HasPrefix(e.Line(), goRun) {
@@ -228,29 +251,47 @@ func (e *env) announce(ctx context.Context, n control.Node, already bool) error 
 		row("Keep", e.Line("service", "install")+", which starts it with the computer")
 	}
 	b.WriteByte('\n')
-	e.portNotes(&b, status)
+	if notes := e.notes(status, s); notes != "" {
+		b.WriteString(notes + "\n")
+	}
 	_, err = io.WriteString(e.Stdout, b.String())
 	return err
 }
 
-// portNotes says which ports are not where people expect them.
-func (e *env) portNotes(b *strings.Builder, status control.Status) {
-	any := false
-	if stored, err := config.Read(e.data); err == nil {
-		for _, moved := range stored.Moved() {
-			fmt.Fprintf(b, "Port %d (%s) was taken; it is %d here.\n", moved.From, moved.Service, moved.To)
-			any = true
-		}
-	}
+// dashboardError says why there is no dashboard.
+func dashboardError(status control.Status) string {
 	for _, l := range status.Listeners {
-		if l.Error != "" {
-			fmt.Fprintf(b, "Not listening: %s (%s) on %s: %s\n", l.App, l.Protocol, l.Address, l.Error)
-			any = true
+		if isDashboard(l) && l.Error != "" {
+			return l.Error
 		}
 	}
-	if any {
-		b.WriteByte('\n')
+	return "nothing listens for it"
+}
+
+// notes says what is not as people expect it: names and ports.
+func (e *env) notes(status control.Status, s start) string {
+	var b strings.Builder
+	if s.joined {
+		b.WriteString(e.nameNote(status))
 	}
+	for _, m := range s.moved {
+		fmt.Fprintf(&b, "Port %d (%s) was taken; it is %d here.\n", m.From, m.Service, m.To)
+	}
+	for _, l := range inOrder(status.Listeners) {
+		if l.Error != "" && !isDashboard(l) {
+			fmt.Fprintf(&b, "Not listening: %s on %s: %s\n", listenerName(l), l.Address, l.Error)
+		}
+	}
+	return b.String()
+}
+
+// movedPorts are the ports that are remembered and are not the usual ones.
+func (e *env) movedPorts() []config.Move {
+	stored, err := config.Read(e.data)
+	if err != nil {
+		return nil // nothing is stored yet
+	}
+	return stored.Moved()
 }
 
 // logger writes to standard error: warnings, or everything.

@@ -54,7 +54,7 @@ func (n *Node) Dial(ctx context.Context, address string) (net.Conn, error) {
 		err = fmt.Errorf("it needs a host and a port: %w", kith.Invalid)
 	}
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: a.Network(), Addr: a, Err: err}
+		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
 	return n.control.Dial(ctx, a)
 }
@@ -63,7 +63,7 @@ func (n *Node) Dial(ctx context.Context, address string) (net.Conn, error) {
 func (n *Node) Listen(ctx context.Context, address string) (net.Listener, error) {
 	a, err := parseAddress(address)
 	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: a.Network(), Addr: a, Err: err}
+		return nil, fmt.Errorf("listen %s: %w", address, err)
 	}
 	return n.control.Listen(ctx, a)
 }

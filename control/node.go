@@ -98,10 +98,10 @@ type Member struct {
 	RTT     float64 `json:"rtt_ms"`
 
 	Admin    bool      `json:"admin"`
-	Moved    bool      `json:"moved"`     // its name meant another key here before, and is not used until Trust
-	Site     string    `json:"site"`      // where a browser on this host reads its site
-	LastSeen time.Time `json:"last_seen"` // zero: never
-	Address  string    `json:"address"`   // the carrier's far address, or ""
+	Moved    bool      `json:"moved"`              // its name meant another key here before, and is not used until Trust
+	Site     string    `json:"site"`               // where a browser on this host reads its site
+	LastSeen time.Time `json:"last_seen,omitzero"` // zero: never
+	Address  string    `json:"address"`            // the carrier's far address, or ""
 	Sent     uint64    `json:"bytes_sent"`
 	Received uint64    `json:"bytes_received"`
 }

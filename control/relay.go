@@ -35,10 +35,23 @@ func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, err := s.cfg.Node.Dial(r.Context(), in.address())
 	if err != nil {
-		kith.WriteError(w, err)
+		kith.WriteError(w, dialError(in.address(), err))
 		return
 	}
 	s.become(w, r, conn)
+}
+
+// dialError names the address as the program gave it, where the network names
+// the one that it was resolved to.
+func dialError(asked kith.Address, err error) error {
+	op, ok := err.(*net.OpError)
+	if !ok {
+		return err
+	}
+	if errors.Is(op.Err, kith.Refused) {
+		return fmt.Errorf("dial %s: %w", asked, kith.Refused)
+	}
+	return fmt.Errorf("dial %s: %w", asked, op.Err)
 }
 
 // accept becomes a socket that a listener of the program accepted.
