@@ -225,3 +225,16 @@ func FuzzSitePath(f *testing.F) {
 		}
 	})
 }
+
+// A hostWithout is a host that runs no gateway.
+type hostWithout struct{ kith.Host }
+
+func (hostWithout) Name() kith.Name         { return kith.Name{Host: "maple", Group: "home"} }
+func (hostWithout) Link(path string) string { return path }
+
+func TestAddressWithoutGateway(t *testing.T) {
+	w := &web{host: hostWithout{}}
+	if got, want := w.url("/two words"), "http://maple.home.kith.alt/two%20words/"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
