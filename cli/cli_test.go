@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,8 +19,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"kith.alt/kith"
+	"kith.alt/kith/config"
 	"kith.alt/kith/control"
 	"kith.alt/kith/network/memory"
+	"kith.alt/kith/node"
 )
 
 func TestMain(m *testing.M) {
@@ -183,6 +186,88 @@ func TestExitCodes(t *testing.T) {
 	}
 	if got := exitCode(usageError("x")); got != exitUsage {
 		t.Errorf("usage: %d", got)
+	}
+}
+
+// TestExplain: advice of an application goes to its own line, without the kind
+// that ends the text.
+func TestExplain(t *testing.T) {
+	e := &env{Env: kith.Env{Kith: []string{"kith"}}, data: t.TempDir()}
+	e.program = e.Kith
+	for _, test := range []struct {
+		err          error
+		what, remedy string
+	}{
+		{fmt.Errorf("there is no folder a; b; check its name: %w", kith.NotFound), "there is no folder a; b", "Check its name"},
+		{fmt.Errorf("/x is not published; kith sites shows what is: %w", kith.NotFound), "/x is not published", "kith sites shows what is"},
+		{remedied{fmt.Errorf("the ticket is used up; ask for a new one: %w", kith.Denied), "Ask for a new ticket"}, "the ticket is used up", "Ask for a new ticket"},
+		{fmt.Errorf("account ada: %w", kith.Exists), "account ada: exists already", ""},
+		{fmt.Errorf("lan: timeout; tls: timeout: %w", kith.Unreachable), "lan: timeout; tls: timeout: no path", "To find out why: kith doctor"},
+		{fmt.Errorf("invite: %w", kith.NotMember), "invite: not a member", "To see who is in the group: kith members"},
+		{&fs.PathError{Op: "open", Path: filepath.Join(e.data, "lock"), Err: fs.ErrPermission},
+			"open " + filepath.Join(e.data, "lock") + ": permission denied", "Choose another folder: kith --data DIR"},
+		{&fs.PathError{Op: "mkdir", Path: filepath.Dir(e.data), Err: fs.ErrPermission},
+			"mkdir " + filepath.Dir(e.data) + ": permission denied", "Choose another folder: kith --data DIR"},
+		{&fs.PathError{Op: "open", Path: filepath.Join(e.data, "..", "garden"), Err: fs.ErrPermission},
+			"open " + filepath.Join(e.data, "..", "garden") + ": permission denied", ""},
+	} {
+		if what, remedy := e.explain("", test.err); what != test.what || remedy != test.remedy {
+			t.Errorf("%v: %q, %q; want %q, %q", test.err, what, remedy, test.what, test.remedy)
+		}
+	}
+}
+
+// TestAnnounce: what a start has to say is said, and nothing that is not so.
+func TestAnnounce(t *testing.T) {
+	id := kith.ID{1}
+	taken := control.Listener{App: control.AppGateway, Protocol: control.ProtocolHTTP, Address: "127.0.0.1:8080", Error: "port 8080 is taken: in use"}
+	for _, test := range []struct {
+		name   string
+		status control.Status
+		start  start
+		has    []string
+		hasNot []string
+	}{
+		{"no dashboard", control.Status{Host: "maple", Listeners: []control.Listener{taken}}, start{},
+			[]string{"Dashboard   not available: port 8080 is taken\n"}, []string{"Your site", "Not listening", "was taken"}},
+		{"moved", control.Status{Host: "maple", Dashboard: "http://localhost:8081/"}, start{moved: []config.Move{{Service: "http", From: 8080, To: 8081}}},
+			[]string{"Port 8080 (http) was taken; it is 8081 here.\n"}, []string{"not available"}},
+		{"another name", control.Status{ID: id, Host: "vm-" + id.Short(), Group: "home"}, start{joined: true},
+			[]string{"The name vm was taken in home, so this is vm-" + id.Short() + ". To choose another: kith rename NAME\n"}, nil},
+		{"a later start", control.Status{ID: id, Host: "vm-" + id.Short(), Group: "home"}, start{}, nil, []string{"was taken"}},
+	} {
+		var b strings.Builder
+		e := &env{Env: kith.Env{Stdout: &b, Kith: []string{"kith"}}}
+		if err := e.announce(t.Context(), statusNode{newFake(node.Config{}), test.status}, test.start); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range test.has {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: no %q in:\n%s", test.name, want, &b)
+			}
+		}
+		for _, wrong := range test.hasNot {
+			if strings.Contains(b.String(), wrong) {
+				t.Errorf("%s: %q in:\n%s", test.name, wrong, &b)
+			}
+		}
+	}
+}
+
+// statusNode is a node with a status of its own.
+type statusNode struct {
+	*fakeNode
+	status control.Status
+}
+
+func (n statusNode) Status(context.Context) (control.Status, error) { return n.status, nil }
+
+func TestNearest(t *testing.T) {
+	commands := (&env{apps: allApps()}).commands()
+	for word, want := range map[string]string{"membrs": "members", "memebrs": "members", "int": "", "uo": "up", "dail": "dial", "fly": "", "frobnicate": "", "statsu": "status", "acount": "account"} {
+		if got := nearest(commands, word); got != want {
+			t.Errorf("%s: %q, want %q", word, got, want)
+		}
 	}
 }
 

@@ -84,7 +84,11 @@ func (e *env) explain(verb string, err error) (what, remedy string) {
 		return what, remedy
 	}
 	text, ok := strings.CutSuffix(what, ": "+kind.Error())
-	if i := strings.LastIndex(text, "; "); ok && i >= 0 && kind != kith.Unreachable && kind != kith.Temporary {
+	switch kind {
+	case kith.NotMember, kith.Unreachable, kith.Temporary:
+		return what, remedy // the network's errors list reasons so
+	}
+	if i := strings.LastIndex(text, "; "); ok && i >= 0 {
 		what = text[:i]
 		if advice := text[i+2:]; remedy == "" {
 			remedy = sentenceCase(advice)

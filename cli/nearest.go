@@ -6,7 +6,7 @@ import "strings"
 // "": one letter may be wrong, in longer words two.
 func nearest(commands []command, word string) string {
 	least := 2
-	if len(word) > 4 {
+	if len(word) > 3 {
 		least = 3
 	}
 	var found string

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"kith.alt/kith"
 	"kith.alt/kith/control"
 )
 
@@ -48,7 +49,7 @@ func statusText(s control.Status, now time.Time) string {
 			address = "members, port " + port
 		}
 		if l.Error != "" {
-			address += ": " + l.Error
+			address += ": " + listenerTrouble(l)
 		}
 		fmt.Fprintf(w, "%s\t%s\n", listenerName(l), address)
 	}
@@ -82,6 +83,12 @@ func listenerName(l control.Listener) string {
 		return "proxy (SOCKS, HTTP)"
 	}
 	return fmt.Sprintf("%s (%s)", l.App, l.Protocol)
+}
+
+// listenerTrouble says why a listener does not listen, without the kind of the
+// error.
+func listenerTrouble(l control.Listener) string {
+	return strings.TrimSuffix(l.Error, ": "+kith.InUse.Error())
 }
 
 func isDashboard(l control.Listener) bool {

@@ -262,7 +262,7 @@ func (e *env) announce(ctx context.Context, n control.Node, s start) error {
 func dashboardError(status control.Status) string {
 	for _, l := range status.Listeners {
 		if isDashboard(l) && l.Error != "" {
-			return l.Error
+			return listenerTrouble(l)
 		}
 	}
 	return "nothing listens for it"
@@ -279,7 +279,7 @@ func (e *env) notes(status control.Status, s start) string {
 	}
 	for _, l := range inOrder(status.Listeners) {
 		if l.Error != "" && !isDashboard(l) {
-			fmt.Fprintf(&b, "Not listening: %s on %s: %s\n", listenerName(l), l.Address, l.Error)
+			fmt.Fprintf(&b, "Not listening: %s on %s: %s\n", listenerName(l), l.Address, listenerTrouble(l))
 		}
 	}
 	return b.String()

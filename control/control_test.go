@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -283,6 +284,27 @@ func TestStatusFields(t *testing.T) {
 		"members", "state", "path", "via", "carrier", "rtt_ms", "sockets"} {
 		if !bytes.Contains(text, []byte(`"`+name+`":`)) {
 			t.Errorf("status has no %q: %s", name, text)
+		}
+	}
+}
+
+// TestDialError: the error names the address as the program gave it.
+func TestDialError(t *testing.T) {
+	asked := kith.Address{Host: "maple", Port: 4000}
+	resolved := func(err error) error {
+		return &net.OpError{Op: "dial", Net: "kith", Addr: kith.Address{Host: kith.ID{1}.String(), Port: 4000}, Err: err}
+	}
+	for _, test := range []struct {
+		err  error
+		want string
+		kind kith.Kind
+	}{
+		{resolved(fmt.Errorf("port 4000: %w", kith.Refused)), "dial maple:4000: nobody listens", kith.Refused},
+		{resolved(fmt.Errorf("it sleeps: %w", kith.Unreachable)), "dial maple:4000: it sleeps: no path", kith.Unreachable},
+		{fmt.Errorf("no host is called maple: %w", kith.NotFound), "no host is called maple: not found", kith.NotFound},
+	} {
+		if err := dialError(asked, test.err); err.Error() != test.want || !errors.Is(err, test.kind) {
+			t.Errorf("%v, want %s", err, test.want)
 		}
 	}
 }

@@ -183,8 +183,8 @@ func TestNeighbours(t *testing.T) {
 	_, stopMaple := maple.start(kith+" --name maple", hers)
 	ticket := strings.TrimSpace(maple.must(kith+" invite", hers))
 	_, stopOak := oak.start(kith+" join "+ticket+" --name oak", his)
-	maple.eventually(kith+" members", hers, `oak\*? +online +lan`)
-	oak.eventually(kith+" members", his, `maple\*? +online +lan`)
+	maple.eventually(kith+" members", hers, `oak\*? +awake +lan`)
+	oak.eventually(kith+" members", his, `maple\*? +awake +lan`)
 
 	stopMaple()
 	stopOak()
@@ -192,8 +192,8 @@ func TestNeighbours(t *testing.T) {
 	l.address(oak, "10.78.0.2/24")
 	maple.start(kith, hers)
 	oak.start(kith, his)
-	maple.eventually(kith+" members", hers, `oak\*? +online +lan`)
-	oak.eventually(kith+" members", his, `maple\*? +online +lan`)
+	maple.eventually(kith+" members", hers, `oak\*? +awake +lan`)
+	oak.eventually(kith+" members", his, `maple\*? +awake +lan`)
 }
 
 // TestOneComputer has two nodes on a computer that has nothing but loopback:
@@ -206,11 +206,11 @@ func TestOneComputer(t *testing.T) {
 	_, stopMaple := c.start(kith+" --name maple", hers)
 	ticket := strings.TrimSpace(c.must(kith+" invite", hers))
 	_, stopOak := c.start(kith+" join "+ticket+" --name oak", his)
-	c.eventually(kith+" members", hers, `oak\*? +online`)
+	c.eventually(kith+" members", hers, `oak\*? +awake`)
 	stopMaple()
 	stopOak()
 	c.start(kith+" --overlay-port 5001", hers)
 	c.start(kith+" --overlay-port 5002", his)
-	c.eventually(kith+" members", hers, `oak\*? +online`)
-	c.eventually(kith+" members", his, `maple\*? +online`)
+	c.eventually(kith+" members", hers, `oak\*? +awake`)
+	c.eventually(kith+" members", his, `maple\*? +awake`)
 }

@@ -56,8 +56,8 @@ func TestReadme(t *testing.T) {
 	find(t, ticket, `^kith[a-z2-7]+$`)
 	printed, _ = c.start(strings.ReplaceAll(join, "TICKET", ticket), his)
 	find(t, printed, `in the group home`)
-	c.eventually("go run ./cmd/kith members", hers, `(?s)online.*online`)
-	c.eventually("go run ./cmd/kith members", his, `(?s)online.*online`)
+	c.eventually("go run ./cmd/kith members", hers, `(?s)awake.*awake`)
+	c.eventually("go run ./cmd/kith members", his, `(?s)awake.*awake`)
 
 	// Each reads the other's site.
 	status := c.must("go run ./cmd/kith members", his)
