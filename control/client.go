@@ -27,8 +27,9 @@ func (notRunning) Unwrap() error { return kith.Unreachable }
 // Client speaks to the node that runs on a data directory, from another
 // process or the same. It implements [Node]: a call made with it does what the
 // node's own method does, and fails with the same text and kind; errors of Dial
-// name the address as it was asked for. Connections that it dials and accepts implement kith.HalfCloser and, where the network
-// verified the peer, kith.Identified. It is safe for concurrent use.
+// name the address as it was asked for. Connections that it dials and accepts
+// implement kith.HalfCloser and, where the network verified the peer,
+// kith.Identified. It is safe for concurrent use.
 type Client struct {
 	dir  string
 	http *http.Client
