@@ -259,7 +259,7 @@ func newFake(size int) *fakeNode {
 		{Time: now.Add(-2 * time.Minute), Text: "elm is awake."},
 		{Time: now.Add(-48 * time.Minute), Text: "oak is asleep, or cannot be reached."},
 		{Time: now.Add(-2 * time.Hour), Text: "oak joined the group; maple let it in."},
-		{Time: now.Add(-2*time.Hour - time.Minute), Text: "A ticket for 1 was made."},
+		{Time: now.Add(-2*time.Hour - time.Minute), Text: "A ticket for one computer was made."},
 		{Time: now.Add(-3 * time.Hour), Text: "birch is an admin now."},
 		{Time: now.Add(-3*time.Hour - 20*time.Minute), Text: "Port 1080 is taken by another program; gateway uses 1081 instead."},
 	}

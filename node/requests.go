@@ -44,7 +44,11 @@ func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (contr
 		return control.Invitation{}, err
 	}
 	uses := cmp.Or(request.Uses, 1)
-	n.event("A ticket for %d was made.", uses)
+	if uses == 1 {
+		n.event("A ticket for one computer was made.")
+	} else {
+		n.event("A ticket for %d computers was made.", uses)
+	}
 	return control.Invitation{Ticket: ticket.String(), Uses: uses, Expires: ticket.Expires, Role: role}, nil
 }
 
@@ -77,7 +81,7 @@ func (n *Node) Revoke(ctx context.Context, host string) error {
 		return err
 	}
 	if id == n.id {
-		return fmt.Errorf("%s is this computer; 'kith leave' takes it out: %w", host, kith.Invalid)
+		return fmt.Errorf("%s is this computer; to take it out: kith leave: %w", host, kith.Invalid)
 	}
 	return n.group().Revoke(ctx, id)
 }
