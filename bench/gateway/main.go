@@ -8,12 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"regexp"
 	"runtime/pprof"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"kith.alt/kith/bench/harness"
 )
 
 func main() {
@@ -78,14 +78,14 @@ func run(ctx context.Context, o options) error {
 	defer stop()
 
 	type key struct{ server, file string }
-	results := make(map[key][]result)
+	results := make(map[key][]harness.Rate)
 	for range o.rounds {
 		for _, f := range files {
 			for _, s := range servers {
 				if !strings.Contains(s.name, o.only) {
 					continue
 				}
-				r, err := load(ctx, wrk, s, f.name, o)
+				r, err := harness.Load{Wrk: wrk, URL: s.url + fileName(f.name), Host: s.host, Connections: o.connections, Lasts: o.lasts}.Run(ctx)
 				if err != nil {
 					return fmt.Errorf("%s: %w", s.name, err)
 				}
@@ -95,14 +95,14 @@ func run(ctx context.Context, o options) error {
 	}
 	fmt.Println("| server | file | requests/s | p99 | of the bare proxy |\n|---|---|---:|---:|---:|")
 	for _, f := range files {
-		bare := median(results[key{bareProxy, f.name}], func(r result) float64 { return r.rate })
+		bare := median(results[key{bareProxy, f.name}], func(r harness.Rate) float64 { return r.PerSecond })
 		for _, s := range servers {
 			list := results[key{s.name, f.name}]
 			if len(list) == 0 {
 				continue
 			}
-			rate := median(list, func(r result) float64 { return r.rate })
-			p99 := median(list, func(r result) time.Duration { return r.p99 })
+			rate := median(list, func(r harness.Rate) float64 { return r.PerSecond })
+			p99 := median(list, func(r harness.Rate) time.Duration { return r.P99 })
 			ratio := ""
 			if bare > 0 {
 				ratio = fmt.Sprintf("%.2f", rate/bare)
@@ -114,43 +114,6 @@ func run(ctx context.Context, o options) error {
 		return tunnels(ctx, o)
 	}
 	return nil
-}
-
-// A result is one measurement.
-type result struct {
-	rate float64 // requests per second
-	p99  time.Duration
-}
-
-var (
-	wrkRate   = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
-	wrkP99    = regexp.MustCompile(`99%\s+([0-9.]+[a-z]+)`)
-	wrkErrors = regexp.MustCompile(`(?m)^\s*(Non-2xx.*|Socket errors.*)$`)
-)
-
-// load has wrk fetch one file from a server.
-func load(ctx context.Context, wrk string, s server, file string, o options) (result, error) {
-	args := []string{"--latency", "--threads", "1", "--connections", strconv.Itoa(o.connections), "--duration", o.lasts.String()}
-	if s.host != "" {
-		args = append(args, "--header", "Host: "+s.host)
-	}
-	out, err := exec.CommandContext(ctx, wrk, append(args, s.url+fileName(file))...).Output()
-	if err != nil {
-		return result{}, fmt.Errorf("wrk: %w", err)
-	}
-	if bad := wrkErrors.FindString(string(out)); bad != "" {
-		return result{}, fmt.Errorf("wrk: %s", strings.TrimSpace(bad))
-	}
-	rate, p99 := wrkRate.FindSubmatch(out), wrkP99.FindSubmatch(out)
-	if rate == nil || p99 == nil {
-		return result{}, fmt.Errorf("wrk printed\n%s", out)
-	}
-	var r result
-	if r.rate, err = strconv.ParseFloat(string(rate[1]), 64); err != nil {
-		return result{}, err
-	}
-	r.p99, err = time.ParseDuration(string(p99[1]))
-	return r, err
 }
 
 func fileName(file string) string { return strings.ReplaceAll(file, " ", "") }

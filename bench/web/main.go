@@ -8,9 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -42,12 +40,6 @@ var files = []struct {
 	size int
 }{{"4KiB", 4 << 10}, {"1MiB", 1 << 20}}
 
-// A result is one measurement.
-type result struct {
-	rate float64 // requests per second
-	p99  time.Duration
-}
-
 func run(ctx context.Context, b *harness.Bench, o options) error {
 	wrk, err := exec.LookPath("wrk")
 	if err != nil {
@@ -71,11 +63,11 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 	servers = slices.DeleteFunc(servers, func(s server) bool { return !strings.Contains(s.name, o.only) })
 
 	type key struct{ server, file string }
-	results := make(map[key][]result)
+	results := make(map[key][]harness.Rate)
 	for range o.rounds {
 		for _, f := range files {
 			for _, s := range servers {
-				r, err := load(ctx, wrk, s, f.name, o)
+				r, err := harness.Load{Wrk: wrk, URL: s.url + f.name, Host: s.host, Connections: o.connections, Lasts: o.lasts}.Run(ctx)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", s.name, f.name, err)
 				}
@@ -85,7 +77,7 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 	}
 	rates := func(server, file string) (list []float64) {
 		for _, r := range results[key{server, file}] {
-			list = append(list, r.rate)
+			list = append(list, r.PerSecond)
 		}
 		return list
 	}
@@ -94,7 +86,7 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 		for _, s := range servers {
 			var p99 []time.Duration
 			for _, r := range results[key{s.name, f.name}] {
-				p99 = append(p99, r.p99)
+				p99 = append(p99, r.P99)
 			}
 			aim := ""
 			if s.name == kithGateway {
@@ -105,35 +97,4 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 		}
 	}
 	return nil
-}
-
-var (
-	wrkRate   = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
-	wrkP99    = regexp.MustCompile(`99%\s+([0-9.]+[a-z]+)`)
-	wrkErrors = regexp.MustCompile(`(?m)^\s*(Non-2xx.*|Socket errors.*)$`)
-)
-
-// load has wrk fetch one file from a server.
-func load(ctx context.Context, wrk string, s server, file string, o options) (result, error) {
-	args := []string{"--latency", "--threads", "1", "--connections", strconv.Itoa(o.connections), "--duration", o.lasts.String()}
-	if s.host != "" {
-		args = append(args, "--header", "Host: "+s.host)
-	}
-	out, err := exec.CommandContext(ctx, wrk, append(args, s.url+file)...).Output()
-	if err != nil {
-		return result{}, fmt.Errorf("wrk: %w", err)
-	}
-	if bad := wrkErrors.FindString(string(out)); bad != "" {
-		return result{}, fmt.Errorf("wrk: %s", strings.TrimSpace(bad))
-	}
-	rate, p99 := wrkRate.FindSubmatch(out), wrkP99.FindSubmatch(out)
-	if rate == nil || p99 == nil {
-		return result{}, fmt.Errorf("wrk printed\n%s", out)
-	}
-	var r result
-	if r.rate, err = strconv.ParseFloat(string(rate[1]), 64); err != nil {
-		return result{}, err
-	}
-	r.p99, err = time.ParseDuration(string(p99[1]))
-	return r, err
 }
