@@ -51,8 +51,11 @@ func (d *Dir) Update(change func(*Node) error) error {
 	if err != nil {
 		return fmt.Errorf("store configuration: %w", err)
 	}
-	if err := d.write(configFile, text); err != nil {
-		return err
+	// Most starts change nothing, and then nothing waits for the disk.
+	if stored, err := os.ReadFile(d.File(configFile)); err != nil || !bytes.Equal(stored, text) {
+		if err := d.write(configFile, text); err != nil {
+			return err
+		}
 	}
 	d.node = next
 	return nil
