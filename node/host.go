@@ -111,13 +111,11 @@ func (h *host) ListenPort(ctx context.Context, port uint16) (net.Listener, error
 }
 
 func (h *host) Members() []kith.Member {
-	online := map[kith.ID]bool{h.node.id: true}
-	for _, p := range h.node.overlay.Peers() {
-		online[p.ID] = true
-	}
+	peers := h.node.peers()
 	var members []kith.Member
 	for _, m := range h.node.group().Roster().Members() {
-		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online[m.ID], Admin: m.Admin})
+		_, online := peers[m.ID]
+		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online || m.ID == h.node.id, Admin: m.Admin})
 	}
 	return members
 }

@@ -11,7 +11,6 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/group"
-	"kith.alt/kith/network/overlay"
 )
 
 const (
@@ -86,10 +85,7 @@ func (n *Node) retry(id kith.ID) {
 // exchanges that are missing, and returns when to look again.
 func (n *Node) reconcile(ctx context.Context, work *sync.WaitGroup) time.Duration {
 	roster := n.group().Roster()
-	peers := make(map[kith.ID]overlay.PeerInfo)
-	for _, p := range n.overlay.Peers() {
-		peers[p.ID] = p
-	}
+	peers := n.peers()
 	now, wait := time.Now(), longestRetry
 	var woke, slept []string
 

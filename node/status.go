@@ -63,10 +63,7 @@ func (n *Node) siteOf(host string, id kith.ID) string {
 // then those that are out.
 func (n *Node) members() []control.Member {
 	roster := n.group().Roster()
-	peers := make(map[kith.ID]overlay.PeerInfo)
-	for _, p := range n.overlay.Peers() {
-		peers[p.ID] = p
-	}
+	peers := n.peers()
 	own := interfacePrefixes()
 	var list []control.Member
 	for _, m := range roster.Members() {
@@ -77,22 +74,30 @@ func (n *Node) members() []control.Member {
 		}
 		if m.ID == n.id {
 			member.State, member.Path, member.LastSeen = control.Online, control.PathSelf, time.Now()
-		} else if p, ok := peers[m.ID]; ok {
+			list = slices.Insert(list, 0, member)
+			continue
+		}
+		if p, ok := peers[m.ID]; ok {
 			member.State, member.Path, member.LastSeen = control.Online, pathTo(p.Address.Addr(), own), time.Now()
 			member.Carrier, member.Address = p.Carrier, p.Address.String()
 			member.RTT = float64(p.RTT.Microseconds()) / 1000
 			member.Sent, member.Received = p.Sent, p.Received
 		}
-		if m.ID == n.id {
-			list = slices.Insert(list, 0, member)
-		} else {
-			list = append(list, member)
-		}
+		list = append(list, member)
 	}
 	for _, r := range roster.Removed() {
 		list = append(list, control.Member{Host: r.Host, ID: r.ID, State: control.Revoked, Path: control.PathNone, LastSeen: n.lastSeen(r.ID)})
 	}
 	return list
+}
+
+// peers are the members that have a carrier to this host now.
+func (n *Node) peers() map[kith.ID]overlay.PeerInfo {
+	peers := make(map[kith.ID]overlay.PeerInfo)
+	for _, p := range n.overlay.Peers() {
+		peers[p.ID] = p
+	}
+	return peers
 }
 
 // pathTo tells a neighbour on one of our own networks from a host beyond the
