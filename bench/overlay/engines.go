@@ -1,19 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"math/big"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/quic-go/quic-go"
 
 	"kith.alt/kith"
+	"kith.alt/kith/bench/harness"
 	"kith.alt/kith/network/overlay"
 )
 
@@ -165,27 +165,17 @@ func startNodes(ctx context.Context, count int, carrier string) ([]node, error) 
 // mutual is a TLS configuration for both ends, as the overlay's: one key,
 // pinned, no session tickets.
 func mutual() (*tls.Config, error) {
-	public, key, err := ed25519.GenerateKey(rand.Reader)
+	config, err := harness.MutualTLS()
 	if err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
-	if err != nil {
-		return nil, err
+	config.NextProtos = []string{"bench"}
+	own := config.Certificates[0].Certificate[0]
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if !bytes.Equal(state.PeerCertificates[0].Raw, own) {
+			return x509.ErrUnsupportedAlgorithm
+		}
+		return nil
 	}
-	return &tls.Config{
-		Certificates:           []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		MinVersion:             tls.VersionTLS13,
-		NextProtos:             []string{"bench"},
-		ClientAuth:             tls.RequireAnyClientCert,
-		InsecureSkipVerify:     true, // the key is pinned
-		SessionTicketsDisabled: true,
-		VerifyConnection: func(state tls.ConnectionState) error {
-			if !public.Equal(state.PeerCertificates[0].PublicKey) {
-				return x509.ErrUnsupportedAlgorithm
-			}
-			return nil
-		},
-	}, nil
+	return config, nil
 }
