@@ -31,7 +31,7 @@ type carrier interface {
 	rtt() time.Duration     // 0 until measured
 
 	openStream(ctx context.Context) (stream, error)
-	acceptStream() (stream, error) // ends with an error once the carrier has ended
+	acceptStream() (stream, error) // ends with an error once the carrier has ended; errGoodbye: the peer said so
 
 	done() <-chan struct{}     // closed when the carrier has ended
 	drain(ctx context.Context) // waits until the peer has what was written, or ctx ends
@@ -55,3 +55,6 @@ type stream interface {
 
 // errReset says that the peer ended the stream and not the carrier.
 var errReset = errors.New("reset by the peer")
+
+// errGoodbye says that the peer's host leaves.
+var errGoodbye = errors.New("the peer said goodbye")

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -29,11 +30,11 @@ const (
 // Dial opens a socket to a port of the host whose ID address.Host is. See
 // kith.Network; names are not known here.
 func (o *Overlay) Dial(ctx context.Context, address kith.Address) (net.Conn, error) {
-	return o.dial(ctx, address, false)
+	return o.dial(ctx, address, header{suspend: o.cfg.SuspendFor})
 }
 
-func (o *Overlay) dial(ctx context.Context, address kith.Address, program bool) (net.Conn, error) {
-	s, err := o.openSocket(ctx, address, program)
+func (o *Overlay) dial(ctx context.Context, address kith.Address, h header) (net.Conn, error) {
+	s, err := o.openSocket(ctx, address, h)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
@@ -43,7 +44,7 @@ func (o *Overlay) dial(ctx context.Context, address kith.Address, program bool) 
 	return s, nil
 }
 
-func (o *Overlay) openSocket(ctx context.Context, address kith.Address, program bool) (*socket, error) {
+func (o *Overlay) openSocket(ctx context.Context, address kith.Address, h header) (*socket, error) {
 	id, err := kith.ParseID(address.Host)
 	if err != nil {
 		return nil, err
@@ -54,12 +55,14 @@ func (o *Overlay) openSocket(ctx context.Context, address kith.Address, program 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	h.port = address.Port
 	for redialled := 0; ; redialled++ {
+		rand.Read(h.socket[:])
 		l, err := o.linkTo(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		s, refusal, err := o.openStream(ctx, l, header{program: program, port: address.Port})
+		s, refusal, err := o.openStream(ctx, l, h)
 		switch {
 		case err == nil && refusal == nil:
 			return s, nil
@@ -94,14 +97,10 @@ func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket,
 		return nil, refusal, err
 	}
 	st.SetReadDeadline(time.Time{})
-	s = &socket{
-		stream: st, link: l, port: h.port, program: h.program, opened: time.Now(),
-		local:   kith.Address{Host: o.id.String()},
-		distant: kith.Address{Host: l.peer.String(), Port: h.port},
-		peer:    kith.Peer{ID: l.peer},
+	if s, err = o.newSocket(l, st, h, false); err != nil {
+		st.reset()
 	}
-	l.hold(s)
-	return s, nil, nil
+	return s, nil, err
 }
 
 // An attempt is a dial to a peer, shared by all who wait for its outcome. It

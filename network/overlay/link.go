@@ -3,6 +3,7 @@ package overlay
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -29,11 +30,17 @@ type link struct {
 	since    time.Time
 
 	sent, received atomic.Uint64
+	heard          atomic.Uint64         // notices
+	watching       atomic.Bool           // while bytes wait for an acknowledgement
 	cause          atomic.Pointer[error] // why we ended it
 
-	open    int  // sockets; guarded by Overlay.mu
-	retired bool // takes no new sockets of ours; guarded by Overlay.mu
-	leaving bool // the peer waits for us to end it; guarded by Overlay.mu
+	notices notices
+	control stream // ours; of sendNotices alone
+
+	sockets map[*socket]struct{} // attached; guarded by Overlay.mu
+	gone    bool                 // it has ended or was dropped: nothing attaches any more; guarded by Overlay.mu
+	retired bool                 // takes no new sockets of ours; guarded by Overlay.mu
+	leaving bool                 // the peer waits for us to end it; guarded by Overlay.mu
 }
 
 const (
@@ -49,10 +56,17 @@ const (
 	maxLinks = 4 // to one peer, retired ones included
 )
 
+func (o *Overlay) newLink(c carrier, id kith.ID, dialled bool, theirs instance) *link {
+	return &link{
+		carrier: c, overlay: o, peer: id, dialled: dialled, instance: theirs, since: time.Now(),
+		sockets: make(map[*socket]struct{}), notices: notices{urgent: make(chan struct{}, 1)},
+	}
+}
+
 // adopt puts a carrier into service once both sides have admitted each other,
 // and returns the peer's link, which is another one if that prevails.
 func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*link, error) {
-	l := &link{carrier: c, overlay: o, peer: id, dialled: dialled, instance: theirs, since: time.Now()}
+	l := o.newLink(c, id, dialled, theirs)
 	o.mu.Lock()
 	if o.stopped {
 		o.mu.Unlock()
@@ -88,6 +102,11 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 	for _, old := range surplus {
 		old.finish(errTooManyLinks)
 	}
+	for _, s := range o.socketsOf(&id) {
+		if s.instance != theirs {
+			s.abort(errRestarted)
+		}
+	}
 	// A revocation between the handshake's question and now has not seen
 	// this link: ask once more.
 	if err := o.admit(id, nil); err != nil {
@@ -95,6 +114,7 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 		return nil, err
 	}
 	o.tellPeer(id)
+	o.carryOn(l)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if p.current != nil {
@@ -147,9 +167,14 @@ func (o *Overlay) serveLink(l *link) {
 		}
 	}
 	l.close()
+	if err == errGoodbye {
+		l.leave()
+	}
 	o.log.Debug("carrier ended", "peer", l.peer.Short(), "carrier", l.kind(), "cause", l.lost(err))
 
 	o.mu.Lock()
+	l.gone = true
+	left := l.leaving
 	delete(o.links, l)
 	if o.self == l {
 		o.self = nil
@@ -168,6 +193,7 @@ func (o *Overlay) serveLink(l *link) {
 	}
 	o.mu.Unlock()
 	o.tellPeer(l.peer)
+	o.carrierLost(l, left)
 }
 
 // finish ends the carrier at once for a reason that its sockets then tell.
@@ -185,7 +211,7 @@ func (l *link) retireLocked() {
 func (l *link) reapLater() {
 	time.AfterFunc(retirement, func() {
 		l.overlay.mu.Lock()
-		idle := l.retired && l.open == 0
+		idle := l.retired && l.idleLocked()
 		l.overlay.mu.Unlock()
 		if idle {
 			l.finish(errRetired)
@@ -202,30 +228,39 @@ func (l *link) leave() {
 	if p := o.peers[l.peer]; p != nil && p.current == l {
 		p.current = nil
 	}
-	idle := l.open == 0
+	idle := l.idleLocked()
 	o.mu.Unlock()
 	if idle {
 		l.finish(errLeft)
 	}
 }
 
-// hold registers a socket of the link.
-func (l *link) hold(s *socket) {
-	o := l.overlay
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	l.open++
-	o.sockets[s] = struct{}{}
+// idleLocked reports whether no open socket is attached. Those that are
+// closed and not yet delivered resume elsewhere if need be.
+func (l *link) idleLocked() bool {
+	for s := range l.sockets {
+		if s.end.Load() == nil {
+			return false
+		}
+	}
+	return true
 }
 
-// release forgets a socket that has ended.
-func (l *link) release(s *socket) {
+// attached returns the sockets on the link.
+func (l *link) attached() []*socket {
+	l.overlay.mu.Lock()
+	defer l.overlay.mu.Unlock()
+	return slices.Collect(maps.Keys(l.sockets))
+}
+
+// released ends a link that only waited for a socket that is closed or has
+// moved.
+func (l *link) released() {
 	o := l.overlay
 	o.mu.Lock()
-	delete(o.sockets, s)
-	l.open--
-	idle, leaving := l.open == 0, l.leaving
-	if idle && l.retired && !leaving {
+	retired, leaving := l.retired, l.leaving
+	idle := retired && l.idleLocked()
+	if idle && !leaving {
 		l.reapLater()
 	}
 	o.mu.Unlock()
@@ -270,7 +305,7 @@ func (o *Overlay) tellPeer(id kith.ID) {
 	}
 }
 
-// Drop ends every carrier to the peer and every socket on them at once; their
+// Drop ends every carrier to the peer and every socket, suspended or not, at once; their
 // reads and writes return an error that wraps reason, which is not nil. That
 // the peer does not come back is Admit's part, which refuses it before Drop is
 // called.
@@ -279,25 +314,17 @@ func (o *Overlay) Drop(id kith.ID, reason error) {
 	var links []*link
 	if p := o.peers[id]; p != nil {
 		for l := range p.links {
+			l.gone = true
 			links = append(links, l)
 		}
 		if p.attempt != nil {
 			p.attempt.cancel(reason)
 		}
 	}
-	var sockets []*socket
-	for s := range o.sockets {
-		if s.peer.ID == id && id != o.id {
-			sockets = append(sockets, s)
-		}
-	}
 	o.mu.Unlock()
-	for _, l := range links {
-		l.cause.CompareAndSwap(nil, &reason)
-	}
-	for _, s := range sockets {
-		if s.finish(reason) {
-			s.link.release(s)
+	if id != o.id {
+		for _, s := range o.socketsOf(&id) {
+			s.abort(reason)
 		}
 	}
 	for _, l := range links {
@@ -325,7 +352,7 @@ func (o *Overlay) selfLink() (*link, error) {
 		if err != nil {
 			return nil, err
 		}
-		l := &link{carrier: c, overlay: o, peer: o.id, dialled: end.dialled, since: time.Now()}
+		l := o.newLink(c, o.id, end.dialled, o.instance)
 		o.links[l] = struct{}{}
 		o.tasks.Go(func() { o.serveLink(l) })
 		if end.dialled {

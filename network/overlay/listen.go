@@ -165,6 +165,14 @@ func (o *Overlay) answer(l *link, st stream) {
 		l.leave()
 		return
 	}
+	if err == nil && h.control {
+		o.hearNotices(l, st)
+		return
+	}
+	if err == nil && h.resume {
+		o.answerResume(l, st, h)
+		return
+	}
 	var to *listener
 	if err == nil {
 		to, err = o.listenerFor(h)
@@ -173,6 +181,12 @@ func (o *Overlay) answer(l *link, st stream) {
 		err = to.reserve(o.ctx)
 	}
 	st.SetWriteDeadline(time.Now().Add(headerPatience))
+	var s *socket
+	if err == nil {
+		if s, err = o.newSocket(l, st, h, true); err != nil {
+			<-to.slots
+		}
+	}
 	if err != nil {
 		if writeVerdict(st, err) != nil {
 			st.reset() // it is not read
@@ -181,22 +195,12 @@ func (o *Overlay) answer(l *link, st stream) {
 		st.close()
 		return
 	}
-	if writeVerdict(st, nil) != nil {
+	if err := writeVerdict(st, nil); err != nil {
 		<-to.slots
-		st.reset()
+		s.abort(err)
 		return
 	}
 	st.SetWriteDeadline(time.Time{})
-	s := &socket{
-		stream: st, link: l, port: h.port, program: h.program, inbound: true, opened: time.Now(),
-		local:   kith.Address{Host: o.id.String(), Port: h.port},
-		distant: kith.Address{Host: l.peer.String()},
-		peer:    kith.Peer{ID: l.peer, Program: h.program},
-	}
-	l.hold(s)
-	if cause := l.cause.Load(); cause != nil { // dropped since, without this socket
-		s.abort(*cause)
-	}
 	to.deliver(s)
 }
 
@@ -217,12 +221,19 @@ func (o *Overlay) listenerFor(h header) (*listener, error) {
 // dial say so to the far host, and they listen on ports from
 // [kith.FirstProgramPort] up, but for [kith.ChatPort]; others fail with kind
 // Denied.
-func (o *Overlay) Programs() kith.Network { return programs{o} }
+func (o *Overlay) Programs() kith.Network { return programs{o, o.cfg.SuspendFor} }
 
-type programs struct{ overlay *Overlay }
+// ProgramsFor is Programs for programs whose people would rather see an error
+// than wait: sockets that they dial end after suspend without a path.
+func (o *Overlay) ProgramsFor(suspend time.Duration) kith.Network { return programs{o, suspend} }
+
+type programs struct {
+	overlay *Overlay
+	suspend time.Duration
+}
 
 func (p programs) Dial(ctx context.Context, address kith.Address) (net.Conn, error) {
-	return p.overlay.dial(ctx, address, true)
+	return p.overlay.dial(ctx, address, header{program: true, suspend: p.suspend})
 }
 
 func (p programs) Listen(ctx context.Context, address kith.Address) (net.Listener, error) {

@@ -48,6 +48,10 @@ type Config struct {
 	// has ended, in turn. It must not wait for the overlay. It may be nil.
 	OnPeer func(peer kith.ID, up bool)
 
+	// SuspendFor is how long a socket waits for a path before it ends with
+	// kind Unreachable; 0 is 24 hours. The shorter one of both sides' counts.
+	SuspendFor time.Duration
+
 	Carriers []string // which ones, by preference; nil is "tls", "quic"
 
 	Log     *slog.Logger  // nil discards
@@ -72,21 +76,26 @@ type Overlay struct {
 
 	telling sync.Mutex // held while OnPeer runs; taken before mu
 
-	mu      sync.Mutex
-	stopped bool
-	tasks   sync.WaitGroup // grows only while !stopped
-	peers   map[kith.ID]*peer
-	self    *link // our end of the carrier to ourselves, nil until needed
-	links   map[*link]struct{}
-	sockets map[*socket]struct{}
-	ports   map[uint16]*listener
-	door    *door // the UDP and TCP port, nil while shut
+	mu       sync.Mutex
+	stopped  bool
+	tasks    sync.WaitGroup // grows only while !stopped
+	peers    map[kith.ID]*peer
+	self     *link // our end of the carrier to ourselves, nil until needed
+	links    map[*link]struct{}
+	sockets  map[socketKey]*socket
+	budgets  map[kith.ID]*budget       // of peers with sockets
+	revivals map[kith.ID]chan struct{} // who seeks a path for sockets; a message has it look again
+	ports    map[uint16]*listener
+	door     *door // the UDP and TCP port, nil while shut
 }
 
 // New returns an overlay that holds nothing open yet.
 func New(config Config) *Overlay {
 	if len(config.Carriers) == 0 {
 		config.Carriers = []string{carrierTLS, carrierQUIC}
+	}
+	if config.SuspendFor == 0 {
+		config.SuspendFor = suspendFor
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
@@ -107,7 +116,9 @@ func New(config Config) *Overlay {
 		failed:      newBackoff(),
 		peers:       make(map[kith.ID]*peer),
 		links:       make(map[*link]struct{}),
-		sockets:     make(map[*socket]struct{}),
+		sockets:     make(map[socketKey]*socket),
+		budgets:     make(map[kith.ID]*budget),
+		revivals:    make(map[kith.ID]chan struct{}),
 		ports:       make(map[uint16]*listener),
 	}
 	rand.Read(o.instance[:])
@@ -156,6 +167,9 @@ func (o *Overlay) Serve(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	for _, s := range o.socketsOf(nil) {
+		s.abort(errStopped)
+	}
 	o.cancel()
 	if door != nil {
 		door.close()
@@ -213,20 +227,22 @@ type SocketInfo struct {
 	Inbound        bool   // the peer dialled
 	Program        bool   // a local program opened it, not the node of the dialler
 	Opened         time.Time
+	Suspended      time.Time // since when it has no path; zero while it has one
 	Sent, Received uint64
 }
 
 // Sockets returns the open sockets, oldest first.
 func (o *Overlay) Sockets() []SocketInfo {
-	o.mu.Lock()
-	list := make([]SocketInfo, 0, len(o.sockets))
-	for s := range o.sockets {
+	var list []SocketInfo
+	for _, s := range o.socketsOf(nil) {
+		if s.end.Load() != nil {
+			continue // closed, and on the way to the peer
+		}
 		list = append(list, SocketInfo{
 			Peer: s.peer.ID, Port: s.port, Inbound: s.inbound, Program: s.program, Opened: s.opened,
-			Sent: s.sent.Load(), Received: s.received.Load(),
+			Suspended: s.suspendedSince(), Sent: s.sent.Load(), Received: s.received.Load(),
 		})
 	}
-	o.mu.Unlock()
 	slices.SortFunc(list, func(a, b SocketInfo) int { return a.Opened.Compare(b.Opened) })
 	return list
 }
@@ -242,9 +258,7 @@ type metrics struct {
 func newMetrics(o *Overlay, m *kith.Metrics) metrics {
 	m.Gauge("kith_overlay_peers", "Peers with a carrier.", func() float64 { return float64(len(o.Peers())) })
 	m.Gauge("kith_overlay_sockets", "Open overlay sockets.", func() float64 {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		return float64(len(o.sockets))
+		return float64(len(o.Sockets()))
 	})
 	const bytesHelp = "Bytes of overlay sockets."
 	return metrics{

@@ -136,29 +136,6 @@ func TestRestartedPeerTakesOver(t *testing.T) {
 	exchange(t, fresh, accepted)
 }
 
-// TestCarrierCut cuts the connection under open sockets: they end with kind
-// Unreachable, and the next dial connects anew.
-func TestCarrierCut(t *testing.T) {
-	for _, carrier := range bothCarriers {
-		c := newClub()
-		a, b := c.member(t, 1, only(carrier)), c.member(t, 2, only(carrier))
-		dialed, accepted := connected(t, a, b)
-		exchange(t, dialed, accepted)
-		b.mu.Lock()
-		cut := b.peers[a.id].current
-		b.mu.Unlock()
-		cut.carrier.close()
-		for _, conn := range []net.Conn{dialed, accepted} {
-			conn.SetReadDeadline(time.Now().Add(patience))
-			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, kith.Unreachable) {
-				t.Errorf("%s: read: %v, want kind %q", carrier, err, kith.Unreachable)
-			}
-		}
-		dialed, accepted = connected(t, a, b)
-		exchange(t, dialed, accepted)
-	}
-}
-
 // TestServeDrains ends a node right after it wrote: the peer has it all.
 func TestServeDrains(t *testing.T) {
 	for _, carrier := range bothCarriers {

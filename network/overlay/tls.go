@@ -70,6 +70,9 @@ func (c *yamuxCarrier) openStream(ctx context.Context) (stream, error) {
 
 func (c *yamuxCarrier) acceptStream() (stream, error) {
 	s, err := c.session.AcceptStream()
+	if errors.Is(err, yamux.ErrRemoteGoAway) {
+		return nil, errGoodbye
+	}
 	if err != nil {
 		return nil, err
 	}

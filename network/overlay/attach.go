@@ -1,0 +1,330 @@
+package overlay
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// newSocket attaches a socket to the stream that was opened for it.
+func (o *Overlay) newSocket(l *link, st stream, h header, inbound bool) (*socket, error) {
+	here, there := kith.Address{Host: o.id.String()}, kith.Address{Host: l.peer.String()}
+	peer := kith.Peer{ID: l.peer}
+	if inbound {
+		here.Port, peer.Program = h.port, h.program
+	} else {
+		there.Port = h.port
+	}
+	s := &socket{
+		socketKey: socketKey{l.peer, h.socket, inbound},
+		overlay:   o, local: here, distant: there, peer: peer, port: h.port, program: h.program,
+		instance: l.instance, suspendFor: min(o.cfg.SuspendFor, h.suspend), opened: time.Now(),
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.stopped:
+		return nil, errStopped
+	case l.gone:
+		return nil, l.lost(errLinkGone)
+	case o.sockets[s.socketKey] != nil:
+		return nil, fmt.Errorf("a socket has that number: %w", kith.Exists)
+	}
+	b := o.budgets[l.peer]
+	if b == nil {
+		b = new(budget)
+		o.budgets[l.peer] = b
+	}
+	b.sockets++
+	s.state.kept.budget = b
+	o.sockets[s.socketKey] = s
+	l.sockets[s] = struct{}{}
+	s.on = &attachment{stream: st, link: l}
+	return s, nil
+}
+
+var errLinkGone = errors.New("it has ended")
+
+// forget drops a socket that has ended from the tables.
+func (s *socket) forget() {
+	s.mu.Lock()
+	s.dead = true
+	s.resumed()
+	s.mu.Unlock()
+	o := s.overlay
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sockets[s.socketKey] != s {
+		return
+	}
+	delete(o.sockets, s.socketKey)
+	if s.on != nil {
+		delete(s.on.link.sockets, s)
+	}
+	if b := o.budgets[s.host]; b != nil {
+		if b.sockets--; b.sockets == 0 {
+			delete(o.budgets, s.host)
+		}
+	}
+}
+
+// socketsOf returns the sockets of a peer, or all.
+func (o *Overlay) socketsOf(peer *kith.ID) []*socket {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var list []*socket
+	for _, s := range o.sockets {
+		if peer == nil || s.host == *peer {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (o *Overlay) socketOf(peer kith.ID, id socketID, inbound bool) *socket {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sockets[socketKey{peer, id, inbound}]
+}
+
+// detach takes the socket off its stream and has Read and Write leave it.
+func (s *socket) detach() *attachment {
+	on := s.on
+	if on == nil {
+		return nil
+	}
+	on.SetReadDeadline(past)
+	on.setWriteDeadline(past)
+	s.overlay.mu.Lock()
+	s.on = nil
+	delete(on.link.sockets, s)
+	s.overlay.mu.Unlock()
+	s.wake()
+	return on
+}
+
+// suspend starts the time in which the socket must find a path.
+func (s *socket) suspend() {
+	if !s.since.IsZero() || s.dead {
+		return
+	}
+	s.since = time.Now()
+	s.timer = time.AfterFunc(s.suspendFor, func() {
+		s.mu.Lock()
+		late := !s.since.IsZero() && time.Since(s.since) >= s.suspendFor
+		s.mu.Unlock()
+		if late {
+			s.abort(fmt.Errorf("no path to host %s for %s: %w", s.host.Short(), s.suspendFor, kith.Unreachable))
+		}
+	})
+}
+
+// resumed stops it.
+func (s *socket) resumed() {
+	s.since = time.Time{}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+func (s *socket) suspendedSince() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since
+}
+
+// prepare takes the socket off its stream for one with a generation of its own,
+// and returns when nobody uses the old one any more, so that our position is
+// final.
+func (s *socket) prepare(generation uint32) (old *attachment, err error) {
+	if s.dead {
+		return nil, errDead
+	}
+	if err := s.state.fence(generation); err != nil {
+		return nil, err
+	}
+	old = s.detach()
+	s.suspend()
+	for s.reading || s.sending != nobody {
+		s.wait(time.Time{})
+	}
+	if s.state.generation != generation {
+		return old, errGeneration
+	}
+	return old, nil
+}
+
+var errDead = errors.New("the socket has ended")
+
+// attach puts the socket on a stream that begins at both positions. It reports
+// false when the link has ended meanwhile.
+func (s *socket) attach(l *link, st stream) bool {
+	o := s.overlay
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l.gone || o.sockets[s.socketKey] != s {
+		return false
+	}
+	l.sockets[s] = struct{}{}
+	s.on = &attachment{stream: st, link: l}
+	s.resumed()
+	if s.end.Load() == nil {
+		st.SetReadDeadline(s.readDeadline)
+	}
+	s.wake()
+	o.log.Debug("socket resumed", "peer", s.host.Short(), "port", s.port, "carrier", l.kind(), "generation", s.state.generation)
+	return true
+}
+
+// update sends what the stream lacks, apart from whoever attached it.
+func (s *socket) update() {
+	s.overlay.spawn(func() {
+		s.mu.Lock()
+		s.pump()
+		done := s.end.Load() != nil && s.state.delivered()
+		s.mu.Unlock()
+		if done {
+			s.forget()
+		}
+	})
+}
+
+// resumePatience is for the peer's answer to a resumption.
+const resumePatience = 10 * time.Second
+
+// errUnknown is also what a peer that forgot the socket amounts to.
+var errUnknown = fmt.Errorf("the host does not know the socket any more: %w", syscall.ECONNRESET)
+
+// resume moves a socket that we dialled to the link. It reports whether there
+// is anything left to do.
+func (s *socket) resume(l *link) (settled bool) {
+	s.mu.Lock()
+	if s.resuming || s.on != nil && s.on.link == l {
+		s.mu.Unlock()
+		return true
+	}
+	s.resuming = true
+	generation := s.state.generation + 1
+	old, err := s.prepare(generation)
+	h := header{resume: true, socket: s.id, position: position{
+		generation: generation, received: s.state.position(), dialler: s.overlay.instance, acceptor: s.instance,
+	}}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.resuming = false
+		s.mu.Unlock()
+		if old != nil {
+			s.overlay.spawn(old.reset)
+			old.link.released()
+		}
+	}()
+	if err != nil {
+		return true
+	}
+	if l.instance != s.instance {
+		s.abort(errRestarted)
+		return true
+	}
+	ctx, cancel := context.WithTimeout(s.overlay.ctx, resumePatience)
+	defer cancel()
+	st, err := l.openStream(ctx)
+	if err != nil {
+		return false
+	}
+	st.SetReadDeadline(time.Now().Add(resumePatience))
+	st.SetWriteDeadline(time.Now().Add(resumePatience))
+	theirs, refusal, err := askToResume(st, h)
+	switch {
+	case errors.Is(refusal, kith.NotFound):
+		s.abort(errUnknown)
+	case refusal != nil:
+		err = refusal
+	}
+	if err != nil || refusal != nil {
+		st.reset()
+		return errors.Is(refusal, kith.NotFound)
+	}
+	st.SetReadDeadline(time.Time{})
+	st.SetWriteDeadline(time.Time{})
+	s.mu.Lock()
+	err = s.state.rewind(theirs)
+	attached := err == nil && s.attach(l, st)
+	s.mu.Unlock()
+	if err != nil {
+		s.abort(err)
+	}
+	if !attached {
+		st.reset()
+		return err != nil
+	}
+	s.update()
+	return true
+}
+
+func askToResume(st stream, h header) (position uint64, refusal, err error) {
+	if _, err := st.Write(h.append(nil)); err != nil {
+		return 0, nil, err
+	}
+	if refusal, err = readVerdict(st); err != nil || refusal != nil {
+		return 0, refusal, err
+	}
+	var b [8]byte
+	_, err = io.ReadFull(st, b[:])
+	return binary.BigEndian.Uint64(b[:]), nil, err
+}
+
+// answerResume attaches a socket that the peer dialled to a new stream.
+func (o *Overlay) answerResume(l *link, st stream, h header) {
+	s, old, err := o.takeUp(l, h)
+	if old != nil {
+		defer func() {
+			o.spawn(old.reset)
+			old.link.released()
+		}()
+	}
+	if err != nil {
+		writeVerdict(st, err)
+		st.close()
+		return
+	}
+	s.mu.Lock()
+	mine := s.state.position()
+	s.mu.Unlock()
+	st.SetWriteDeadline(time.Now().Add(resumePatience))
+	_, err = st.Write(binary.BigEndian.AppendUint64([]byte{byte(accepted)}, mine))
+	st.SetWriteDeadline(time.Time{})
+	s.mu.Lock()
+	attached := err == nil && s.state.generation == h.position.generation && s.attach(l, st)
+	s.mu.Unlock()
+	if !attached {
+		st.reset()
+		return
+	}
+	s.update()
+}
+
+// takeUp checks a resumption and rewinds the socket. Which check failed
+// matters little to the peer: the socket is not to be had.
+func (o *Overlay) takeUp(l *link, h header) (s *socket, old *attachment, err error) {
+	p := h.position
+	s = o.socketOf(l.peer, h.socket, true)
+	if s == nil || p.acceptor != o.instance || p.dialler != l.instance || p.dialler != s.instance {
+		return nil, nil, fmt.Errorf("no such socket: %w", kith.NotFound)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, err = s.prepare(p.generation); err != nil {
+		return nil, old, fmt.Errorf("%w: %w", err, kith.Expired)
+	}
+	if err := s.state.rewind(p.received); err != nil {
+		return nil, old, fmt.Errorf("%w: %w", err, kith.Invalid)
+	}
+	return s, old, nil
+}

@@ -1,0 +1,254 @@
+package overlay
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// A notice is a message about a socket beside its bytes. Each side sends its
+// notices on one stream of the carrier, which begins with a header of its own:
+//
+//	kind (1) | socket (16) | position (8)
+//
+// The top bit of the kind says that the sender dialled the socket. Unknown
+// kinds are ignored. Notices never wait behind the bytes of a socket whose
+// reader is slow, and sockets themselves carry nothing but their bytes.
+type notice struct {
+	kind     noticeKind
+	dialled  bool
+	socket   socketID
+	position uint64
+}
+
+type noticeKind byte
+
+const (
+	noticePosition noticeKind = 1 // the sender has read up to position
+	noticeClosed   noticeKind = 2 // the sender reads no more
+	noticeQuery    noticeKind = 3 // the acceptor holds the socket suspended: does the dialler know it?
+	noticeGone     noticeKind = 4 // no
+	noticePing     noticeKind = 5
+	noticePong     noticeKind = 6
+
+	noticeSize   = 1 + 16 + 8
+	flagDialled  = 1 << 7
+	noticesAhead = 4096 // notices that wait to be sent, beside positions
+)
+
+func (n notice) append(b []byte) []byte {
+	kind := byte(n.kind)
+	if n.dialled {
+		kind |= flagDialled
+	}
+	b = append(append(b, kind), n.socket[:]...)
+	return binary.BigEndian.AppendUint64(b, n.position)
+}
+
+func readNotice(r io.Reader) (notice, error) {
+	var b [noticeSize]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return notice{}, fmt.Errorf("read notice: %w", err)
+	}
+	return notice{
+		kind: noticeKind(b[0] &^ flagDialled), dialled: b[0]&flagDialled != 0,
+		socket: socketID(b[1:17]), position: binary.BigEndian.Uint64(b[17:]),
+	}, nil
+}
+
+const (
+	acknowledgeAfter = 256 << 10             // bytes read: at once,
+	acknowledgeDelay = 50 * time.Millisecond // fewer: so long after the first
+)
+
+// notices is what a link has to tell. A goroutine sends it as long as there
+// is something.
+type notices struct {
+	mu        sync.Mutex
+	positions []*socket // whose position is to be told
+	others    []notice
+	sending   bool
+	urgent    chan struct{} // room for one
+}
+
+func (l *link) hurry() {
+	select {
+	case l.notices.urgent <- struct{}{}:
+	default:
+	}
+}
+
+// tell has a notice sent, or the position that the socket has by then: soon,
+// or at once when it is urgent.
+func (l *link) tell(s *socket, n *notice, urgent bool) {
+	q := &l.notices
+	q.mu.Lock()
+	if s != nil {
+		q.positions = append(q.positions, s)
+	}
+	if n != nil && len(q.others) < noticesAhead {
+		q.others = append(q.others, *n)
+	}
+	start := !q.sending
+	q.sending = true
+	q.mu.Unlock()
+	if urgent {
+		l.hurry()
+	}
+	if start {
+		l.overlay.spawn(l.sendNotices)
+	}
+}
+
+// sendNotices sends what there is and ends when there is nothing left.
+func (l *link) sendNotices() {
+	q := &l.notices
+	timer := time.NewTimer(acknowledgeDelay)
+	defer timer.Stop()
+	var wire []byte
+	for {
+		timer.Reset(acknowledgeDelay)
+		select {
+		case <-timer.C:
+		case <-q.urgent:
+		case <-l.done():
+			return
+		}
+		q.mu.Lock()
+		positions, others := q.positions, q.others
+		q.positions, q.others = nil, nil
+		if len(positions)+len(others) == 0 {
+			q.sending = false
+			q.mu.Unlock()
+			return
+		}
+		q.mu.Unlock()
+		wire = wire[:0]
+		for _, n := range others {
+			wire = n.append(wire)
+		}
+		for _, s := range positions {
+			wire = s.positionNotice().append(wire)
+		}
+		if err := l.sendControl(wire); err != nil {
+			l.close()
+			return
+		}
+	}
+}
+
+// sendControl writes on our control stream, which it opens at first. Only
+// sendNotices calls it.
+func (l *link) sendControl(wire []byte) error {
+	if l.control == nil {
+		ctx, cancel := context.WithTimeout(l.overlay.ctx, pingPatience)
+		defer cancel()
+		st, err := l.openStream(ctx)
+		if err != nil {
+			return err
+		}
+		l.control = st
+		wire = append(header{control: true}.append(nil), wire...)
+	}
+	l.control.SetWriteDeadline(time.Now().Add(pingPatience))
+	_, err := l.control.Write(wire)
+	return err
+}
+
+// hearNotices reads the peer's control stream until it ends.
+func (o *Overlay) hearNotices(l *link, st stream) {
+	for {
+		n, err := readNotice(st)
+		if err != nil {
+			st.reset()
+			return
+		}
+		l.heard.Add(1)
+		switch n.kind {
+		case noticePing:
+			l.tell(nil, &notice{kind: noticePong}, true)
+			continue
+		case noticePong:
+			continue
+		}
+		s := o.socketOf(l.peer, n.socket, n.dialled)
+		switch {
+		case n.kind == noticeQuery && s == nil:
+			l.tell(nil, &notice{kind: noticeGone, dialled: !n.dialled, socket: n.socket}, true)
+		case s == nil:
+		case n.kind == noticePosition:
+			s.acknowledged(n.position)
+		case n.kind == noticeClosed:
+			s.peerClosed()
+		case n.kind == noticeGone:
+			s.abort(errUnknown)
+		}
+	}
+}
+
+// positionNotice says how far the socket has read.
+func (s *socket) positionNotice() notice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.telling, s.urgent = false, false
+	n := notice{kind: noticePosition, dialled: !s.inbound, socket: s.id, position: s.state.position()}
+	s.state.told = n.position
+	if s.end.Load() != nil && !s.state.eof {
+		n.kind = noticeClosed
+	}
+	return n
+}
+
+const (
+	watchTick  = 5 * time.Second
+	watchTicks = 4 // ticks in silence, the later ones with a ping, after which the carrier is given up
+)
+
+// watch has a carrier with unacknowledged bytes answer within 20 to 25 s, well
+// before its own pings find it dead.
+func (l *link) watch() {
+	if l.watching.CompareAndSwap(false, true) {
+		time.AfterFunc(watchTick, func() { l.watched(l.heard.Load()+l.received.Load(), 0) })
+	}
+}
+
+func (l *link) watched(before uint64, silent int) {
+	if l.ended() {
+		return
+	}
+	if !l.outstanding() {
+		l.watching.Store(false)
+		return
+	}
+	now := l.heard.Load() + l.received.Load()
+	if silent++; now != before {
+		silent = 0
+	}
+	if silent == watchTicks {
+		l.finish(errStalled)
+		return
+	}
+	l.tell(nil, &notice{kind: noticePing}, true)
+	time.AfterFunc(watchTick, func() { l.watched(now, silent) })
+}
+
+// outstanding reports whether a socket on the link waits for an
+// acknowledgement.
+func (l *link) outstanding() bool {
+	for _, s := range l.attached() {
+		s.mu.Lock()
+		n := s.state.outstanding()
+		s.mu.Unlock()
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var errStalled = fmt.Errorf("the connection stalled: %w", kith.Unreachable)

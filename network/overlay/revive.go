@@ -1,0 +1,238 @@
+package overlay
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"kith.alt/kith"
+)
+
+const (
+	suspendFor        = 24 * time.Hour
+	maxSuspended      = 1024     // sockets of one peer without a path
+	maxSuspendedBytes = 32 << 20 // and what they keep
+
+	reviveFirst = 100 * time.Millisecond // between attempts to find a path, doubled each time
+	reviveMost  = 30 * time.Second
+	reviveYield = time.Second // head start of the peer when only it can resume
+	resumers    = 32          // sockets of one peer that resume at once
+)
+
+// carrierLost suspends the sockets of a carrier that has ended, or ends them
+// if the peer's process has.
+func (o *Overlay) carrierLost(l *link, left bool) {
+	for _, s := range l.attached() {
+		if left {
+			s.peerLeft()
+		} else {
+			s.lose(l)
+		}
+	}
+	if left {
+		for _, s := range o.socketsOf(&l.peer) {
+			if s.instance == l.instance && !s.suspendedSince().IsZero() {
+				s.abort(errLeft)
+			}
+		}
+	}
+	o.trim(l.peer)
+	o.revive(l.peer)
+}
+
+// lose takes the socket off a carrier that has ended.
+func (s *socket) lose(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.on != nil && s.on.link == l {
+		s.detach()
+		s.suspend()
+	}
+}
+
+// peerLeft ends the socket, once what has arrived is read.
+func (s *socket) peerLeft() {
+	s.mu.Lock()
+	s.failed = errLeft
+	closed := s.end.Load() != nil
+	s.wake()
+	s.mu.Unlock()
+	if closed {
+		s.forget()
+	}
+}
+
+// trim ends the sockets that were suspended first while there are too many.
+func (o *Overlay) trim(peer kith.ID) {
+	type held struct {
+		s     *socket
+		since time.Time
+		bytes uint64
+	}
+	var list []held
+	var bytes uint64
+	for _, s := range o.socketsOf(&peer) {
+		s.mu.Lock()
+		if !s.since.IsZero() {
+			list = append(list, held{s, s.since, s.state.outstanding()})
+			bytes += s.state.outstanding()
+		}
+		s.mu.Unlock()
+	}
+	slices.SortFunc(list, func(a, b held) int {
+		return cmp.Or(a.since.Compare(b.since), a.s.opened.Compare(b.s.opened))
+	})
+	for len(list) > maxSuspended || bytes > maxSuspendedBytes {
+		list[0].s.abort(errTooMany)
+		bytes -= list[0].bytes
+		list = list[1:]
+	}
+}
+
+var errTooMany = fmt.Errorf("too many sockets wait for a path to the host (%w): %w", kith.Quota, kith.Unreachable)
+
+// carryOn uses a link that has come into service: the peer is asked about
+// sockets that only it can resume, and ours move to the peer's current link.
+func (o *Overlay) carryOn(l *link) {
+	for _, s := range o.socketsOf(&l.peer) {
+		if s.inbound && !s.suspendedSince().IsZero() {
+			l.tell(nil, &notice{kind: noticeQuery, socket: s.id}, true)
+		}
+	}
+	o.revive(l.peer)
+}
+
+// revive has somebody look after the peer's sockets if they need it.
+func (o *Overlay) revive(peer kith.ID) {
+	if ours, theirs := o.restless(peer); len(ours)+theirs == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stopped {
+		return
+	}
+	again := o.revivals[peer]
+	if again == nil {
+		again = make(chan struct{}, 1)
+		o.revivals[peer] = again
+		o.tasks.Go(func() { o.reviver(peer, again) })
+	}
+	select {
+	case again <- struct{}{}:
+	default:
+	}
+}
+
+// restless returns the sockets that we dialled and that are on no link or on
+// one that retires, and the number of suspended ones that the peer dialled.
+func (o *Overlay) restless(peer kith.ID) (ours []*socket, theirs int) {
+	for _, s := range o.socketsOf(&peer) {
+		s.mu.Lock()
+		on, suspended := s.on, !s.since.IsZero()
+		s.mu.Unlock()
+		switch {
+		case s.inbound:
+			if suspended {
+				theirs++
+			}
+		case suspended || on != nil && o.retires(on.link):
+			ours = append(ours, s)
+		}
+	}
+	return ours, theirs
+}
+
+func (o *Overlay) retires(l *link) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return l.retired && !l.leaving
+}
+
+// reviver seeks a path for the peer's sockets and resumes them, until none
+// needs it.
+func (o *Overlay) reviver(peer kith.ID, again chan struct{}) {
+	pause := reviveFirst
+	for {
+		ours, theirs := o.restless(peer)
+		if len(ours)+theirs == 0 || o.ctx.Err() != nil {
+			o.mu.Lock()
+			select {
+			case <-again: // somebody came meanwhile
+				o.mu.Unlock()
+				continue
+			default:
+			}
+			delete(o.revivals, peer)
+			o.mu.Unlock()
+			return
+		}
+		l := o.currentLink(peer)
+		if l == nil && len(ours) == 0 && pause == reviveFirst {
+			pause = reviveYield // the peer resumes them, or we dial next time
+		} else if l == nil {
+			var err error
+			if l, err = o.linkTo(o.ctx, peer); errors.Is(err, kith.NotMember) {
+				o.endSuspended(peer, err)
+				continue
+			}
+		}
+		if l != nil && resumeAll(ours, l) {
+			pause = reviveFirst
+		}
+		if l != nil && len(ours) > 0 && pause == reviveFirst {
+			continue
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause/2))
+		select {
+		case <-timer.C:
+		case <-again:
+		case <-o.ctx.Done():
+		}
+		timer.Stop()
+		pause = min(2*pause, reviveMost)
+	}
+}
+
+// resumeAll moves the sockets to the link and reports whether all are settled.
+func resumeAll(sockets []*socket, l *link) bool {
+	settled := true
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, resumers)
+	for _, s := range sockets {
+		limit <- struct{}{}
+		wg.Go(func() {
+			ok := s.resume(l)
+			mu.Lock()
+			settled = settled && ok
+			mu.Unlock()
+			<-limit
+		})
+	}
+	wg.Wait()
+	return settled
+}
+
+func (o *Overlay) currentLink(peer kith.ID) *link {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p := o.peers[peer]; p != nil && p.current != nil && !p.current.ended() {
+		return p.current
+	}
+	return nil
+}
+
+// endSuspended ends the sockets that wait for a peer which we may not reach, or
+// which refuses us.
+func (o *Overlay) endSuspended(peer kith.ID, cause error) {
+	for _, s := range o.socketsOf(&peer) {
+		if !s.suspendedSince().IsZero() {
+			s.abort(cause)
+		}
+	}
+}
