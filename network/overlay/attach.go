@@ -173,6 +173,7 @@ func (s *socket) attach(l *link, st stream) bool {
 	}
 	l.sockets[s] = struct{}{}
 	s.on = &attachment{stream: st, link: l}
+	s.telling, s.urgent = false, false
 	s.resumed()
 	if s.end.Load() == nil {
 		st.SetReadDeadline(s.readDeadline)
@@ -187,8 +188,12 @@ func (s *socket) update() {
 	s.overlay.spawn(func() {
 		s.mu.Lock()
 		s.pump()
-		done := s.end.Load() != nil && s.state.delivered()
+		on, closed := s.on, s.end.Load() != nil
+		done := closed && s.state.delivered()
 		s.mu.Unlock()
+		if closed && on != nil {
+			on.link.tell(s, nil, false)
+		}
 		if done {
 			s.forget()
 		}

@@ -121,6 +121,7 @@ func (o *Overlay) revive(peer kith.ID) {
 		again = make(chan struct{}, 1)
 		o.revivals[peer] = again
 		o.tasks.Go(func() { o.reviver(peer, again) })
+		return
 	}
 	select {
 	case again <- struct{}{}:

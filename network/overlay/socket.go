@@ -197,7 +197,7 @@ func (s *socket) writePiece(p []byte) (int, error) {
 	if n == 0 {
 		return 0, s.wait(s.writeDeadline)
 	}
-	if suspended || s.sending == byPump {
+	if suspended || s.sending == byPump || s.state.sent != start { // the pump runs, or will: see attach
 		return n, nil
 	}
 	on := s.on

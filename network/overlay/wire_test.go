@@ -73,7 +73,10 @@ func FuzzStreamHeader(f *testing.F) {
 	f.Add(header{port: 80}.append(nil))
 	f.Add(header{port: 5269, program: true}.append(nil))
 	f.Add(header{goodbye: true}.append(nil))
-	f.Add([]byte{2, 0, 0, 80})
+	f.Add(header{control: true}.append(nil))
+	f.Add(header{resume: true, socket: socketID{1}, position: position{generation: 2, received: 3, dialler: instance{4}, acceptor: instance{5}}}.append(nil))
+	f.Add(header{port: 22, socket: socketID{1}, suspend: time.Minute}.append(nil))
+	f.Add([]byte{1, 0, 0, 80})
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		h, err := readHeader(bytes.NewReader(wire))
 		if err != nil {
@@ -85,6 +88,47 @@ func FuzzStreamHeader(f *testing.F) {
 		readVerdict(bytes.NewReader(wire))
 	})
 }
+
+func FuzzNotice(f *testing.F) {
+	f.Add(notice{kind: noticePosition, dialled: true, socket: socketID{1}, position: 1 << 40}.append(nil))
+	f.Add(notice{kind: noticeQuery}.append(nil))
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		n, err := readNotice(bytes.NewReader(wire))
+		if err != nil {
+			return
+		}
+		if again := n.append(nil); !bytes.Equal(again, wire[:noticeSize]) {
+			t.Errorf("%x becomes %x", wire, again)
+		}
+	})
+}
+
+// FuzzAnswerToResumption feeds a dialler what an acceptor might answer.
+func FuzzAnswerToResumption(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0})
+	f.Add([]byte{8, 2, 'n', 'o'})
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		h := newHalf()
+		h.machine.write(make([]byte, 1000), maxUnacknowledged)
+		position, refusal, err := askToResume(readOnly{bytes.NewReader(wire)}, header{resume: true})
+		if err != nil || refusal != nil {
+			return
+		}
+		if err := h.machine.rewind(position); err == nil && position > 1000 {
+			t.Errorf("position %d is accepted", position)
+		}
+	})
+}
+
+// readOnly is a stream that takes whatever is written.
+type readOnly struct{ io.Reader }
+
+func (readOnly) Write(p []byte) (int, error)      { return len(p), nil }
+func (readOnly) SetReadDeadline(time.Time) error  { return nil }
+func (readOnly) SetWriteDeadline(time.Time) error { return nil }
+func (readOnly) closeWrite() error                { return nil }
+func (readOnly) close() error                     { return nil }
+func (readOnly) reset()                           {}
 
 func FuzzHello(f *testing.F) {
 	f.Add(hello{instance: instance{1}, proof: []byte("proof")}.append(nil))

@@ -1,0 +1,200 @@
+package overlay
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// together puts a carrier over pipes into service between two overlays that
+// cannot dial each other. While lose is set, nothing arrives any more.
+func together(t *testing.T, a, b *Overlay, lose *atomic.Bool) {
+	t.Helper()
+	near, far := net.Pipe()
+	for _, end := range []struct {
+		overlay, peer *Overlay
+		conn          net.Conn
+		dialled       bool
+	}{{b, a, far, false}, {a, b, near, true}} {
+		c, err := newYamuxCarrier(carrierTLS, cable{end.conn, lose, new(atomic.Int64)}, end.dialled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := end.overlay.adopt(c, end.peer.id, end.dialled, end.peer.instance); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// pair returns two overlays that only together connects.
+func pair(t *testing.T) (a, b *Overlay) {
+	c := newClub()
+	for i, o := range []**Overlay{&a, &b} {
+		*o = New(Config{Key: newKey(i + 1), Admit: c.admit})
+		c.set((*o).id, true)
+		serve(t, *o)
+	}
+	return a, b
+}
+
+// dialOn is connected, for programs if so wanted.
+func dialOn(t *testing.T, from kith.Network, to *Overlay) (dialed, accepted net.Conn) {
+	t.Helper()
+	l, err := to.Listen(t.Context(), kith.Address{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if dialed, err = from.Dial(t.Context(), l.Addr().(kith.Address)); err != nil {
+		t.Fatal(err)
+	}
+	if accepted, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return dialed, accepted
+}
+
+// TestSuspension leaves sockets without a path: both ends give up when their
+// time is over and not before.
+func TestSuspension(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		network func(*Overlay) kith.Network
+		want    time.Duration
+	}{
+		{"node", func(o *Overlay) kith.Network { return o }, 24 * time.Hour},
+		{"program", (*Overlay).Programs, 24 * time.Hour},
+		{"gateway", func(o *Overlay) kith.Network { return o.ProgramsFor(time.Minute) }, time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := pair(t)
+				together(t, a, b, new(atomic.Bool))
+				dialed, accepted := dialOn(t, c.network(a), b)
+				exchange(t, dialed, accepted)
+				lost := time.Now()
+				cut(a, b)
+				for _, conn := range []net.Conn{dialed, accepted} {
+					_, err := conn.Read(make([]byte, 1))
+					if took := time.Since(lost); !errors.Is(err, kith.Unreachable) || !strings.Contains(err.Error(), "no path") || took != c.want {
+						t.Errorf("read: %v after %v, want kind %q after %v", err, took, kith.Unreachable, c.want)
+					}
+				}
+				if _, err := dialed.Write(make([]byte, 1)); !errors.Is(err, kith.Unreachable) {
+					t.Errorf("write: %v, want kind %q", err, kith.Unreachable)
+				}
+				if n := a.held() + b.held(); n != 0 {
+					t.Errorf("%d sockets are left", n)
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// TestResumeAfterSleep suspends sockets for most of a day.
+func TestResumeAfterSleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		together(t, a, b, new(atomic.Bool))
+		dialed, accepted := dialOn(t, a, b)
+		for range 3 {
+			cut(a, b)
+			time.Sleep(23 * time.Hour)
+			together(t, a, b, new(atomic.Bool))
+			exchange(t, dialed, accepted)
+		}
+	})
+}
+
+// TestStall has a carrier swallow what is sent without an end: with bytes
+// outstanding that is noticed within 25 s, and another carrier takes over.
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		var lose atomic.Bool
+		together(t, a, b, &lose)
+		dialed, accepted := dialOn(t, a, b)
+		exchange(t, dialed, accepted)
+		time.Sleep(time.Hour + time.Second)
+		lose.Store(true)
+		if _, err := dialed.Write([]byte("into the void")); err != nil {
+			t.Fatal(err)
+		}
+		stalled := time.Now()
+		for len(a.Peers()) > 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(stalled); took > 25*time.Second {
+			t.Errorf("noticed after %v", took)
+		}
+		together(t, a, b, new(atomic.Bool))
+		got := make([]byte, 13)
+		if _, err := accepted.Read(got); err != nil || string(got) != "into the void" {
+			t.Errorf("read %q, %v", got, err)
+		}
+		exchange(t, dialed, accepted)
+	})
+}
+
+// TestSuspendedSocketsAreCapped suspends too many, by number and by bytes.
+func TestSuspendedSocketsAreCapped(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		sockets int
+		bytes   int // in each
+		want    int
+	}{
+		{"number", maxSuspended + 10, 0, maxSuspended},
+		{"bytes", maxSuspendedBytes/(suspendedLimit/2) + 7, suspendedLimit / 2, maxSuspendedBytes / (suspendedLimit / 2)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := pair(t)
+				together(t, a, b, new(atomic.Bool))
+				l, err := b.Listen(t.Context(), kith.Address{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var list []net.Conn
+				for range c.sockets {
+					conn, err := a.Dial(t.Context(), l.Addr().(kith.Address))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := l.Accept(); err != nil {
+						t.Fatal(err)
+					}
+					if c.bytes > 0 {
+						if _, err := conn.Write(make([]byte, c.bytes)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					list = append(list, conn)
+					time.Sleep(time.Millisecond)
+				}
+				cut(a, b)
+				synctest.Wait()
+				if n := len(a.Sockets()); n != c.want {
+					t.Errorf("%d sockets are left, want %d", n, c.want)
+				}
+				if _, err := list[0].Write([]byte("x")); !errors.Is(err, kith.Quota) {
+					t.Errorf("the oldest: %v, want kind %q", err, kith.Quota)
+				}
+				if _, err := list[len(list)-1].Write([]byte("x")); err != nil {
+					t.Errorf("the newest: %v", err)
+				}
+				a.Drop(b.id, kith.NotMember)
+				if _, err := list[len(list)-1].Write([]byte("x")); !errors.Is(err, kith.NotMember) || a.held() != 0 {
+					t.Errorf("dropped while suspended: %v, %d sockets are left", err, a.held())
+				}
+			})
+		})
+	}
+}
