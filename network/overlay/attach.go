@@ -226,7 +226,6 @@ func (s *socket) resume(l *link) (settled bool) {
 		s.resuming = false
 		s.mu.Unlock()
 		if old != nil {
-			s.overlay.spawn(old.reset)
 			old.link.released()
 		}
 	}()
@@ -268,6 +267,9 @@ func (s *socket) resume(l *link) (settled bool) {
 	if !attached {
 		st.reset()
 		return err != nil
+	}
+	if old != nil { // not before: the acceptor may still be on it
+		s.overlay.spawn(old.reset)
 	}
 	s.update()
 	return true

@@ -14,9 +14,31 @@
 //     is in use; when both sides dial at once, both keep the one that the
 //     smaller ID dialled and the other retires when its last socket closes. A
 //     peer that restarted, which its hello shows, ends its older links at once.
-//   - A socket (socket.go) is one stream as a net.Conn, with the semantics of
-//     TCP: Close delivers what was written and refuses what the peer still
-//     sends, without making the peer lose what it has not read yet.
+//   - A socket (socket.go) is a net.Conn that rides on one stream of one carrier
+//     at a time, with the semantics of TCP: Close delivers what was written and
+//     refuses what the peer still sends, without making the peer lose what it
+//     has not read yet.
+//
+// # Sockets outlive carriers
+//
+// Each side numbers a socket's bytes and keeps (buffer.go) what the peer's
+// program has not read; what is known of the bytes is a state machine
+// (resume.go). Streams carry the bytes alone. Positions travel beside them on a
+// control stream per carrier and direction (control.go), after 256 KiB or
+// 50 ms. When a carrier ends, its sockets are suspended; when it retires in
+// favour of another, they move. Both sides seek a path (revive.go), and the
+// side that dialled the socket resumes it there (attach.go): it opens a stream
+// that names the socket by its 128-bit ID, a generation, its position and the
+// instances of both processes. The acceptor takes it from the same key, for a
+// known ID, the same instances and a generation above all it has seen, and
+// answers with its own position; both send on from the other's. An ID that it
+// does not know, a restart, and what the dialler has forgotten end the other
+// side at once.
+//
+// Programs see a pause. Deadlines go on, Write fills a buffer, and Close and
+// CloseWrite are delivered once there is a path. A socket ends with kind
+// Unreachable after Config.SuspendFor without one; Serve, a goodbye of the
+// peer's host, and Drop end it at once.
 //
 // # Handshake
 //
@@ -42,12 +64,20 @@
 // stream buffers 256 KiB at first and 16 MiB at most. All streams of a QUIC
 // carrier together hold at most 32 MiB; on a TLS carrier that is the limit for
 // what exceeds the first 256 KiB of each, which yamux grants every stream. Dead
-// peers are noticed within 60 s.
+// peers are noticed within 60 s, and within 25 s while bytes wait for an
+// acknowledgement.
+//
+// A socket keeps 16 MiB that are not acknowledged, the sockets of a peer 64 MiB
+// together beyond one chunk each (4 KiB for short messages, else 64 KiB), and
+// nothing while nothing is outstanding. Without a path a socket keeps 256 KiB; a
+// peer's suspended sockets are 1,024 with 32 MiB at most, and the one that has
+// waited longest ends first.
 //
 // # Locking
 //
 // Overlay.mu guards the tables of peers, links, ports and sockets and is never
-// held while a callback runs or a byte is sent. Sockets have locks of their own.
+// held while a callback runs or a byte is sent. Sockets have locks of their own,
+// which are taken before Overlay.mu and never after it.
 //
 // Addresses, admission and what is proved in a join are the business of
 // whoever configures the overlay: package group, by functions.

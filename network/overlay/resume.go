@@ -29,14 +29,22 @@ var (
 )
 
 // write keeps bytes that are to be sent, at most limit in all, and returns how
-// many. It takes no more than fit in a chunk.
+// many.
 func (r *resumable) write(p []byte, limit uint64) int {
 	if used := r.kept.end - r.acked; used >= limit {
 		return 0
 	} else if uint64(len(p)) > limit-used {
 		p = p[:limit-used]
 	}
-	return r.kept.append(p)
+	written := 0
+	for written < len(p) {
+		n := r.kept.append(p[written:])
+		if n == 0 {
+			break
+		}
+		written += n
+	}
+	return written
 }
 
 // unsent returns bytes that the present stream does not have yet; none are
@@ -52,8 +60,11 @@ func (r *resumable) unsent() []byte {
 // acknowledgement of them may have been faster.
 func (r *resumable) advance(position uint64) { r.sent = min(max(r.sent, position), r.kept.end) }
 
-// endDue reports whether the end of writing is to be sent now.
-func (r *resumable) endDue() bool { return r.ended && !r.endOut && r.sent == r.kept.end }
+// endDue reports whether the end of writing is to be sent now. It never
+// follows bytes that were forgotten.
+func (r *resumable) endDue() bool {
+	return r.ended && !r.lost && !r.endOut && r.sent == r.kept.end
+}
 
 // takeBack forgets the bytes that were not sent: their Write says so.
 func (r *resumable) takeBack() { r.kept.dropFrom(r.sent) }

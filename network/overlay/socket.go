@@ -85,8 +85,8 @@ const (
 )
 
 const (
-	piece          = largeChunk // bytes handed to a stream at once
-	suspendedLimit = 256 << 10  // bytes kept while there is no path
+	piece          = 128 << 10 // bytes handed to a stream at once
+	suspendedLimit = 256 << 10 // bytes kept while there is no path
 )
 
 var past = time.Unix(1, 0)
@@ -334,17 +334,18 @@ func (s *socket) pump() {
 		} else if closed && !on.closed {
 			on.closed = true
 			s.state.endOut = true
+			closing := func() { on.close() } // an error is of no interest: the stream is gone, or its carrier
+			if s.state.lost {
+				closing = on.reset // what was forgotten must not look complete
+			}
 			s.mu.Unlock()
-			on.close() // an error is of no interest: the stream is gone, or its carrier
+			closing()
 			s.mu.Lock()
 		} else if s.state.endDue() {
 			s.state.endOut = true
 			s.mu.Unlock()
 			err = on.closeWrite()
 			s.mu.Lock()
-			if s.refused {
-				err = nil
-			}
 		} else {
 			break
 		}
