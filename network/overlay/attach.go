@@ -179,7 +179,6 @@ func (s *socket) attach(l *link, st stream) bool {
 		st.SetReadDeadline(s.readDeadline)
 	}
 	s.wake()
-	o.log.Debug("socket resumed", "peer", s.host.Short(), "port", s.port, "carrier", l.kind(), "generation", s.state.generation)
 	return true
 }
 
@@ -187,10 +186,12 @@ func (s *socket) attach(l *link, st stream) bool {
 func (s *socket) update() {
 	s.overlay.spawn(func() {
 		s.mu.Lock()
+		generation := s.state.generation
 		s.pump()
 		on, closed := s.on, s.end.Load() != nil
 		done := closed && s.state.delivered()
 		s.mu.Unlock()
+		s.overlay.log.Debug("socket resumed", "peer", s.host.Short(), "port", s.port, "generation", generation)
 		if closed && on != nil {
 			on.link.tell(s, nil, false)
 		}

@@ -337,3 +337,44 @@ func TestBetterCarrier(t *testing.T) {
 	}
 	waitFor(t, "the old carrier to retire", func() bool { return len(links(a, b.id)) == 1 && len(links(b, a.id)) == 1 })
 }
+
+// BenchmarkCuts measures what random cuts cost a transfer.
+func BenchmarkCuts(b *testing.B) {
+	for _, carrier := range bothCarriers {
+		for _, every := range []time.Duration{0, time.Second, 100 * time.Millisecond} {
+			b.Run(fmt.Sprintf("%s/every %v", carrier, every), func(b *testing.B) {
+				c := newClub()
+				from, to := c.member(b, 1, only(carrier)), c.member(b, 2, only(carrier))
+				dialed, accepted := connected(b, from, to)
+				stop := make(chan struct{})
+				var cutting sync.WaitGroup
+				if every > 0 {
+					cutting.Go(func() {
+						for {
+							select {
+							case <-time.After(every/2 + rand.N(every)):
+								cut(from, to)
+							case <-stop:
+								return
+							}
+						}
+					})
+				}
+				block := make([]byte, 128<<10)
+				b.SetBytes(int64(len(block)))
+				go func() {
+					for range b.N {
+						dialed.Write(block)
+					}
+					kith.CloseWrite(dialed)
+				}()
+				n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, accepted, make([]byte, 128<<10))
+				if err != nil || n != int64(b.N*len(block)) {
+					b.Errorf("%d bytes arrived of %d, %v", n, b.N*len(block), err)
+				}
+				close(stop)
+				cutting.Wait()
+			})
+		}
+	}
+}
