@@ -207,8 +207,8 @@ const resumePatience = 10 * time.Second
 // errUnknown is also what a peer that forgot the socket amounts to.
 var errUnknown = fmt.Errorf("the host does not know the socket any more: %w", syscall.ECONNRESET)
 
-// resume moves a socket that we dialled to the link. It reports whether there
-// is anything left to do.
+// resume moves a socket that we dialled to the link. It reports whether it
+// need not be tried again: the socket is there, or has ended.
 func (s *socket) resume(l *link) (settled bool) {
 	s.mu.Lock()
 	if s.resuming || s.on != nil && s.on.link == l {

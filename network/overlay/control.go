@@ -76,6 +76,7 @@ type notices struct {
 	urgent    chan struct{} // room for one
 }
 
+// hurry has what waits sent at once.
 func (l *link) hurry() {
 	select {
 	case l.notices.urgent <- struct{}{}:
@@ -83,8 +84,8 @@ func (l *link) hurry() {
 	}
 }
 
-// tell has a notice sent, or the position that the socket has by then: soon,
-// or at once when it is urgent.
+// tell has a notice sent, or the position that a socket has by then: within
+// acknowledgeDelay, or at once when it is urgent. Either may be nil.
 func (l *link) tell(s *socket, n *notice, urgent bool) {
 	q := &l.notices
 	q.mu.Lock()

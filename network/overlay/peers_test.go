@@ -231,7 +231,8 @@ func TestTooManyLinks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := st.Write(header{port: 7}.append(nil)); err != nil {
+			h := header{port: 7, socket: socketID{byte(len(carriers))}, suspend: time.Hour}
+			if _, err := st.Write(h.append(nil)); err != nil {
 				t.Fatal(err)
 			}
 			if refusal, err := readVerdict(st); refusal != nil || err != nil {
@@ -249,9 +250,7 @@ func TestTooManyLinks(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatalf("%s: carrier %d of %d stays up", carrier, i, len(carriers))
 			}
-			if _, err := c.accepted.Read(make([]byte, 1)); !errors.Is(err, kith.Quota) {
-				t.Errorf("%s: read: %v, want kind %q", carrier, err, kith.Quota)
-			}
+			waitFor(t, "its socket to be suspended", func() bool { return !c.accepted.(*socket).suspendedSince().IsZero() })
 		}
 		select {
 		case <-carriers[len(carriers)-1].done():

@@ -179,14 +179,10 @@ func (o *Overlay) reviver(peer kith.ID, again chan struct{}) {
 			var err error
 			if l, err = o.linkTo(o.ctx, peer); errors.Is(err, kith.NotMember) {
 				o.endSuspended(peer, err)
-				continue
 			}
 		}
 		if l != nil && resumeAll(ours, l) {
 			pause = reviveFirst
-		}
-		if l != nil && len(ours) > 0 && pause == reviveFirst {
-			continue
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
