@@ -179,7 +179,7 @@ func TestDeadlinesWhileSuspended(t *testing.T) {
 	if _, err := b.Open(t.Context(), "127.0.0.1", port); err != nil {
 		t.Skip("somebody else took the port: ", err)
 	}
-	a.Connect(t.Context(), b.id)
+	a.Retry()
 	go dialed.Write(data[n:])
 	got := make([]byte, len(data))
 	if _, err := io.ReadFull(accepted, got); err != nil || !bytes.Equal(got, data) {

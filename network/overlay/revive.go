@@ -129,6 +129,19 @@ func (o *Overlay) revive(peer kith.ID) {
 	}
 }
 
+// Retry seeks a path for suspended sockets now and not after a pause, because
+// addresses of this host or of its peers have changed.
+func (o *Overlay) Retry() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, again := range o.revivals {
+		select {
+		case again <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // restless returns the sockets that we dialled and that are on no link or on
 // one that retires, and the number of suspended ones that the peer dialled.
 func (o *Overlay) restless(peer kith.ID) (ours []*socket, theirs int) {
