@@ -218,7 +218,7 @@ func (s *socket) resume(l *link) (settled bool) {
 	s.resuming = true
 	generation := s.state.generation + 1
 	old, err := s.prepare(generation)
-	h := header{resume: true, socket: s.id, position: position{
+	h := header{kind: forResuming, socket: s.id, position: position{
 		generation: generation, received: s.state.position(), dialler: s.overlay.instance, acceptor: s.instance,
 	}}
 	s.mu.Unlock()

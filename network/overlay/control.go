@@ -154,7 +154,7 @@ func (l *link) sendControl(wire []byte) error {
 			return err
 		}
 		l.control = st
-		wire = append(header{control: true}.append(nil), wire...)
+		wire = append(header{kind: forControl}.append(nil), wire...)
 	}
 	l.control.SetWriteDeadline(time.Now().Add(pingPatience))
 	_, err := l.control.Write(wire)

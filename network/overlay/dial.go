@@ -30,7 +30,7 @@ const (
 // Dial opens a socket to a port of the host whose ID address.Host is. See
 // kith.Network; names are not known here.
 func (o *Overlay) Dial(ctx context.Context, address kith.Address) (net.Conn, error) {
-	return o.dial(ctx, address, header{suspend: o.cfg.SuspendFor})
+	return o.dial(ctx, address, header{kind: forSocket, suspend: o.cfg.SuspendFor})
 }
 
 func (o *Overlay) dial(ctx context.Context, address kith.Address, h header) (net.Conn, error) {

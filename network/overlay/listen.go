@@ -160,18 +160,19 @@ func (o *Overlay) answer(l *link, st stream) {
 	if err == nil {
 		st.SetReadDeadline(time.Time{})
 	}
-	if err == nil && h.goodbye {
-		st.close()
-		l.leave()
-		return
-	}
-	if err == nil && h.control {
-		o.hearNotices(l, st)
-		return
-	}
-	if err == nil && h.resume {
-		o.answerResume(l, st, h)
-		return
+	if err == nil {
+		switch h.kind {
+		case forGoodbye:
+			st.close()
+			l.leave()
+			return
+		case forControl:
+			o.hearNotices(l, st)
+			return
+		case forResuming:
+			o.answerResume(l, st, h)
+			return
+		}
 	}
 	var to *listener
 	if err == nil {
@@ -233,7 +234,7 @@ type programs struct {
 }
 
 func (p programs) Dial(ctx context.Context, address kith.Address) (net.Conn, error) {
-	return p.overlay.dial(ctx, address, header{program: true, suspend: p.suspend})
+	return p.overlay.dial(ctx, address, header{kind: forSocket, program: true, suspend: p.suspend})
 }
 
 func (p programs) Listen(ctx context.Context, address kith.Address) (net.Listener, error) {

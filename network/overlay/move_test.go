@@ -254,7 +254,7 @@ func TestForgedResumption(t *testing.T) {
 	exchange(t, dialed, accepted)
 	s := a.socketsOf(nil)[0]
 	s.mu.Lock()
-	good := header{resume: true, socket: s.id, position: position{
+	good := header{kind: forResuming, socket: s.id, position: position{
 		generation: s.state.generation + 1, received: s.state.position(), dialler: a.instance, acceptor: b.instance,
 	}}
 	s.mu.Unlock()

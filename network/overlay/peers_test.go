@@ -231,7 +231,7 @@ func TestTooManyLinks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := header{port: 7, socket: socketID{byte(len(carriers))}, suspend: time.Hour}
+			h := header{kind: forSocket, port: 7, socket: socketID{byte(len(carriers))}, suspend: time.Hour}
 			if _, err := st.Write(h.append(nil)); err != nil {
 				t.Fatal(err)
 			}
@@ -285,7 +285,7 @@ func TestRefusalIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := New(Config{Key: newKey(1)})
 		start := time.Now()
-		o.answer(&link{overlay: o}, &blocked{header: bytes.NewReader(header{port: 9}.append(nil)), deadline: make(chan time.Time, 1)})
+		o.answer(&link{overlay: o}, &blocked{header: bytes.NewReader(header{kind: forSocket, port: 9}.append(nil)), deadline: make(chan time.Time, 1)})
 		if took := time.Since(start); took != headerPatience {
 			t.Errorf("a refusal took %s", took)
 		}

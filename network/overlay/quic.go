@@ -64,7 +64,7 @@ func (c quicCarrier) drain(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	s.Write(header{goodbye: true}.append(nil))
+	s.Write(header{kind: forGoodbye}.append(nil))
 	s.Close()
 	select {
 	case <-c.done():

@@ -1,12 +1,10 @@
 package overlay
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -93,119 +91,6 @@ func cleanReason(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, ""))
-}
-
-// A header begins every stream, sent by whoever opens it:
-//
-//	version (1) | flags (1) | port (2)
-//
-// A new socket adds
-//
-//	socket (16) | seconds that it may be suspended (4)
-//
-// and a socket that is resumed, whose port is 0,
-//
-//	socket (16) | generation (4) | position (8) | instance of the dialler (8) | of the acceptor (8)
-//
-// Both are answered with a verdict and, unless it accepts, a length (1) and a
-// reason; a resumption that is accepted, with the acceptor's position (8).
-// Goodbye and control add nothing and have no answer. Unknown flags are
-// ignored.
-type header struct {
-	program bool // a local program dials, not the node itself
-	goodbye bool // the sender's host leaves: end the carrier when you have read to the end
-	control bool // the sender's notices follow
-	resume  bool
-	port    uint16
-
-	socket   socketID
-	suspend  time.Duration // in whole seconds
-	position position
-}
-
-// A socketID names a socket between two hosts. Its dialler makes it, at random.
-type socketID [16]byte
-
-// A position is where a dialler resumes a socket.
-type position struct {
-	generation        uint32
-	received          uint64
-	dialler, acceptor instance
-}
-
-const (
-	headerVersion = 2 // 1 had sockets that ended with their carrier
-	headerSize    = 4
-	openSize      = 16 + 4
-	resumeSize    = 16 + 4 + 8 + 8 + 8
-
-	flagProgram = 1 << 0
-	flagGoodbye = 1 << 1
-	flagControl = 1 << 2
-	flagResume  = 1 << 3
-)
-
-func (h header) append(b []byte) []byte {
-	flags := byte(0)
-	for _, f := range []struct {
-		set  bool
-		flag byte
-	}{{h.program, flagProgram}, {h.goodbye, flagGoodbye}, {h.control, flagControl}, {h.resume, flagResume}} {
-		if f.set {
-			flags |= f.flag
-		}
-	}
-	b = binary.BigEndian.AppendUint16(append(b, headerVersion, flags), h.port)
-	switch {
-	case h.goodbye || h.control:
-	case h.resume:
-		b = append(b, h.socket[:]...)
-		b = binary.BigEndian.AppendUint32(b, h.position.generation)
-		b = binary.BigEndian.AppendUint64(b, h.position.received)
-		b = append(append(b, h.position.dialler[:]...), h.position.acceptor[:]...)
-	default:
-		b = append(b, h.socket[:]...)
-		b = binary.BigEndian.AppendUint32(b, uint32(h.suspend/time.Second))
-	}
-	return b
-}
-
-func readHeader(r io.Reader) (header, error) {
-	var b [resumeSize]byte
-	if _, err := io.ReadFull(r, b[:headerSize]); err != nil {
-		return header{}, fmt.Errorf("read stream header: %w", err)
-	}
-	if b[0] != headerVersion {
-		return header{}, fmt.Errorf("stream header has version %d, want %d: %w", b[0], headerVersion, kith.Invalid)
-	}
-	flags := b[1]
-	h := header{
-		program: flags&flagProgram != 0, goodbye: flags&flagGoodbye != 0,
-		control: flags&flagControl != 0, resume: flags&flagResume != 0,
-		port: binary.BigEndian.Uint16(b[2:]),
-	}
-	size := openSize
-	switch {
-	case h.goodbye || h.control:
-		return h, nil
-	case h.resume:
-		size = resumeSize
-	case h.port == 0:
-		return header{}, fmt.Errorf("stream header names port 0: %w", kith.Invalid)
-	}
-	if _, err := io.ReadFull(r, b[:size]); err != nil {
-		return header{}, fmt.Errorf("read stream header: %w", err)
-	}
-	h.socket = socketID(b[:16])
-	if h.resume {
-		h.position = position{
-			generation: binary.BigEndian.Uint32(b[16:]), received: binary.BigEndian.Uint64(b[20:]),
-			dialler: instance(b[28:36]), acceptor: instance(b[36:44]),
-		}
-		return h, nil
-	}
-	h.suspend = time.Duration(binary.BigEndian.Uint32(b[16:])) * time.Second
-	return h, nil
 }
 
 func writeVerdict(w io.Writer, err error) error {

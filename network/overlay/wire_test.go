@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -70,19 +71,22 @@ func TestHello(t *testing.T) {
 }
 
 func FuzzStreamHeader(f *testing.F) {
-	f.Add(header{port: 80}.append(nil))
-	f.Add(header{port: 5269, program: true}.append(nil))
-	f.Add(header{goodbye: true}.append(nil))
-	f.Add(header{control: true}.append(nil))
-	f.Add(header{resume: true, socket: socketID{1}, position: position{generation: 2, received: 3, dialler: instance{4}, acceptor: instance{5}}}.append(nil))
-	f.Add(header{port: 22, socket: socketID{1}, suspend: time.Minute}.append(nil))
+	f.Add(header{kind: forSocket, port: 80}.append(nil))
+	f.Add(header{kind: forSocket, port: 5269, program: true}.append(nil))
+	f.Add(header{kind: forGoodbye}.append(nil))
+	f.Add(header{kind: forRelaying, host: kith.ID{1}, candidates: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747"), netip.MustParseAddrPort("[2001:db8::1]:4747")}}.append(nil))
+	f.Add(header{kind: forPunching}.append(nil))
+	f.Add(header{kind: forPing}.append(nil))
+	f.Add(header{kind: forControl}.append(nil))
+	f.Add(header{kind: forResuming, socket: socketID{1}, position: position{generation: 2, received: 3, dialler: instance{4}, acceptor: instance{5}}}.append(nil))
+	f.Add(header{kind: forSocket, port: 22, socket: socketID{1}, suspend: time.Minute}.append(nil))
 	f.Add([]byte{1, 0, 0, 80})
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		h, err := readHeader(bytes.NewReader(wire))
 		if err != nil {
 			return
 		}
-		if again, err := readHeader(bytes.NewReader(h.append(nil))); err != nil || again != h {
+		if again, err := readHeader(bytes.NewReader(h.append(nil))); err != nil || !reflect.DeepEqual(again, h) {
 			t.Errorf("%+v becomes %+v, %v", h, again, err)
 		}
 		readVerdict(bytes.NewReader(wire))
@@ -110,7 +114,7 @@ func FuzzAnswerToResumption(f *testing.F) {
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		h := newHalf()
 		h.machine.write(make([]byte, 1000), maxUnacknowledged)
-		position, refusal, err := askToResume(readOnly{bytes.NewReader(wire)}, header{resume: true})
+		position, refusal, err := askToResume(readOnly{bytes.NewReader(wire)}, header{kind: forResuming})
 		if err != nil || refusal != nil {
 			return
 		}
