@@ -20,6 +20,8 @@ const (
 	frameEntries   frameType = 3 // entries, parents first
 	frameSequences frameType = 4 // ID and sequence number of each record
 	frameRecords   frameType = 5 // records
+	frameSent      frameType = 6 // nothing: the entries that we had at our hello are sent
+	frameTaken     frameType = 7 // nothing: the entries that you had at your hello are here
 )
 
 // beginFrame starts a frame in a buffer that finishFrame completes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,11 +30,11 @@ type Group struct {
 
 	changing sync.Mutex // serialises changes, held while they are written to disk
 	log      *log
-	own      []netip.AddrPort // this host's addresses
-	store    kith.Store       // nil: in memory
-	retired  bool             // another group took the place of this one in the store
-	server   kith.ID          // while joining: the member that let us in
-	joined   Hash             // while joining: our admission, as the server named it
+	own      Whereabouts // this host's
+	store    kith.Store  // nil: in memory
+	retired  bool        // another group took the place of this one in the store
+	server   kith.ID     // while joining: the member that let us in
+	joined   Hash        // while joining: our admission, as the server named it
 
 	state atomic.Pointer[state]
 }
@@ -43,13 +44,14 @@ type state struct {
 	roster  *Roster
 	entries []*Entry // parents first; only ever grows
 	heads   []Hash
+	digest  [sha256.Size]byte // of genesis and heads
 	records map[kith.ID]*record
 	changed chan struct{} // closed when the next state is there
 }
 
 func newGroup(key ed25519.PrivateKey, log *log) *Group {
 	g := &Group{key: key, id: kith.IDOf(key.Public().(ed25519.PublicKey)), log: log, told: make(chan struct{})}
-	g.state.Store(&state{roster: Merge(log.genesis, nil), changed: make(chan struct{})})
+	g.state.Store(&state{roster: Merge(log.genesis, nil), digest: digestHeads(log.genesis, nil), changed: make(chan struct{})})
 	return g
 }
 
@@ -87,11 +89,31 @@ func (g *Group) Name() kith.Name { return g.Roster().Name(g.id) }
 // Resolve is [Roster.Resolve] on the current roster.
 func (g *Group) Resolve(text string) (kith.ID, error) { return g.Roster().Resolve(text) }
 
+// Digest is the same for two hosts whose rosters have the same entries, and for
+// no others. It costs nothing to ask for.
+func (g *Group) Digest() [32]byte { return g.state.Load().digest }
+
+func digestHeads(genesis Hash, heads []Hash) [sha256.Size]byte {
+	h := sha256.New()
+	h.Write([]byte("kith roster heads 1\x00"))
+	h.Write(genesis[:])
+	for _, head := range slices.SortedFunc(slices.Values(heads), Hash.compare) {
+		h.Write(head[:])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
 // publish makes next, with the log as it is now, the state that readers see.
 // The caller holds changing, or is alone.
 func (g *Group) publish(next *state) {
 	n := len(g.log.entries)
-	next.entries, next.heads, next.changed = g.log.entries[:n:n], g.log.heads(), make(chan struct{})
+	if last := g.state.Load(); len(last.entries) == n {
+		next.entries, next.heads, next.digest = last.entries, last.heads, last.digest
+	} else {
+		next.entries, next.heads = g.log.entries[:n:n], g.log.heads()
+		next.digest = digestHeads(g.log.genesis, next.heads)
+	}
+	next.changed = make(chan struct{})
 	for id := range next.records {
 		if _, ok := next.roster.Member(id); !ok {
 			records := make(map[kith.ID]*record, len(next.records))

@@ -105,30 +105,30 @@ func TestAddressRecords(t *testing.T) {
 		maple := found(t, "maple")
 		oak := enlarge(t, maple, "oak")
 		home := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747"), netip.MustParseAddrPort("[2001:db8::1]:4747")}
-		if err := maple.SetAddresses(t.Context(), home); err != nil {
+		if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: home}); err != nil {
 			t.Fatal(err)
 		}
 		connect(t, maple, oak)
 		synctest.Wait()
-		if got := oak.Addresses(maple.ID()); !slices.Equal(got, home) {
+		if got := oak.Whereabouts(maple.ID()).Addresses; !slices.Equal(got, home) {
 			t.Errorf("addresses are %v", got)
 		}
 		number := maple.state.Load().records[maple.ID()].body.Sequence
-		if err := maple.SetAddresses(t.Context(), home); err != nil {
+		if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: home}); err != nil {
 			t.Fatal(err)
 		}
 		if again := maple.state.Load().records[maple.ID()].body.Sequence; again != number {
 			t.Error("unchanged addresses were signed anew")
 		}
-		time.Sleep(recordExpiry + time.Second)
-		if got := oak.Addresses(maple.ID()); got != nil {
+		time.Sleep(whereaboutsExpiry + time.Second)
+		if got := oak.Whereabouts(maple.ID()).Addresses; got != nil {
 			t.Errorf("addresses of 30 days ago: %v", got)
 		}
-		if err := maple.SetAddresses(t.Context(), home); err != nil {
+		if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: home}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if got := oak.Addresses(maple.ID()); !slices.Equal(got, home) {
+		if got := oak.Whereabouts(maple.ID()).Addresses; !slices.Equal(got, home) {
 			t.Errorf("renewed addresses are %v", got)
 		}
 
@@ -142,14 +142,14 @@ func TestAddressRecords(t *testing.T) {
 		}
 		time.Sleep(2 * recordPause)
 		synctest.Wait()
-		if got := oak.Addresses(maple.ID()); !slices.Equal(got, home) {
+		if got := oak.Whereabouts(maple.ID()).Addresses; !slices.Equal(got, home) {
 			t.Errorf("after a restore: %v", got)
 		}
 		if err := maple.Revoke(t.Context(), oak.ID()); err != nil {
 			t.Fatal(err)
 		}
 		for _, bad := range []string{"0.0.0.0:1", "224.0.0.1:1", "192.0.2.1:0"} {
-			if err := maple.SetAddresses(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(bad)}); !errors.Is(err, kith.Invalid) {
+			if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: []netip.AddrPort{netip.MustParseAddrPort(bad)}}); !errors.Is(err, kith.Invalid) {
 				t.Errorf("%s: %v", bad, err)
 			}
 		}

@@ -3,14 +3,13 @@ package group
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"kith.alt/kith"
@@ -19,38 +18,43 @@ import (
 // Limits of address records.
 const (
 	MaxAddresses = 8
-	maxRecord    = 1 << 10 // bytes of a body and its signature
+	MaxRelays    = 4
+	maxSameIP    = 2       // addresses of a record with one IP
+	maxNAT       = 16      // letters of the word for a NAT
+	maxRecord    = 2 << 10 // bytes of a body and its signature; those of this release stay below half of it
 
 	recordVersion = 1
 	recordDomain  = "kith address record 1\x00"
-	recordExpiry  = 30 * 24 * time.Hour // since it was received
-	recordRenewal = 7 * 24 * time.Hour  // unchanged addresses are signed anew after this
-	recordPause   = time.Second         // between two of one host
 )
 
 // record is where a host says it can be reached. The newest of a host, by its
 // sequence number, takes the place of older ones.
 type record struct {
-	raw       []byte
+	raw       []byte // the body as its host wrote it
 	signature []byte
 	received  int64     // Unix seconds
 	taken     time.Time // from a peer, by this process
 	body      recordBody
 }
 
+// recordBody is the signed part of a record. Relays and NAT are absent in
+// records of earlier releases; fields that this release does not know stay in
+// the raw bytes.
 type recordBody struct {
 	Version   int              `json:"v"`
 	Host      kith.ID          `json:"host"`
 	Group     Hash             `json:"group"`
 	Sequence  uint64           `json:"seq"`
 	Addresses []netip.AddrPort `json:"addresses"`
+	Relays    []kith.ID        `json:"relays,omitempty"`
+	NAT       string           `json:"nat,omitempty"`
 }
 
-var recordFields = []string{"v", "host", "group", "seq", "addresses"}
+var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat"}
 
 func signRecord(key ed25519.PrivateKey, b recordBody) (*record, error) {
 	b.Version = recordVersion
-	b.Host = kith.IDOf(key.Public().(ed25519.PublicKey))
+	b.Host = kith.IDOf(publicKey(key))
 	raw, err := json.Marshal(b)
 	if err != nil {
 		return nil, fmt.Errorf("address record: %w", err)
@@ -72,21 +76,75 @@ func parseRecord(raw, signature []byte) (*record, error) {
 	if err := decodeExact(raw, &r.body, recordFields); err != nil {
 		return nil, fmt.Errorf("address record: %w", err)
 	}
-	if r.body.Version < 1 || r.body.Host.IsZero() || len(r.body.Addresses) > MaxAddresses {
-		return nil, fmt.Errorf("address record of version %d with %d addresses: %w", r.body.Version, len(r.body.Addresses), kith.Invalid)
+	b := &r.body
+	if b.Version < 1 || b.Host.IsZero() {
+		return nil, fmt.Errorf("address record of version %d of host %s: %w", b.Version, b.Host.Short(), kith.Invalid)
 	}
-	for _, address := range r.body.Addresses {
-		if err := checkAddress(address); err != nil {
-			return nil, err
-		}
+	if err := checkAddresses(b.Addresses); err != nil {
+		return nil, fmt.Errorf("address record: %w", err)
+	}
+	if err := checkRelays(b.Relays, b.Host); err != nil {
+		return nil, fmt.Errorf("address record: %w", err)
+	}
+	if err := checkNAT(b.NAT); err != nil {
+		return nil, fmt.Errorf("address record: %w", err)
 	}
 	return r, nil
 }
 
+func checkAddresses(addresses []netip.AddrPort) error {
+	if len(addresses) > MaxAddresses {
+		return fmt.Errorf("%d addresses, at most %d: %w", len(addresses), MaxAddresses, kith.Invalid)
+	}
+	for i, address := range addresses {
+		if err := checkAddress(address); err != nil {
+			return err
+		}
+		if sameIP(addresses[:i], address) >= maxSameIP {
+			return fmt.Errorf("more than %d addresses with the IP %s: %w", maxSameIP, address.Addr(), kith.Invalid)
+		}
+	}
+	return nil
+}
+
+// checkAddress refuses what names no single host, or means another one to
+// each that reads it, as a zone does.
 func checkAddress(address netip.AddrPort) error {
-	ip := address.Addr()
-	if !address.IsValid() || address.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() {
+	ip := address.Addr().Unmap()
+	if !address.IsValid() || address.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || ip.Zone() != "" {
 		return fmt.Errorf("address %s cannot be dialled: %w", address, kith.Invalid)
+	}
+	return nil
+}
+
+// sameIP counts the addresses that have the IP of address.
+func sameIP(addresses []netip.AddrPort, address netip.AddrPort) int {
+	n := 0
+	for _, other := range addresses {
+		if other.Addr().Unmap() == address.Addr().Unmap() {
+			n++
+		}
+	}
+	return n
+}
+
+func checkRelays(relays []kith.ID, host kith.ID) error {
+	if len(relays) > MaxRelays {
+		return fmt.Errorf("%d relays, at most %d: %w", len(relays), MaxRelays, kith.Invalid)
+	}
+	for i, relay := range relays {
+		if relay.IsZero() || relay == host || slices.Contains(relays[:i], relay) {
+			return fmt.Errorf("relay %s is no host, the host itself, or named twice: %w", relay.Short(), kith.Invalid)
+		}
+	}
+	return nil
+}
+
+// checkNAT takes words that later releases may have, too.
+func checkNAT(word string) error {
+	foreign := func(c rune) bool { return c < 'a' || c > 'z' }
+	if len(word) > maxNAT || strings.ContainsFunc(word, foreign) {
+		return fmt.Errorf("%.40q is no word for a NAT: %w", word, kith.Invalid)
 	}
 	return nil
 }
@@ -113,6 +171,9 @@ func appendRecord(buf []byte, r *record) []byte {
 	return append(buf, r.signature...)
 }
 
+// parseRecords reads what appendRecord wrote, any number of times. A record
+// that this release cannot read, or would not sign, is passed over: a peer of
+// another release may have taken it in good faith. Signatures are not checked.
 func parseRecords(buf []byte) ([]*record, error) {
 	var records []*record
 	for len(buf) > 0 {
@@ -121,133 +182,10 @@ func parseRecords(buf []byte) ([]*record, error) {
 		}
 		n := 2 + int(binary.BigEndian.Uint16(buf))
 		end := n + ed25519.SignatureSize
-		r, err := parseRecord(bytes.Clone(buf[2:n]), bytes.Clone(buf[n:end]))
-		if err != nil {
-			return nil, err
+		if r, err := parseRecord(bytes.Clone(buf[2:n]), bytes.Clone(buf[n:end])); err == nil {
+			records = append(records, r)
 		}
-		records = append(records, r)
 		buf = buf[end:]
 	}
 	return records, nil
-}
-
-// SetAddresses tells the group where this host can be reached: at most
-// [MaxAddresses]; further ones are left out. Members that sync learn it at
-// once. Unchanged addresses cost nothing.
-func (g *Group) SetAddresses(ctx context.Context, addresses []netip.AddrPort) error {
-	addresses = slices.Clone(addresses[:min(len(addresses), MaxAddresses)])
-	for _, address := range addresses {
-		if err := checkAddress(address); err != nil {
-			return err
-		}
-	}
-	g.changing.Lock()
-	defer g.changing.Unlock()
-	g.own = addresses
-	state := g.state.Load()
-	old := state.records[g.id]
-	if old != nil && slices.Equal(old.body.Addresses, addresses) && time.Since(time.Unix(old.received, 0)) < recordRenewal {
-		return nil
-	}
-	return g.issueRecord(ctx, old)
-}
-
-// issueRecord signs our addresses anew, above old. The caller holds changing.
-func (g *Group) issueRecord(ctx context.Context, above *record) error {
-	// Numbers begin at the clock, so that a restored host does not use one twice.
-	b := recordBody{Group: g.log.genesis, Sequence: uint64(time.Now().Unix()), Addresses: g.own}
-	if above != nil && above.body.Sequence >= b.Sequence {
-		b.Sequence = above.body.Sequence + 1
-		if b.Sequence == 0 {
-			return fmt.Errorf("address record: the sequence numbers are used up: %w", kith.Quota)
-		}
-	}
-	r, err := signRecord(g.key, b)
-	if err != nil {
-		return err
-	}
-	return g.keepRecords(ctx, []*record{r})
-}
-
-// Addresses returns where the member id was last known to be reachable, by a
-// record that came within the last 30 days. The caller must not change it.
-func (g *Group) Addresses(id kith.ID) []netip.AddrPort {
-	r := g.state.Load().records[id]
-	if r == nil || time.Since(time.Unix(r.received, 0)) > recordExpiry {
-		return nil
-	}
-	return r.body.Addresses
-}
-
-// applyRecords takes what is new in records from a peer, those of one host at
-// most once a second: it waits for that. A record of our own that we do not
-// know means that we were restored: we go on above it.
-func (g *Group) applyRecords(ctx context.Context, records []*record) error {
-	for {
-		rest, err := g.tryRecords(ctx, records)
-		if err != nil || rest <= 0 {
-			return err
-		}
-		select {
-		case <-time.After(rest):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// tryRecords is applyRecords for now. It returns how long some have to wait.
-func (g *Group) tryRecords(ctx context.Context, records []*record) (rest time.Duration, err error) {
-	g.changing.Lock()
-	defer g.changing.Unlock()
-	state := g.state.Load()
-	newest := make(map[kith.ID]*record)
-	for _, r := range records {
-		id := r.body.Host
-		old := state.records[id]
-		if _, ok := state.roster.Member(id); !ok || r.body.Group != g.log.genesis || !r.newer(old) || !r.newer(newest[id]) {
-			continue
-		}
-		if old != nil {
-			if wait := recordPause - time.Since(old.taken); wait > 0 {
-				rest = max(rest, wait)
-				continue
-			}
-		}
-		if err := r.verify(); err != nil {
-			return 0, err
-		}
-		r.taken = time.Now()
-		r.received = r.taken.Unix()
-		newest[id] = r
-	}
-	own := newest[g.id]
-	delete(newest, g.id)
-	if err := g.keepRecords(ctx, slices.Collect(maps.Values(newest))); err != nil {
-		return 0, err
-	}
-	if own != nil {
-		return rest, g.issueRecord(ctx, own)
-	}
-	return rest, nil
-}
-
-// keepRecords makes verified records durable and visible. The caller holds
-// changing.
-func (g *Group) keepRecords(ctx context.Context, records []*record) error {
-	if len(records) == 0 {
-		return nil
-	}
-	if err := g.storeRecords(ctx, records); err != nil {
-		return err
-	}
-	next := *g.state.Load()
-	if next.records = maps.Clone(next.records); next.records == nil {
-		next.records = make(map[kith.ID]*record)
-	}
-	for _, r := range records {
-		next.records[r.body.Host] = r
-	}
-	g.publish(&next)
-	return nil
 }

@@ -56,11 +56,8 @@ func Open(ctx context.Context, store kith.Store, key ed25519.PrivateKey) (*Group
 		}
 		return eachStored(ctx, tx, `SELECT body, signature, received FROM group_records`,
 			func(raw, signature []byte, received int64) error {
-				r, err := parseRecord(raw, signature)
-				if err != nil {
-					return err
-				}
-				if r.body.Group == g.log.genesis {
+				// A record that this release would not take is no loss.
+				if r, err := parseRecord(raw, signature); err == nil && r.body.Group == g.log.genesis {
 					r.received = received
 					records[r.body.Host] = r
 				}
@@ -72,7 +69,7 @@ func Open(ctx context.Context, store kith.Store, key ed25519.PrivateKey) (*Group
 	}
 	g.store = store
 	if own := records[g.id]; own != nil {
-		g.own = own.body.Addresses
+		g.own = Whereabouts{Addresses: own.body.Addresses, Relays: own.body.Relays, NAT: own.body.NAT}
 	}
 	g.publish(&state{roster: Merge(g.log.genesis, g.log.entries), records: records})
 	return g, nil

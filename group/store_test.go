@@ -33,14 +33,14 @@ func TestSaveAndOpen(t *testing.T) {
 	}
 	oak := enlarge(t, maple, "oak")
 	addresses := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747")}
-	if err := errors.Join(maple.SetAddresses(t.Context(), addresses), maple.Rename(t.Context(), kith.Name{Group: "lab"})); err != nil {
+	if err := errors.Join(maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: addresses}), maple.Rename(t.Context(), kith.Name{Group: "lab"})); err != nil {
 		t.Fatal(err)
 	}
 	connect(t, maple, oak)
-	if err := oak.SetAddresses(t.Context(), addresses); err != nil {
+	if err := oak.SetWhereabouts(t.Context(), Whereabouts{Addresses: addresses}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, maple, func(*Roster) bool { return maple.Addresses(oak.ID()) != nil })
+	await(t, maple, func(*Roster) bool { return maple.Whereabouts(oak.ID()).Addresses != nil })
 
 	again, err := Open(t.Context(), openStore(t, path), testKey("maple"))
 	if err != nil {
@@ -50,7 +50,7 @@ func TestSaveAndOpen(t *testing.T) {
 		t.Errorf("opened\n%s\nsaved\n%s", a, b)
 	}
 	for _, id := range []kith.ID{maple.ID(), oak.ID()} {
-		if got := again.Addresses(id); !slices.Equal(got, addresses) {
+		if got := again.Whereabouts(id).Addresses; !slices.Equal(got, addresses) {
 			t.Errorf("addresses of %s: %v", id.Short(), got)
 		}
 	}
@@ -124,7 +124,7 @@ func TestReplacedGroupChangesNothing(t *testing.T) {
 	for what, err := range map[string]error{
 		"entries":   applied,
 		"records":   maple.applyRecords(t.Context(), []*record{signed}),
-		"addresses": maple.SetAddresses(t.Context(), []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747")}),
+		"addresses": maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747")}}),
 		"rename":    maple.Rename(t.Context(), kith.Name{Host: "ash"}),
 	} {
 		if !errors.Is(err, kith.NotMember) {
@@ -170,7 +170,7 @@ func TestOpenPassesOverForeignRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := again.Addresses(maple.ID()); got != nil {
+	if got := again.Whereabouts(maple.ID()).Addresses; got != nil {
 		t.Errorf("addresses of another group: %v", got)
 	}
 }

@@ -25,8 +25,8 @@ func connect(t testing.TB, a, b *Group) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	left, right := newPipe()
 	var running sync.WaitGroup
-	running.Go(func() { a.Sync(ctx, left, b.ID()) })
-	running.Go(func() { b.Sync(ctx, right, a.ID()) })
+	running.Go(func() { a.Sync(ctx, left, b.ID(), nil) })
+	running.Go(func() { b.Sync(ctx, right, a.ID(), nil) })
 	stop = func() { cancel(); running.Wait() }
 	t.Cleanup(stop)
 	return stop
@@ -135,7 +135,7 @@ func TestSyncConverges(t *testing.T) {
 		await(t, g, func(r *Roster) bool { return len(r.Members()) == len(groups) })
 	}
 	for i, g := range groups {
-		if err := g.SetAddresses(t.Context(), []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 4747)}); err != nil {
+		if err := g.SetWhereabouts(t.Context(), Whereabouts{Addresses: []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 4747)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -154,7 +154,7 @@ func TestSyncConverges(t *testing.T) {
 	for _, g := range groups[:7] {
 		await(t, g, func(r *Roster) bool { _, err := r.Resolve("walnut"); return err == nil })
 		for _, other := range groups[:7] {
-			await(t, g, func(*Roster) bool { return len(g.Addresses(other.ID())) == 1 })
+			await(t, g, func(*Roster) bool { return len(g.Whereabouts(other.ID()).Addresses) == 1 })
 		}
 	}
 }
@@ -164,12 +164,12 @@ func TestRevokedIsToldAndCut(t *testing.T) {
 	oak := enlarge(t, maple, "oak")
 	left, right := newPipe()
 	ended := make(chan error, 2)
-	go func() { ended <- maple.Sync(t.Context(), left, oak.ID()) }()
-	go func() { ended <- oak.Sync(t.Context(), right, maple.ID()) }()
-	if err := oak.SetAddresses(t.Context(), []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747")}); err != nil {
+	go func() { ended <- maple.Sync(t.Context(), left, oak.ID(), nil) }()
+	go func() { ended <- oak.Sync(t.Context(), right, maple.ID(), nil) }()
+	if err := oak.SetWhereabouts(t.Context(), Whereabouts{Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747")}}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, maple, func(*Roster) bool { return maple.Addresses(oak.ID()) != nil })
+	await(t, maple, func(*Roster) bool { return maple.Whereabouts(oak.ID()).Addresses != nil })
 	changes := oak.Watch(t.Context())
 	if err := maple.Revoke(t.Context(), oak.ID()); err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestRevokedIsToldAndCut(t *testing.T) {
 	}
 	left, right = newPipe()
 	defer right.Close()
-	if err := maple.Sync(t.Context(), left, oak.ID()); !errors.Is(err, kith.NotMember) {
+	if err := maple.Sync(t.Context(), left, oak.ID(), nil); !errors.Is(err, kith.NotMember) {
 		t.Errorf("sync with a revoked peer: %v", err)
 	}
 }
@@ -197,8 +197,8 @@ func TestIdleSyncIsSilent(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		left, right := newPipe()
 		var running sync.WaitGroup
-		running.Go(func() { maple.Sync(ctx, left, oak.ID()) })
-		running.Go(func() { oak.Sync(ctx, right, maple.ID()) })
+		running.Go(func() { maple.Sync(ctx, left, oak.ID(), nil) })
+		running.Go(func() { oak.Sync(ctx, right, maple.ID(), nil) })
 		synctest.Wait()
 		before := left.(*pipe).in.total + left.(*pipe).out.total
 		if before > 1000 {
@@ -220,7 +220,7 @@ func TestSilentPeerIsLeft(t *testing.T) {
 		left, right := newPipe()
 		defer right.Close()
 		start := time.Now()
-		maple.Sync(t.Context(), left, oak.ID())
+		maple.Sync(t.Context(), left, oak.ID(), nil)
 		if took := time.Since(start); took > time.Minute {
 			t.Errorf("waited %s for a hello", took)
 		}
@@ -285,7 +285,7 @@ func hostile(t testing.TB, stream []byte) error {
 	left, right := newPipe()
 	right.Write(stream)
 	right.(*pipe).out.close()
-	return maple.Sync(context.Background(), left, testID("oak"))
+	return maple.Sync(context.Background(), left, testID("oak"), nil)
 }
 
 func frame(kind frameType, payload []byte) []byte {
@@ -339,7 +339,7 @@ func TestNonsenseAfterHello(t *testing.T) {
 	} {
 		left, right := newPipe()
 		right.Write(append(validHello(t, maple.log.genesis), stream...))
-		if err := maple.Sync(t.Context(), left, oak.ID()); !errors.Is(err, kith.Invalid) && !errors.Is(err, kith.Denied) {
+		if err := maple.Sync(t.Context(), left, oak.ID(), nil); !errors.Is(err, kith.Invalid) && !errors.Is(err, kith.Denied) {
 			t.Errorf("%s: %v", what, err)
 		}
 		right.Close()
@@ -358,7 +358,7 @@ func TestUnknownFramesArePassedOver(t *testing.T) {
 		right.Write(stream)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { maple.Sync(ctx, left, oak.ID()) })
+		running.Go(func() { maple.Sync(ctx, left, oak.ID(), nil) })
 		synctest.Wait()
 		wantMembers(t, maple.Roster(), "elm* maple*")
 		cancel()
@@ -388,7 +388,7 @@ func TestFloodIsBounded(t *testing.T) {
 		}
 		right.(*pipe).out.close()
 		start := time.Now()
-		maple.Sync(t.Context(), left, oak.ID())
+		maple.Sync(t.Context(), left, oak.ID(), nil)
 		if took := time.Since(start); took < time.Minute {
 			t.Errorf("took %d entries in %s", len(maple.log.entries), took)
 		}
@@ -405,7 +405,7 @@ func TestSyncEndsWithContext(t *testing.T) {
 	left, right := net.Pipe() // nobody reads: the first write blocks
 	defer right.Close()
 	ended := make(chan error)
-	go func() { ended <- maple.Sync(ctx, left, oak.ID()) }()
+	go func() { ended <- maple.Sync(ctx, left, oak.ID(), nil) }()
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -441,7 +441,7 @@ func FuzzSync(f *testing.F) {
 		left, right := newPipe()
 		right.Write(stream)
 		right.(*pipe).out.close()
-		g.Sync(context.Background(), left, testID("oak"))
+		g.Sync(context.Background(), left, testID("oak"), nil)
 		if got := members(g.Roster()); got != "ada* elm* founder*" {
 			t.Errorf("members are %q", got)
 		}
@@ -463,8 +463,8 @@ func TestLeaveIsToldLater(t *testing.T) {
 		}
 		left, right := newPipe()
 		ended := make(chan error, 2)
-		go func() { ended <- maple.Sync(t.Context(), left, oak.ID()) }()
-		go func() { ended <- oak.Sync(t.Context(), right, maple.ID()) }()
+		go func() { ended <- maple.Sync(t.Context(), left, oak.ID(), nil) }()
+		go func() { ended <- oak.Sync(t.Context(), right, maple.ID(), nil) }()
 		if err := errors.Join(<-ended, <-ended); !errors.Is(err, kith.NotMember) {
 			t.Errorf("sync ended with %v", err)
 		}
@@ -483,7 +483,7 @@ func TestLeaveIsConfirmed(t *testing.T) {
 		elm := enlarge(t, maple, "elm")
 		connect(t, maple, oak)
 		deaf, _ := newPipe() // elm does not answer
-		go oak.Sync(t.Context(), deaf, elm.ID())
+		go oak.Sync(t.Context(), deaf, elm.ID(), nil)
 		synctest.Wait()
 		start := time.Now()
 		if err := errors.Join(oak.Leave(t.Context()), oak.Told(t.Context())); err != nil {
@@ -505,7 +505,7 @@ func TestClosedPeerConfirmsNothing(t *testing.T) {
 		stop := connect(t, maple, oak)
 		synctest.Wait()
 		deaf, _ := newPipe()
-		go oak.Sync(t.Context(), deaf, maple.ID())
+		go oak.Sync(t.Context(), deaf, maple.ID(), nil)
 		stop()
 		if err := oak.Leave(t.Context()); err != nil {
 			t.Fatal(err)
@@ -527,7 +527,7 @@ func TestTooManySyncs(t *testing.T) {
 			left, right := newPipe()
 			defer right.Close()
 			done := make(chan error, 1)
-			go func() { done <- maple.Sync(t.Context(), left, peer) }()
+			go func() { done <- maple.Sync(t.Context(), left, peer, nil) }()
 			ended = append(ended, done)
 			synctest.Wait()
 		}

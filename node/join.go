@@ -12,8 +12,10 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/group"
+	"kith.alt/kith/mesh"
 	"kith.alt/kith/network/discovery"
 	"kith.alt/kith/network/overlay"
+	"kith.alt/kith/network/underlay"
 )
 
 const (
@@ -79,23 +81,16 @@ func (n *Node) enter(ctx context.Context, g *group.Group) error {
 		return err
 	}
 	n.setGroup(g)
-	n.mu.Lock()
-	clear(n.meetings)
-	n.mu.Unlock()
-	if n.overlay == nil {
+	if n.sockets == nil {
 		return nil // still opening
-	}
-	for _, p := range n.overlay.Peers() {
-		n.dropStranger(p.ID)
 	}
 	if n.reachable() {
 		if err := n.openOverlay(ctx); err != nil {
 			n.event("Other members cannot reach this computer: %v", err)
 		}
-		n.tellAddresses(ctx)
 	}
 	n.event("This computer is %s now.", n.name())
-	n.nudge()
+	n.mesh.Wake()
 	return nil
 }
 
@@ -124,7 +119,7 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 	if err != nil {
 		return nil, err
 	}
-	addresses := n.inviterAddresses(ticket)
+	addresses := mesh.WorthTrying(ticket.Addresses, underlay.System().Interfaces())
 	reply, server, err := overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
 	for errors.Is(err, kith.Quota) && pause(ctx, joinPause) { // a whole class joins at once
 		reply, server, err = overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
@@ -150,7 +145,7 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 		return nil, fmt.Errorf("read the group's roster from %s (%v); try again: %w", server.Short(), err, kith.Temporary)
 	}
 	// The roster may be here before any address record: this is where to meet.
-	n.notePlace(server, addresses)
+	n.mesh.NotePlace(server, addresses)
 	return join.Group(), nil
 }
 
@@ -174,14 +169,14 @@ func (n *Node) fetch(ctx context.Context, g *group.Group, server kith.ID, addres
 	defer stop()
 	work.Go(func() { over.Serve(serving) })
 
-	conn, err := over.Dial(ctx, kith.Address{Host: server.String(), Port: syncPort})
+	conn, err := over.Dial(ctx, kith.Address{Host: server.String(), Port: mesh.SyncPort})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	syncing, done := context.WithCancelCause(ctx)
 	defer done(nil)
-	work.Go(func() { done(g.Sync(syncing, conn, server)) })
+	work.Go(func() { done(g.Sync(syncing, conn, server, nil)) })
 	if err := g.AwaitJoined(syncing); err != nil {
 		return errors.Join(context.Cause(syncing), err)
 	}
@@ -200,17 +195,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// inviterAddresses are those of the ticket that can be worth trying from here.
-func (n *Node) inviterAddresses(ticket group.Ticket) []netip.AddrPort {
-	own := interfacePrefixes()
-	return slices.DeleteFunc(slices.Clone(ticket.Addresses), func(a netip.AddrPort) bool { return !worthTrying(a.Addr(), own) })
-}
-
 // lookUp asks the networks that this computer is on for the inviter.
 func (n *Node) lookUp(ctx context.Context, ticket group.Ticket) []netip.AddrPort {
 	ctx, cancel := context.WithTimeout(ctx, lookupPatience)
 	defer cancel()
-	addresses, err := discovery.Lookup(ctx, lanTag(ticket.Genesis[:], ticket.Inviter))
+	addresses, err := discovery.Lookup(ctx, mesh.Tag(ticket.Genesis[:], ticket.Inviter))
 	if err != nil {
 		n.log.Info("look for the inviter by multicast", "err", err)
 	}
