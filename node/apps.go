@@ -8,6 +8,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/admin"
+	"kith.alt/kith/mesh"
 )
 
 // startApps starts the applications and returns, for the dashboard and the
@@ -60,7 +61,7 @@ func (n *Node) startApp(ctx context.Context, run *supervisor, app kith.App) (ser
 
 // portApp names the application that serves an overlay port, for people.
 func (n *Node) portApp(port uint16) string {
-	if port == syncPort {
+	if port == mesh.SyncPort {
 		return "members"
 	}
 	for _, app := range n.cfg.Apps {

@@ -84,7 +84,7 @@ func (n *Node) checkRoom() control.Finding {
 }
 
 func (n *Node) checkReachable() control.Finding {
-	addresses := n.ownAddresses()
+	addresses := n.mesh.OwnAddresses()
 	if n.overlayPort.Load() == 0 {
 		if !n.reachable() {
 			return control.Finding{Level: control.Good, What: "Nobody else is in the group: kith listens on loopback only."}
@@ -108,18 +108,17 @@ func (n *Node) checkReachable() control.Finding {
 
 func (n *Node) checkMembers() control.Finding {
 	var asleep []string
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	presences := n.mesh.Presences()
 	for _, member := range n.group().Roster().Members() {
-		m := n.meetings[member.ID]
+		p, met := presences[member.ID]
 		switch {
-		case m == nil: // this host, or one that joined this moment
-		case m.refusal != "":
+		case !met: // this host, or one that joined this moment
+		case p.Refusal != "":
 			return control.Finding{
-				Level: control.Problem, What: member.Host + " does not let this computer in.", Cause: m.refusal,
+				Level: control.Problem, What: member.Host + " does not let this computer in.", Cause: p.Refusal,
 				Remedy: "If this computer was revoked by mistake, ask an admin for a new ticket; otherwise wait until the two have met a third member.",
 			}
-		case !m.online:
+		case !p.Online:
 			asleep = append(asleep, member.Host)
 		}
 	}

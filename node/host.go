@@ -111,11 +111,11 @@ func (h *host) ListenPort(ctx context.Context, port uint16) (net.Listener, error
 }
 
 func (h *host) Members() []kith.Member {
-	peers := h.node.peers()
+	presences := h.node.mesh.Presences()
 	var members []kith.Member
 	for _, m := range h.node.group().Roster().Members() {
-		_, online := peers[m.ID]
-		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online || m.ID == h.node.id, Admin: m.Admin})
+		online := m.ID == h.node.id || presences[m.ID].Online
+		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online, Admin: m.Admin})
 	}
 	return members
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"time"
 
 	"kith.alt/kith"
@@ -16,6 +17,7 @@ import (
 	"kith.alt/kith/control"
 	"kith.alt/kith/gateway"
 	"kith.alt/kith/group"
+	"kith.alt/kith/mesh"
 	"kith.alt/kith/network/composite"
 	"kith.alt/kith/network/ip"
 	"kith.alt/kith/network/local"
@@ -64,6 +66,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.openKey(); err != nil {
 		return err
 	}
+	n.overlay = overlay.New(n.overlayConfig())
+	n.mesh = mesh.New(n.meshConfig())
 	var joined *group.Group
 	if n.cfg.Ticket != "" && newcomer {
 		if joined, err = n.joinNew(ctx); err != nil {
@@ -94,7 +98,6 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.configure(); err != nil {
 		return err
 	}
-	n.overlay = overlay.New(n.overlayConfig())
 	n.sockets = composite.New(composite.Config{IP: ip.Network{}, Local: local.Network{}, Overlay: n.overlay, Resolve: n.resolve})
 	n.programs = composite.New(composite.Config{Overlay: n.overlay.Programs(), Resolve: n.resolve}) // members only
 	return nil
@@ -213,16 +216,30 @@ func (n *Node) overlayConfig() overlay.Config {
 		Proof:     func() []byte { return n.group().Proof() },
 		JoinOpen:  n.joinOpen,
 		Join:      n.redeem,
-		Addresses: n.addressesOf,
+		Addresses: func(peer kith.ID) []netip.AddrPort { return n.mesh.AddressesOf(peer) },
 		NodePorts: n.nodePorts(),
-		OnPeer:    func(kith.ID, bool) { n.nudge() },
+		OnPeer:    func(kith.ID, bool) { n.mesh.Wake() },
 		Log:       n.log.With("network", "overlay"),
 		Metrics:   n.metrics,
 	}
 }
 
+func (n *Node) meshConfig() mesh.Config {
+	return mesh.Config{
+		ID:          n.id,
+		Group:       func() (*group.Group, context.Context) { c := n.current.Load(); return c.Group, c.ctx },
+		Overlay:     n.overlay,
+		OverlayHost: n.cfg.OverlayHost,
+		Port:        func() uint16 { return uint16(n.overlayPort.Load()) },
+		Discover:    n.cfg.OverlayHost == "",
+		Event:       n.event,
+		Log:         n.log.With("service", "mesh"),
+		Metrics:     n.metrics,
+	}
+}
+
 func (n *Node) nodePorts() []uint16 {
-	ports := []uint16{syncPort}
+	ports := []uint16{mesh.SyncPort}
 	for _, app := range n.cfg.Apps {
 		for _, port := range app.Ports {
 			if port.NodeOnly {
@@ -242,12 +259,9 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 			n.event("Other members cannot reach this computer: %v", err)
 		}
 	}
-	run.start("members", n.meetMembers)
+	run.start("mesh", n.mesh.Serve)
 	run.start("roster", n.watchGroup)
-	run.start("addresses", n.watchAddresses)
-	if n.cfg.OverlayHost == "" {
-		run.start("discovery", n.discover)
-	}
+	run.start("port", n.keepPort)
 	apps, apis, err := n.startApps(ctx, run)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
 	"kith.alt/kith/group"
+	"kith.alt/kith/mesh"
 	"kith.alt/kith/network/overlay"
 	"kith.alt/kith/store/sqlite"
 )
@@ -22,10 +23,6 @@ import (
 // grace is what a stopping node gives its services, all together. The contract
 // allows five seconds from the signal to the exit.
 const grace = 4 * time.Second
-
-// syncPort is the overlay port of the node's own service: members bring each
-// other's roster and addresses up to date there.
-const syncPort = 1
 
 // Config is how to run a node. The zero value of a field means its default, or
 // what the first start stored.
@@ -63,6 +60,7 @@ type Node struct {
 	accounts *account.Accounts
 	names    *names
 	overlay  *overlay.Overlay
+	mesh     *mesh.Mesh
 	sockets  kith.Network // for the node and its applications
 	programs kith.Network // for local programs: gateway, kith dial, package client
 	current  atomic.Pointer[membership]
@@ -73,12 +71,9 @@ type Node struct {
 	letIn       atomic.Int64 // when a ticket was last redeemed here, Unix nanoseconds
 
 	events chan control.Event
-	wake   chan struct{} // the members service looks again
 
 	mu        sync.Mutex
 	listeners []control.Listener
-	meetings  map[kith.ID]*meeting
-	places    map[kith.ID]place
 }
 
 // New checks the configuration and makes a node. It opens nothing.
@@ -104,10 +99,6 @@ func New(cfg Config) (*Node, error) {
 		ready:   make(chan struct{}),
 		stop:    make(chan struct{}),
 		events:  make(chan control.Event, maxEvents),
-		wake:    make(chan struct{}, 1),
-
-		meetings: make(map[kith.ID]*meeting),
-		places:   make(map[kith.ID]place),
 	}, nil
 }
 

@@ -39,7 +39,7 @@ func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (contr
 	}
 	ticket, err := n.group().Invite(ctx, group.InviteRequest{
 		Uses: request.Uses, Expires: request.Expires, Admin: role == roleAdmin,
-	}, n.ownAddresses())
+	}, n.mesh.OwnAddresses())
 	if err != nil {
 		return control.Invitation{}, err
 	}

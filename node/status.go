@@ -3,14 +3,12 @@ package node
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/control"
 	"kith.alt/kith/gateway"
-	"kith.alt/kith/network/overlay"
 )
 
 // Status is the node at a glance.
@@ -63,13 +61,13 @@ func (n *Node) siteOf(host string, id kith.ID) string {
 // then those that are out.
 func (n *Node) members() []control.Member {
 	roster := n.group().Roster()
-	peers := n.peers()
-	own := interfacePrefixes()
+	presences := n.mesh.Presences()
 	var list []control.Member
 	for _, m := range roster.Members() {
+		p := presences[m.ID]
 		member := control.Member{
 			Host: m.Host, ID: m.ID, Admin: m.Admin, Site: n.siteOf(m.Host, m.ID),
-			State: control.Offline, Path: control.PathNone, LastSeen: n.lastSeen(m.ID),
+			State: control.Offline, Path: control.PathNone, LastSeen: p.Seen,
 			Moved: n.names.moved(nameKey{roster.Genesis(), m.Host}, m.ID),
 		}
 		if m.ID == n.id {
@@ -77,8 +75,11 @@ func (n *Node) members() []control.Member {
 			list = slices.Insert(list, 0, member)
 			continue
 		}
-		if p, ok := peers[m.ID]; ok {
-			member.State, member.Path, member.LastSeen = control.Online, pathTo(p.Address.Addr(), own), time.Now()
+		if p.Online {
+			member.State, member.Path = control.Online, control.PathDirect
+			if p.LAN {
+				member.Path = control.PathLAN
+			}
 			member.Carrier, member.Address = p.Carrier, p.Address.String()
 			member.RTT = float64(p.RTT.Microseconds()) / 1000
 			member.Sent, member.Received = p.Sent, p.Received
@@ -86,37 +87,9 @@ func (n *Node) members() []control.Member {
 		list = append(list, member)
 	}
 	for _, r := range roster.Removed() {
-		list = append(list, control.Member{Host: r.Host, ID: r.ID, State: control.Revoked, Path: control.PathNone, LastSeen: n.lastSeen(r.ID)})
+		list = append(list, control.Member{Host: r.Host, ID: r.ID, State: control.Revoked, Path: control.PathNone})
 	}
 	return list
-}
-
-// peers are the members that have a carrier to this host now.
-func (n *Node) peers() map[kith.ID]overlay.PeerInfo {
-	peers := make(map[kith.ID]overlay.PeerInfo)
-	for _, p := range n.overlay.Peers() {
-		peers[p.ID] = p
-	}
-	return peers
-}
-
-// pathTo tells a neighbour on one of our own networks from a host beyond the
-// router.
-func pathTo(a netip.Addr, own []netip.Prefix) string {
-	a = a.Unmap()
-	if a.IsLoopback() || a.IsLinkLocalUnicast() || onOwnNetwork(a, own) {
-		return control.PathLAN
-	}
-	return control.PathDirect
-}
-
-func (n *Node) lastSeen(id kith.ID) time.Time {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if m := n.meetings[id]; m != nil {
-		return m.seen
-	}
-	return time.Time{}
 }
 
 // Sockets are the overlay sockets that are open, the oldest first.
