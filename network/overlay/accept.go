@@ -3,12 +3,14 @@ package overlay
 import (
 	"context"
 	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -22,7 +24,8 @@ import (
 // socket also serves for dialling.
 type door struct {
 	tcp       net.Listener
-	udp       *net.UDPConn
+	udp       net.PacketConn
+	socket    *udpSocket // on udp
 	transport *quic.Transport
 	listener  *quic.Listener
 }
@@ -83,18 +86,21 @@ func (o *Overlay) newDoor(ctx context.Context, host string, port uint16) (*door,
 	}
 	d := new(door)
 	for range 10 { // a free port must be free on both
-		if d.tcp, d.udp, err = listenBoth(ctx, host, port); err == nil || port != 0 {
+		if d.tcp, d.udp, err = o.listenBoth(ctx, host, port); err == nil || port != 0 {
 			break
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
+	var conn net.PacketConn
+	d.socket, conn = newUDPSocket(d.udp, o.contacts)
 	d.transport = &quic.Transport{
-		Conn:                d.udp,
-		StatelessResetKey:   (*quic.StatelessResetKey)(reset), // ends the carriers of the run before (RFC 9000 10.3)
-		ConnContext:         o.gate.quicContext,
-		VerifySourceAddress: func(net.Addr) bool { return o.gate.busy() },
+		Conn:                  conn,
+		ConnectionIDGenerator: connectionIDs{},
+		StatelessResetKey:     (*quic.StatelessResetKey)(reset), // ends the carriers of the run before (RFC 9000 10.3)
+		ConnContext:           o.gate.quicContext,
+		VerifySourceAddress:   func(net.Addr) bool { return o.gate.busy() },
 	}
 	if d.listener, err = d.transport.Listen(config, quicConfig(false)); err != nil {
 		d.tcp.Close()
@@ -104,18 +110,32 @@ func (o *Overlay) newDoor(ctx context.Context, host string, port uint16) (*door,
 	return d, nil
 }
 
-func listenBoth(ctx context.Context, host string, port uint16) (net.Listener, *net.UDPConn, error) {
-	config := net.ListenConfig{KeepAlive: -1} // carriers ping for themselves
-	tcp, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+func (o *Overlay) listenBoth(ctx context.Context, host string, port uint16) (net.Listener, net.PacketConn, error) {
+	tcp, err := o.cfg.Internet.ListenTCP(ctx, host, port)
 	if err != nil {
 		return nil, nil, inUse(err)
 	}
-	udp, err := config.ListenPacket(ctx, "udp", net.JoinHostPort(host, fmt.Sprint(tcp.Addr().(*net.TCPAddr).Port)))
+	udp, err := o.cfg.Internet.ListenUDP(ctx, host, addressOf(tcp.Addr()).Port())
 	if err != nil {
 		tcp.Close()
 		return nil, nil, inUse(err)
 	}
-	return tcp, udp.(*net.UDPConn), nil
+	return tcp, udp, nil
+}
+
+// connectionIDs are random, but for the second byte of a packet, by which those
+// of the DHT are told apart.
+type connectionIDs struct{}
+
+func (connectionIDs) ConnectionIDLen() int { return 6 }
+
+func (g connectionIDs) GenerateConnectionID() (quic.ConnectionID, error) {
+	b := make([]byte, g.ConnectionIDLen())
+	for {
+		if rand.Read(b); b[0] != foreignPrefix[1] {
+			return quic.ConnectionIDFromBytes(b), nil
+		}
+	}
 }
 
 // Windows reports a taken port in its own numbers.
@@ -197,7 +217,18 @@ func (o *Overlay) turnAway(from net.Addr, err error) {
 
 // receiveTLS runs the acceptor's handshake on a TCP connection. release gives
 // the place at the gate back once the peer is admitted.
-func (o *Overlay) receiveTLS(tcp net.Conn, release func()) (err error) {
+func (o *Overlay) receiveTLS(tcp net.Conn, release func()) error {
+	return o.receive(tcp, origin{}, release)
+}
+
+// An origin is how a connection came that is not the caller's own.
+type origin struct {
+	via    kith.ID // the relay
+	caller kith.ID // for whom it relays; zero: somebody who wants to join
+}
+
+// receive runs the acceptor's handshake on a reliable flow of bytes.
+func (o *Overlay) receive(tcp net.Conn, from origin, release func()) (err error) {
 	stop := context.AfterFunc(o.ctx, func() { tcp.Close() })
 	defer stop()
 	defer func() {
@@ -219,13 +250,17 @@ func (o *Overlay) receiveTLS(tcp net.Conn, release func()) (err error) {
 	if err != nil {
 		return err
 	}
-	if state.NegotiatedProtocol == alpnJoin {
+	joins := state.NegotiatedProtocol == alpnJoin
+	if !from.via.IsZero() && (joins != from.caller.IsZero() || !joins && id != from.caller) {
+		return fmt.Errorf("relayed by %s: %w", from.via.Short(), errOtherHost)
+	}
+	if joins {
 		err := o.answerJoin(conn, conn.RemoteAddr(), id, state)
 		conn.CloseWrite()
 		awaitEnd(conn)
 		return errors.Join(err, tcp.Close())
 	}
-	theirs, err := o.greetAsAcceptor(conn, id)
+	theirs, err := o.greetAsAcceptor(conn, id, addressOf(conn.RemoteAddr()))
 	if err != nil {
 		conn.CloseWrite()
 		awaitEnd(conn)
@@ -237,7 +272,7 @@ func (o *Overlay) receiveTLS(tcp net.Conn, release func()) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = o.adopt(c, id, false, theirs)
+	_, err = o.adopt(c, arrival{peer: id, theirs: theirs, via: from.via})
 	return err
 }
 
@@ -269,14 +304,14 @@ func (o *Overlay) receiveQUIC(conn *quic.Conn, release func()) (err error) {
 		awaitEnd(first)
 		return errors.Join(err, conn.CloseWithError(0, ""))
 	}
-	theirs, err := o.greetAsAcceptor(first, id)
+	theirs, err := o.greetAsAcceptor(first, id, quicRemote(conn))
 	first.Close()
 	if err != nil {
 		awaitEnd(first)
 		return err
 	}
 	release()
-	_, err = o.adopt(quicCarrier{conn}, id, false, theirs)
+	_, err = o.adopt(quicCarrier{conn}, arrival{peer: id, theirs: theirs})
 	return err
 }
 
@@ -293,42 +328,44 @@ func awaitEnd(conn interface{ Read([]byte) (int, error) }) {
 
 // approach dials a peer one way, up to the acceptor's hello.
 func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.Config) (candidate, error) {
-	deadline, _ := ctx.Deadline()
-	if w.key.carrier == carrierTLS {
-		conn, err := dialTLS(ctx, w.key.address, config)
+	switch w.carrier {
+	case carrierTLS:
+		patience := handshakePatience
+		if !o.contacts.known(w.address) {
+			patience = strangePatience
+		}
+		dialling, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if !o.contacts.allow(w.address) {
+			return candidate{}, errRests
+		}
+		tcp, err := o.cfg.Internet.DialTCP(dialling, w.address)
+		if err == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+			o.contacts.answered(w.address)
+		}
 		if err != nil {
 			return candidate{}, err
 		}
-		stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
-		conn.SetDeadline(deadline)
-		theirs, err := o.greetAsDialler(conn, id)
-		if !stop() {
-			return candidate{}, ctx.Err()
-		}
+		return o.approachOver(ctx, tcp, id, config, kith.ID{})
+	case carrierRelay:
+		conn, err := o.relayedConn(ctx, w.via, id)
 		if err != nil {
-			conn.Close()
 			return candidate{}, err
 		}
-		return candidate{instance: theirs, discard: func() { conn.NetConn().Close() }, carrier: func() (carrier, error) {
-			if err := confirm(conn); err != nil {
-				conn.NetConn().Close()
-				return nil, err
-			}
-			conn.SetDeadline(time.Time{})
-			return newYamuxCarrier(carrierTLS, prompt{conn}, true)
-		}}, nil
+		return o.approachOver(ctx, conn, id, config, w.via)
 	}
-	conn, err := dialQUIC(ctx, w.door, w.key.address, config)
+	conn, err := dialQUIC(ctx, w.door, w.address, config)
 	if err != nil {
 		return candidate{}, err
 	}
 	giveUp := func() { conn.CloseWithError(0, "") }
 	stop := context.AfterFunc(ctx, giveUp)
 	first, err := conn.OpenStreamSync(ctx)
-	var theirs instance
+	var theirs hello
 	if err == nil {
+		deadline, _ := ctx.Deadline()
 		first.SetDeadline(deadline)
-		theirs, err = o.greetAsDialler(first, id)
+		theirs, err = o.greetAsDialler(first, id, quicRemote(conn))
 	}
 	if !stop() {
 		return candidate{}, ctx.Err()
@@ -337,12 +374,47 @@ func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.C
 		giveUp()
 		return candidate{}, err
 	}
-	return candidate{instance: theirs, discard: giveUp, carrier: func() (carrier, error) {
+	return candidate{theirs: theirs, discard: giveUp, carrier: func() (carrier, error) {
 		if err := errors.Join(confirm(first), first.Close()); err != nil {
 			giveUp()
 			return nil, err
 		}
 		return quicCarrier{conn}, nil
+	}}, nil
+}
+
+// strangePatience is for a TCP connection to an address that has not answered
+// before: so long that one packet is sent.
+const strangePatience = 900 * time.Millisecond
+
+var errRests = fmt.Errorf("the address does not answer, and rests: %w", kith.Unreachable)
+
+// approachOver is approach on a flow of bytes that is there, which it closes
+// when it fails.
+func (o *Overlay) approachOver(ctx context.Context, flow net.Conn, id kith.ID, config *tls.Config, via kith.ID) (candidate, error) {
+	conn := tls.Client(flow, config)
+	stop := context.AfterFunc(ctx, func() { flow.Close() })
+	deadline, _ := ctx.Deadline()
+	conn.SetDeadline(deadline)
+	err := conn.HandshakeContext(ctx)
+	var theirs hello
+	if err == nil {
+		theirs, err = o.greetAsDialler(conn, id, addressOf(flow.RemoteAddr()))
+	}
+	if !stop() {
+		return candidate{}, ctx.Err()
+	}
+	if err != nil {
+		flow.Close()
+		return candidate{}, err
+	}
+	return candidate{theirs: theirs, via: via, discard: func() { flow.Close() }, carrier: func() (carrier, error) {
+		if err := confirm(conn); err != nil {
+			flow.Close()
+			return nil, err
+		}
+		conn.SetDeadline(time.Time{})
+		return newYamuxCarrier(carrierTLS, prompt{conn}, true)
 	}}, nil
 }
 

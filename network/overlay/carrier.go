@@ -12,6 +12,8 @@ const (
 	carrierTLS  = "tls"
 	carrierQUIC = "quic"
 	carrierSelf = "self" // this host's own end; never to another host
+
+	carrierRelay = "relay" // a way to a peer, on which TLS is the carrier
 )
 
 const (
@@ -27,7 +29,8 @@ const (
 // streams. It is safe for concurrent use.
 type carrier interface {
 	kind() string
-	remote() netip.AddrPort // invalid for carrierSelf
+	local() netip.AddrPort  // invalid where it may change
+	remote() netip.AddrPort // invalid for carrierSelf and through a relay
 	rtt() time.Duration     // 0 until measured
 
 	openStream(ctx context.Context) (stream, error)
@@ -36,6 +39,15 @@ type carrier interface {
 	done() <-chan struct{}     // closed when the carrier has ended
 	drain(ctx context.Context) // waits until the peer has what was written, or ctx ends
 	close() error              // ends the carrier and its streams at once
+}
+
+// A datagramCarrier is a carrier that also has datagrams: packets that may be
+// lost, or overtake each other.
+type datagramCarrier interface {
+	// sendDatagram may wait for the path's congestion to pass. It fails for
+	// datagrams that are too long for the path now.
+	sendDatagram(p []byte) error
+	receiveDatagram() ([]byte, error) // ends with an error once the carrier has ended
 }
 
 // A stream is a flow of bytes each way. Its errors are io.EOF,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -19,8 +20,9 @@ import (
 )
 
 const (
-	quicDelay    = 150 * time.Millisecond // the head start of TLS over TCP
+	carrierDelay = 150 * time.Millisecond // the head start of the carrier that is preferred
 	addressDelay = 50 * time.Millisecond  // between a peer's addresses
+	relayDelay   = 100 * time.Millisecond // between relays, and their delay where an address has answered before
 	maxAddresses = 8                      // of one peer, tried at once
 
 	verdictPatience = 30 * time.Second
@@ -55,11 +57,16 @@ func (o *Overlay) openSocket(ctx context.Context, address kith.Address, h header
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	h.port = address.Port
+	if h.port = address.Port; h.port == o.cfg.SyncPort {
+		h.suspend = 0 // with a new carrier both hosts begin anew there
+	}
 	for redialled := 0; ; redialled++ {
 		rand.Read(h.socket[:])
 		l, err := o.linkTo(ctx, id)
 		if err != nil {
+			return nil, err
+		}
+		if err := l.awaitLevel(ctx, h.port); err != nil && !errors.Is(err, errLinkGone) {
 			return nil, err
 		}
 		s, refusal, err := o.openStream(ctx, l, h)
@@ -136,6 +143,9 @@ func (o *Overlay) linkTo(ctx context.Context, id kith.ID) (*link, error) {
 			defer cancel(nil)
 			a.link, a.err = o.connect(dialCtx, id)
 			o.mu.Lock()
+			if a.err != nil && p.current != nil { // the peer was faster
+				a.link, a.err = p.current, nil
+			}
 			p.attempt = nil
 			o.forgetLocked(id, p)
 			o.mu.Unlock()
@@ -163,29 +173,63 @@ func (l *link) ended() bool {
 
 // A candidate is a handshake that one way of dialling brought.
 type candidate struct {
-	carrier  func() (carrier, error) // confirms, and makes the carrier
-	discard  func()
-	instance instance
+	carrier func() (carrier, error) // confirms, and makes the carrier
+	discard func()
+	theirs  hello
+	via     kith.ID // the relay
 }
 
-// connect dials a peer on all its addresses and carriers, and adopts the first
-// that answers with the right key and admits us.
+// connect dials a peer on all its addresses and carriers, and through members
+// that may have a carrier to it, and adopts the first that answers with the
+// right key and admits us.
 func (o *Overlay) connect(ctx context.Context, id kith.ID) (*link, error) {
 	if err := o.admit(id, nil); err != nil {
 		return nil, err
 	}
+	direct := o.ways(o.addressesOf(id), o.cfg.Carriers)
+	return o.try(ctx, id, append(direct, o.relays(id, direct)...))
+}
+
+// connectDirect is connect without relays, to addresses of the peer's record
+// and to others, where it may be reached by QUIC.
+func (o *Overlay) connectDirect(ctx context.Context, id kith.ID, others []netip.AddrPort) (*link, error) {
+	if err := o.admit(id, nil); err != nil {
+		return nil, err
+	}
+	recorded := o.addressesOf(id)
+	others = slices.DeleteFunc(others, func(a netip.AddrPort) bool { return slices.Contains(recorded, a) })
+	ways := o.ways(recorded, o.cfg.Carriers)
+	for _, w := range o.ways(others[:min(len(others), maxAddresses)], []string{carrierQUIC}) {
+		w.after = 0
+		ways = append(ways, w)
+	}
+	return o.try(ctx, id, ways)
+}
+
+func (o *Overlay) addressesOf(id kith.ID) []netip.AddrPort {
+	if o.cfg.Addresses == nil {
+		return nil
+	}
+	addresses := o.cfg.Addresses(id)
+	return addresses[:min(len(addresses), maxAddresses)]
+}
+
+// try races ways to the peer and adopts the first that succeeds.
+func (o *Overlay) try(ctx context.Context, id kith.ID, ways []way) (*link, error) {
 	config, err := o.diallerConfig(id)
 	if err != nil {
 		return nil, err
 	}
-	var addresses []netip.AddrPort
-	if o.cfg.Addresses != nil {
-		addresses = o.cfg.Addresses(id)
-	}
-	ways := o.ways(id, addresses[:min(len(addresses), maxAddresses)])
+	ways = slices.DeleteFunc(ways, func(w way) bool { return w.carrier != carrierRelay && !o.contacts.begin(w.address) })
 	if len(ways) == 0 {
 		return nil, fmt.Errorf("no address of host %s to try: %w", id.Short(), kith.Unreachable)
 	}
+	var mu sync.Mutex
+	left := make(map[netip.AddrPort]int) // ways to an address that have not failed
+	for _, w := range ways {
+		left[w.address]++
+	}
+	slices.SortStableFunc(ways, func(a, b way) int { return int(a.after - b.after) })
 	tries := make([]try[candidate], len(ways))
 	for i, w := range ways {
 		tries[i] = try[candidate]{name: w.String(), after: w.after, run: func(ctx context.Context) (candidate, error) {
@@ -193,10 +237,16 @@ func (o *Overlay) connect(ctx context.Context, id kith.ID) (*link, error) {
 			defer cancel()
 			c, err := o.approach(ctx, id, w, config.Clone())
 			switch {
+			case w.carrier == carrierRelay:
 			case err == nil:
-				o.failed.forget(w.key)
+				o.contacts.succeeded(w.address)
 			case ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded):
-				o.failed.add(w.key)
+				mu.Lock()
+				left[w.address]--
+				if left[w.address] == 0 {
+					o.contacts.failed(w.address)
+				}
+				mu.Unlock()
 			}
 			return c, err
 		}}
@@ -212,56 +262,64 @@ func (o *Overlay) connect(ctx context.Context, id kith.ID) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host %s (%v): %w", id.Short(), err, kith.Unreachable)
 	}
-	return o.adopt(carrier, id, true, c.instance)
+	return o.adopt(carrier, arrival{peer: id, dialled: true, theirs: c.theirs, via: c.via})
 }
 
-// A way is a carrier to an address, and when to try it.
+// A way is a carrier to an address or through a relay, and when to try it.
 type way struct {
-	key   wayKey
-	after time.Duration
-	door  *quic.Transport // for QUIC
-}
-
-type wayKey struct {
-	peer    kith.ID
 	carrier string
 	address netip.AddrPort
+	via     kith.ID // the relay
+	after   time.Duration
+	door    *quic.Transport // for QUIC
 }
 
-func (w way) String() string { return w.key.carrier + " " + w.key.address.String() }
+func (w way) String() string {
+	if w.carrier == carrierRelay {
+		return "through " + w.via.Short()
+	}
+	return w.carrier + " " + w.address.String()
+}
 
-// ways orders what can be tried, leaving out what failed lately unless nothing
-// else is left.
-func (o *Overlay) ways(id kith.ID, addresses []netip.AddrPort) []way {
+// ways orders what can be tried at addresses, leaving out those that rest
+// unless nothing else is left. On a network of ours TLS over TCP is first, since
+// a byte costs a quarter there; beyond it QUIC, which passes NATs and tells both
+// sides where their UDP ports are seen.
+func (o *Overlay) ways(addresses []netip.AddrPort, carriers []string) []way {
 	o.mu.Lock()
 	var transport *quic.Transport
 	if o.door != nil {
 		transport = o.door.transport
 	}
 	o.mu.Unlock()
-	var fresh, stale []way
-	for rank, carrier := range o.cfg.Carriers {
-		if carrier == carrierQUIC && transport == nil {
-			continue
-		}
-		for i, address := range addresses {
-			w := way{
-				key:   wayKey{id, carrier, unmapped(address)},
-				after: time.Duration(rank)*quicDelay + time.Duration(i)*addressDelay,
-				door:  transport,
-			}
-			if o.failed.holds(w.key) {
-				stale = append(stale, w)
-			} else {
-				fresh = append(fresh, w)
-			}
-		}
+	addresses = slices.Clone(addresses)
+	for i, a := range addresses {
+		addresses[i] = unmapped(a)
 	}
+	fresh := slices.DeleteFunc(slices.Clone(addresses), o.contacts.rests)
 	if len(fresh) == 0 {
-		fresh = stale
+		fresh = slices.DeleteFunc(addresses, func(a netip.AddrPort) bool { return !o.contacts.wake(a) })
 	}
-	slices.SortStableFunc(fresh, func(a, b way) int { return int(a.after - b.after) })
-	return fresh
+	var ways []way
+	for i, address := range fresh {
+		order := carriers
+		if len(order) == 0 {
+			order = []string{carrierQUIC, carrierTLS}
+			if o.nearby(address.Addr()) {
+				order = []string{carrierTLS, carrierQUIC}
+			}
+		}
+		for rank, carrier := range order {
+			if carrier == carrierQUIC && transport == nil {
+				continue
+			}
+			ways = append(ways, way{
+				carrier: carrier, address: address, door: transport,
+				after: time.Duration(rank)*carrierDelay + time.Duration(i)*addressDelay,
+			})
+		}
+	}
+	return ways
 }
 
 // A try is one of several ways to the same end.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net/netip"
 
 	"kith.alt/kith"
 )
@@ -19,6 +20,10 @@ type hello struct {
 	reason   string   // why not
 	instance instance // of the sender's process
 	proof    []byte   // the signed entries that admit the sender
+
+	observed   netip.AddrPort   // where the sender sees the receiver; invalid through a relay
+	candidates []netip.AddrPort // where the sender may be dialled by UDP
+	digest     []byte           // of the roster that the sender has
 }
 
 // An instance tells two runs of a host apart, so that a carrier to the run
@@ -26,12 +31,15 @@ type hello struct {
 type instance [8]byte
 
 const (
-	helloVersion  = 1
-	helloMaxBody  = 20 << 10
-	maxProof      = 16 << 10
-	fieldInstance = 1
-	fieldProof    = 2
-	fieldReason   = 3
+	helloVersion    = 1
+	helloMaxBody    = 20 << 10
+	maxProof        = 16 << 10
+	fieldInstance   = 1
+	fieldProof      = 2
+	fieldReason     = 3
+	fieldObserved   = 4
+	fieldCandidates = 5
+	fieldDigest     = 6
 )
 
 func (h hello) append(b []byte) []byte {
@@ -45,6 +53,13 @@ func (h hello) append(b []byte) []byte {
 	field(fieldInstance, h.instance[:])
 	field(fieldProof, h.proof)
 	field(fieldReason, []byte(h.reason))
+	if h.observed.IsValid() {
+		field(fieldObserved, appendAddresses(nil, []netip.AddrPort{h.observed}))
+	}
+	if len(h.candidates) > 0 {
+		field(fieldCandidates, appendAddresses(nil, h.candidates))
+	}
+	field(fieldDigest, h.digest)
 	b = append(b, helloVersion, byte(h.verdict))
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(body))), body...)
 }
@@ -87,32 +102,48 @@ func readHello(r io.Reader) (hello, error) {
 			h.proof = value
 		case fieldReason:
 			h.reason = cleanReason(string(value))
+		case fieldObserved, fieldCandidates:
+			if length == 0 {
+				continue
+			}
+			list, err := parseAddresses(value)
+			if err != nil {
+				return h, fmt.Errorf("hello: %w", err)
+			}
+			if kind == fieldCandidates {
+				h.candidates = list
+			} else if len(list) > 0 {
+				h.observed = list[0]
+			}
+		case fieldDigest:
+			h.digest = value
 		}
 	}
 	return h, nil
 }
 
 // greetAsDialler runs the dialler's side of the hello exchange on rw and
-// returns the acceptor's instance. An error of kind NotMember is either
-// side's verdict. Only when it returns nil does the acceptor count the
-// carrier as up, so a dialler that loses interest just closes.
-func (o *Overlay) greetAsDialler(rw io.ReadWriter, peer kith.ID) (instance, error) {
-	if _, err := rw.Write(o.hello().append(nil)); err != nil {
-		return instance{}, fmt.Errorf("send hello: %w", err)
+// returns the acceptor's hello. remote is where the acceptor is, if that is an
+// address. An error of kind NotMember is either side's verdict. Only when the
+// dialler confirms does the acceptor count the carrier as up, so a dialler that
+// loses interest just closes.
+func (o *Overlay) greetAsDialler(rw io.ReadWriter, peer kith.ID, remote netip.AddrPort) (hello, error) {
+	if _, err := rw.Write(o.hello(remote).append(nil)); err != nil {
+		return hello{}, fmt.Errorf("send hello: %w", err)
 	}
 	answer, err := readHello(rw)
 	if err != nil {
-		return instance{}, err
+		return hello{}, err
 	}
 	if err := answer.verdict.err(answer.reason); err != nil {
-		return instance{}, fmt.Errorf("host %s answers: %w", peer.Short(), err)
+		return hello{}, fmt.Errorf("host %s answers: %w", peer.Short(), err)
 	}
 	if err := o.admit(peer, answer.proof); err != nil {
 		v, reason := judge(err)
 		rw.Write(hello{verdict: v, reason: reason}.append(nil))
-		return instance{}, err
+		return hello{}, err
 	}
-	return answer.instance, nil
+	return answer, nil
 }
 
 // confirm tells the acceptor that the carrier is up.
@@ -121,29 +152,33 @@ func confirm(w io.Writer) error {
 	return err
 }
 
-// greetAsAcceptor runs the acceptor's side and returns the dialler's instance.
-func (o *Overlay) greetAsAcceptor(rw io.ReadWriter, peer kith.ID) (instance, error) {
+// greetAsAcceptor runs the acceptor's side and returns the dialler's hello.
+func (o *Overlay) greetAsAcceptor(rw io.ReadWriter, peer kith.ID, remote netip.AddrPort) (hello, error) {
 	first, err := readHello(rw)
 	if err != nil {
-		return instance{}, err
+		return hello{}, err
 	}
 	if err := o.admit(peer, first.proof); err != nil {
 		v, reason := judge(err)
 		rw.Write(hello{verdict: v, reason: reason}.append(nil))
-		return instance{}, err
+		return hello{}, err
 	}
-	if _, err := rw.Write(o.hello().append(nil)); err != nil {
-		return instance{}, fmt.Errorf("send hello: %w", err)
+	if _, err := rw.Write(o.hello(remote).append(nil)); err != nil {
+		return hello{}, fmt.Errorf("send hello: %w", err)
 	}
 	last, err := readHello(rw)
 	if err != nil {
-		return instance{}, err
+		return hello{}, err
 	}
-	return first.instance, last.verdict.err(last.reason)
+	return first, last.verdict.err(last.reason)
 }
 
-func (o *Overlay) hello() hello {
-	h := hello{instance: o.instance}
+func (o *Overlay) hello(remote netip.AddrPort) hello {
+	h := hello{instance: o.instance, observed: remote, candidates: o.candidates()}
+	if o.cfg.Digest != nil {
+		digest := o.cfg.Digest()
+		h.digest = digest[:]
+	}
 	if o.cfg.Proof != nil {
 		h.proof = o.cfg.Proof()
 	}

@@ -241,7 +241,7 @@ func Join(ctx context.Context, key ed25519.PrivateKey, inviter kith.ID, addrs []
 		for i, address := range addrs {
 			tries = append(tries, try[joining]{
 				name:  carrier + " " + address.String(),
-				after: time.Duration(rank)*quicDelay + time.Duration(i)*addressDelay,
+				after: time.Duration(rank)*carrierDelay + time.Duration(i)*addressDelay,
 				run:   func(ctx context.Context) (joining, error) { return s.begin(ctx, joinWay{carrier, address}, inviter) },
 			})
 		}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,7 @@ type peer struct {
 	current *link              // new sockets go here; nil: no carrier is up
 	links   map[*link]struct{} // current and those that retire
 	attempt *attempt           // the dial under way, or nil
+	lost    error              // why the last one ended that was current
 	told    bool               // what OnPeer heard last; guarded by Overlay.telling
 }
 
@@ -25,9 +28,19 @@ type link struct {
 	carrier
 	overlay  *Overlay
 	peer     kith.ID
-	dialled  bool // by us
+	via      kith.ID // the relay; zero: the carrier is direct
+	near     bool    // the peer is on a network of ours
+	dialled  bool    // by us
 	instance instance
 	since    time.Time
+
+	observed   netip.AddrPort   // where the peer sees us
+	candidates []netip.AddrPort // where the peer said that it may be dialled
+	level      chan struct{}    // closed when both know what the other did of the roster
+	leveled    sync.Once
+	why        string        // it took the place of the carrier before
+	hint       chan struct{} // room for one: a direct path may be there now
+	punched    atomic.Int64  // when the peer asked for it last, Unix nanoseconds
 
 	sent, received atomic.Uint64
 	heard          atomic.Uint64         // notices
@@ -56,17 +69,34 @@ const (
 	maxLinks = 4 // to one peer, retired ones included
 )
 
-func (o *Overlay) newLink(c carrier, id kith.ID, dialled bool, theirs instance) *link {
+// An arrival is what the handshake of a carrier has shown.
+type arrival struct {
+	peer    kith.ID
+	dialled bool    // by us
+	theirs  hello   // what the peer said
+	via     kith.ID // the relay, or zero
+}
+
+func (o *Overlay) newLink(c carrier, a arrival) *link {
 	return &link{
-		carrier: c, overlay: o, peer: id, dialled: dialled, instance: theirs, since: time.Now(),
+		carrier: c, overlay: o, peer: a.peer, via: a.via, dialled: a.dialled,
+		instance: a.theirs.instance, observed: a.theirs.observed, candidates: a.theirs.candidates,
+		near: a.via.IsZero() && o.nearby(c.remote().Addr()), since: time.Now(),
+		level:   make(chan struct{}),
 		sockets: make(map[*socket]struct{}), notices: notices{urgent: make(chan struct{}, 1)},
 	}
 }
 
 // adopt puts a carrier into service once both sides have admitted each other,
 // and returns the peer's link, which is another one if that prevails.
-func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*link, error) {
-	l := o.newLink(c, id, dialled, theirs)
+func (o *Overlay) adopt(c carrier, a arrival) (*link, error) {
+	l := o.newLink(c, a)
+	id, theirs := a.peer, a.theirs.instance
+	if o.cfg.Digest == nil || len(a.theirs.digest) == 0 {
+		l.setLevel()
+	} else if digest := o.cfg.Digest(); string(digest[:]) == string(a.theirs.digest) {
+		l.setLevel()
+	}
 	o.mu.Lock()
 	if o.stopped {
 		o.mu.Unlock()
@@ -83,6 +113,10 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 		}
 	}
 	old := p.current
+	l.why = l.reason(p)
+	if old != nil && old.instance == theirs && old.isLevel() {
+		l.setLevel() // what one of them learns is passed on at once
+	}
 	switch {
 	case old == nil || old.instance != theirs || l.prevails(old):
 		p.current = l
@@ -91,6 +125,9 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 		}
 	default:
 		l.retireLocked()
+	}
+	if p.current == l && p.attempt != nil {
+		p.attempt.cancel(errAdopted)
 	}
 	surplus := p.surplus()
 	o.tasks.Go(func() { o.serveLink(l) })
@@ -115,6 +152,11 @@ func (o *Overlay) adopt(c carrier, id kith.ID, dialled bool, theirs instance) (*
 	}
 	o.tellPeer(id)
 	o.carryOn(l)
+	o.noteReached(l)
+	o.reachChanged()
+	if !a.via.IsZero() {
+		o.spawn(func() { o.improve(l) })
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if p.current != nil {
@@ -127,6 +169,7 @@ var (
 	errRestarted    = fmt.Errorf("the host restarted: %w", kith.Unreachable)
 	errLeft         = fmt.Errorf("the host has stopped: %w", kith.Unreachable)
 	errRetired      = fmt.Errorf("the connection gave way to another: %w", kith.Unreachable)
+	errAdopted      = fmt.Errorf("another connection is up: %w", kith.Exists)
 	errTooManyLinks = fmt.Errorf("the host opened more than %d connections: %w", maxLinks, kith.Quota)
 )
 
@@ -143,9 +186,38 @@ func (p *peer) surplus() []*link {
 	return retired[:max(0, len(p.links)-maxLinks)]
 }
 
+// reason says why the link is made, for people.
+func (l *link) reason(p *peer) string {
+	switch old := p.current; {
+	case old == nil && p.lost != nil:
+		return p.lost.Error()
+	case old == nil:
+		return ""
+	case old.instance != l.instance:
+		return errRestarted.Error()
+	case l.rank() > old.rank():
+		return "a better path was found"
+	}
+	return "a new connection was made"
+}
+
+// rank orders paths: through a relay, direct, on a network of ours.
+func (l *link) rank() int {
+	switch {
+	case !l.via.IsZero():
+		return 0
+	case !l.near:
+		return 1
+	}
+	return 2
+}
+
 // prevails decides between two live carriers to one running peer, so that
 // both sides keep the same one.
 func (l *link) prevails(old *link) bool {
+	if l.rank() != old.rank() {
+		return l.rank() > old.rank()
+	}
 	if l.dialled == old.dialled || l.since.Sub(old.since) > simultaneous {
 		return true
 	}
@@ -155,7 +227,7 @@ func (l *link) prevails(old *link) bool {
 
 // serveLink answers the peer's streams until the carrier ends.
 func (o *Overlay) serveLink(l *link) {
-	o.log.Debug("carrier up", "peer", l.peer.Short(), "carrier", l.kind(), "address", l.remote(), "dialled", l.dialled)
+	o.log.Debug("carrier up", "peer", l.peer.Short(), "carrier", l.kind(), "address", l.remote(), "via", l.via.Short(), "dialled", l.dialled)
 	var err error
 	for {
 		var s stream
@@ -182,17 +254,21 @@ func (o *Overlay) serveLink(l *link) {
 	if p := o.peers[l.peer]; p != nil {
 		delete(p.links, l)
 		if p.current == l {
-			p.current = nil
+			p.current, p.lost = nil, l.lost(err)
 			for other := range p.links {
-				if !other.leaving { // it retired, but it lives
-					p.current, other.retired = other, false
+				if !other.leaving && (p.current == nil || other.rank() > p.current.rank()) {
+					p.current = other
 				}
+			}
+			if p.current != nil { // it retired, but it lives
+				p.current.retired = false
 			}
 		}
 		o.forgetLocked(l.peer, p)
 	}
 	o.mu.Unlock()
 	o.tellPeer(l.peer)
+	o.reachChanged()
 	o.carrierLost(l, left)
 }
 
@@ -352,7 +428,8 @@ func (o *Overlay) selfLink() (*link, error) {
 		if err != nil {
 			return nil, err
 		}
-		l := o.newLink(c, o.id, end.dialled, o.instance)
+		l := o.newLink(c, arrival{peer: o.id, dialled: end.dialled, theirs: hello{instance: o.instance}})
+		l.setLevel()
 		o.links[l] = struct{}{}
 		o.tasks.Go(func() { o.serveLink(l) })
 		if end.dialled {

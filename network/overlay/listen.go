@@ -169,6 +169,28 @@ func (o *Overlay) answer(l *link, st stream) {
 		case forControl:
 			o.hearNotices(l, st)
 			return
+		case forRelaying:
+			o.relay(l, st, h)
+			return
+		case forRelayed:
+			o.receiveRelayed(l, st, h)
+			return
+		case forPunching:
+			o.punch(l, st, h)
+			return
+		case forPing:
+			writeVerdict(st, nil)
+			st.close()
+			return
+		}
+		port := h.port
+		if s := o.socketOf(l.peer, h.socket, true); h.kind == forResuming && s != nil {
+			port = s.port
+		}
+		err = l.awaitLevel(o.ctx, port)
+	}
+	if err == nil {
+		switch h.kind {
 		case forResuming:
 			o.answerResume(l, st, h)
 			return

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/network/underlay"
 )
 
 // Config is what an overlay is handed. Its functions are called concurrently
@@ -38,8 +39,28 @@ type Config struct {
 	JoinOpen func() bool
 	Join     func(ctx context.Context, peer kith.ID, exporter, request []byte) (reply []byte, err error)
 
-	// Addresses returns where the peer may be, the best first.
-	Addresses func(peer kith.ID) []netip.AddrPort
+	// Internet is what the carriers ride on; nil is the operating system's.
+	Internet underlay.Internet
+
+	// Addresses returns where the peer may be, the best first. Relays returns
+	// members that keep a carrier to it, and Candidates where this host may be
+	// dialled by UDP, which those are told that are to dial it. The last two may
+	// be nil.
+	Addresses  func(peer kith.ID) []netip.AddrPort
+	Relays     func(peer kith.ID) []kith.ID
+	Candidates func() []netip.AddrPort
+
+	// Digest is a short form of what this host knows of the group. Where both
+	// sides' differ, a new carrier serves SyncPort alone until Level is called.
+	// Nil: all ports at once.
+	Digest   func() [32]byte
+	SyncPort uint16
+
+	RelayLimits RelayLimits // of what this host relays for others
+
+	// OnReach is told when Reach may have changed. It must not wait for the
+	// overlay. It may be nil.
+	OnReach func()
 
 	// NodePorts refuse sockets that local programs opened.
 	NodePorts []uint16
@@ -52,7 +73,7 @@ type Config struct {
 	// kind Unreachable; 0 is 24 hours. The shorter one of both sides' counts.
 	SuspendFor time.Duration
 
-	Carriers []string // which ones, by preference; nil is "tls", "quic"
+	Carriers []string // which ones, by preference; nil is "tls" and "quic", in the order that suits the address
 
 	Log     *slog.Logger  // nil discards
 	Metrics *kith.Metrics // nil counts nowhere
@@ -68,11 +89,12 @@ type Overlay struct {
 	acceptor    func() (*tls.Config, error)
 	metrics     metrics
 
-	ctx    context.Context // ends when Serve does
-	cancel context.CancelFunc
-	gate   *gate
-	joins  *joinLimit
-	failed *backoff
+	ctx      context.Context // ends when Serve does
+	cancel   context.CancelFunc
+	gate     *gate
+	joins    *joinLimit
+	relaying *relaying
+	contacts *contacts
 
 	telling sync.Mutex // held while OnPeer runs; taken before mu
 
@@ -86,13 +108,15 @@ type Overlay struct {
 	budgets  map[kith.ID]*budget       // of peers with sockets
 	revivals map[kith.ID]chan struct{} // who seeks a path for sockets; a message has it look again
 	ports    map[uint16]*listener
+	reached  reached
+	told     Reach // what OnReach heard last
 	door     *door // the UDP and TCP port, nil while shut
 }
 
 // New returns an overlay that holds nothing open yet.
 func New(config Config) *Overlay {
-	if len(config.Carriers) == 0 {
-		config.Carriers = []string{carrierTLS, carrierQUIC}
+	if config.Internet == nil {
+		config.Internet = underlay.System()
 	}
 	if config.SuspendFor == 0 {
 		config.SuspendFor = suspendFor
@@ -113,7 +137,8 @@ func New(config Config) *Overlay {
 		cancel:      cancel,
 		gate:        newGate(),
 		joins:       newJoinLimit(),
-		failed:      newBackoff(),
+		relaying:    newRelaying(config.RelayLimits),
+		contacts:    newContacts(),
 		peers:       make(map[kith.ID]*peer),
 		links:       make(map[*link]struct{}),
 		sockets:     make(map[socketKey]*socket),
@@ -195,11 +220,15 @@ func (o *Overlay) spawn(task func()) bool {
 // A PeerInfo is what can be seen of a peer with a carrier.
 type PeerInfo struct {
 	ID             kith.ID
-	Carrier        string // "tls" or "quic"
-	Address        netip.AddrPort
-	RTT            time.Duration // 0 until measured
-	Since          time.Time
-	Dialled        bool // by us
+	Carrier        string         // "tls" or "quic"
+	Path           string         // "lan", "direct" or "relayed"
+	Via            kith.ID        // the relay, or zero
+	Address        netip.AddrPort // invalid through a relay
+	RTT            time.Duration  // 0 until measured
+	Since          time.Time      // of this carrier
+	Why            string         // it took the place of the one before
+	Heard          time.Time      // when something came from the peer last
+	Dialled        bool           // by us
 	Sent, Received uint64
 }
 
@@ -211,7 +240,8 @@ func (o *Overlay) Peers() []PeerInfo {
 	for id, p := range o.peers {
 		if l := p.current; l != nil {
 			list = append(list, PeerInfo{
-				ID: id, Carrier: l.kind(), Address: l.remote(), RTT: l.rtt(), Since: l.since, Dialled: l.dialled,
+				ID: id, Carrier: l.kind(), Path: l.path(), Via: l.via, Address: l.remote(), RTT: l.rtt(),
+				Since: l.since, Why: l.why, Heard: time.Now(), Dialled: l.dialled,
 				Sent: l.sent.Load(), Received: l.received.Load(),
 			})
 		}

@@ -357,8 +357,8 @@ func TestBackoff(t *testing.T) {
 	}
 	tried := func(addresses ...netip.AddrPort) []netip.AddrPort {
 		var list []netip.AddrPort
-		for _, w := range a.ways(id, addresses) {
-			list = append(list, w.key.address)
+		for _, w := range a.ways(addresses, a.cfg.Carriers) {
+			list = append(list, w.address)
 		}
 		return list
 	}

@@ -218,7 +218,7 @@ func TestTooManyLinks(t *testing.T) {
 		}
 		var carriers []carrierAndStream
 		for range 3 * maxLinks {
-			found, err := b.approach(t.Context(), a.id, b.ways(a.id, c.where(a.id))[0], config.Clone())
+			found, err := b.approach(t.Context(), a.id, b.ways(c.where(a.id), b.cfg.Carriers)[0], config.Clone())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -285,7 +285,9 @@ func TestRefusalIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := New(Config{Key: newKey(1)})
 		start := time.Now()
-		o.answer(&link{overlay: o}, &blocked{header: bytes.NewReader(header{kind: forSocket, port: 9}.append(nil)), deadline: make(chan time.Time, 1)})
+		l := &link{overlay: o, level: make(chan struct{})}
+		l.setLevel()
+		o.answer(l, &blocked{header: bytes.NewReader(header{kind: forSocket, port: 9}.append(nil)), deadline: make(chan time.Time, 1)})
 		if took := time.Since(start); took != headerPatience {
 			t.Errorf("a refusal took %s", took)
 		}

@@ -24,6 +24,7 @@ func quicConfig(dialled bool) *quic.Config {
 		MaxConnectionReceiveWindow: maxWindow,
 		MaxIncomingStreams:         maxStreams,
 		MaxIncomingUniStreams:      -1,
+		EnableDatagrams:            true, // RFC 9221
 	}
 	if dialled {
 		c.HandshakeIdleTimeout = 3 * time.Second
@@ -36,6 +37,7 @@ func quicConfig(dialled bool) *quic.Config {
 type quicCarrier struct{ conn *quic.Conn }
 
 func (c quicCarrier) kind() string           { return carrierQUIC }
+func (c quicCarrier) local() netip.AddrPort  { return netip.AddrPort{} }
 func (c quicCarrier) remote() netip.AddrPort { return quicRemote(c.conn) }
 func (c quicCarrier) rtt() time.Duration     { return c.conn.ConnectionStats().SmoothedRTT }
 func (c quicCarrier) done() <-chan struct{}  { return c.conn.Context().Done() }
@@ -70,6 +72,12 @@ func (c quicCarrier) drain(ctx context.Context) {
 	case <-c.done():
 	case <-ctx.Done():
 	}
+}
+
+func (c quicCarrier) sendDatagram(p []byte) error { return c.conn.SendDatagram(p) }
+
+func (c quicCarrier) receiveDatagram() ([]byte, error) {
+	return c.conn.ReceiveDatagram(c.conn.Context())
 }
 
 // quicStream adapts a QUIC stream.

@@ -26,7 +26,7 @@ func together(t *testing.T, a, b *Overlay, lose *atomic.Bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := end.overlay.adopt(c, end.peer.id, end.dialled, end.peer.instance); err != nil {
+		if _, err := end.overlay.adopt(c, arrival{peer: end.peer.id, dialled: end.dialled, theirs: hello{instance: end.peer.instance}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,7 +23,8 @@ import (
 type yamuxCarrier struct {
 	name    string
 	session *yamux.Session
-	address netip.AddrPort
+	near    netip.AddrPort
+	far     netip.AddrPort
 }
 
 // newYamuxCarrier multiplexes conn, which it closes when the carrier ends.
@@ -44,10 +45,7 @@ func newYamuxCarrier(name string, conn net.Conn, dialled bool) (*yamuxCarrier, e
 		cfg.MeasureRTTInterval = 10 * time.Minute
 		newSession = yamux.Server
 	}
-	c := &yamuxCarrier{name: name}
-	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		c.address = unmapped(tcp.AddrPort())
-	}
+	c := &yamuxCarrier{name: name, near: addressOf(conn.LocalAddr()), far: addressOf(conn.RemoteAddr())}
 	windows := new(atomic.Int64)
 	var err error
 	c.session, err = newSession(conn, cfg, func() (yamux.MemoryManager, error) { return &windowBudget{total: windows}, nil })
@@ -55,7 +53,8 @@ func newYamuxCarrier(name string, conn net.Conn, dialled bool) (*yamuxCarrier, e
 }
 
 func (c *yamuxCarrier) kind() string           { return c.name }
-func (c *yamuxCarrier) remote() netip.AddrPort { return c.address }
+func (c *yamuxCarrier) local() netip.AddrPort  { return c.near }
+func (c *yamuxCarrier) remote() netip.AddrPort { return c.far }
 func (c *yamuxCarrier) rtt() time.Duration     { return c.session.RTT() }
 func (c *yamuxCarrier) done() <-chan struct{}  { return c.session.CloseChan() }
 func (c *yamuxCarrier) close() error           { return c.session.Close() }

@@ -173,36 +173,6 @@ func FuzzJoinExchange(f *testing.F) {
 	})
 }
 
-func TestBackoffGrowsAndForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBackoff()
-		k := wayKey{carrier: carrierTLS}
-		for _, pause := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
-			b.add(k)
-			time.Sleep(pause*time.Second - 1)
-			if !b.holds(k) {
-				t.Fatalf("held for less than %d s", pause)
-			}
-			time.Sleep(time.Nanosecond)
-			if b.holds(k) {
-				t.Fatalf("held for more than %d s", pause)
-			}
-		}
-		b.forget(k)
-		b.add(k)
-		time.Sleep(backoffFirst)
-		if b.holds(k) {
-			t.Error("success did not reset the pause")
-		}
-		for i := range 3 * backoffMemory {
-			b.add(wayKey{peer: kith.ID{byte(i), byte(i >> 8)}})
-		}
-		if len(b.ways) > backoffMemory {
-			t.Errorf("%d ways are remembered", len(b.ways))
-		}
-	})
-}
-
 // TestRace checks order, haste after failure, and that late winners are
 // discarded.
 func TestRace(t *testing.T) {
