@@ -99,6 +99,9 @@ func (n *internet) number(p *port) netip.Addr {
 // address returns a computer's address on the internet.
 func (n *internet) address(c *computer) netip.Addr { return n.port(c).address }
 
+// gateway returns the default gateway of a computer on the internet.
+func (n *internet) gateway(c *computer) netip.Addr { return n.port(c).address.Prev() }
+
 // cut stops all packets between two computers, both ways, until heal.
 func (n *internet) cut(a, b *computer) { n.setCut(a, b, true) }
 

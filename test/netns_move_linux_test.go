@@ -1,0 +1,172 @@
+package test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"kith.alt/kith/control"
+)
+
+// A pair is two homes, with a host each and a download from one to the other,
+// and members that everybody can reach.
+type pair struct {
+	lab        *lab
+	world      *internet
+	a, b       *router
+	maple, oak *member
+	public     []*member
+	download   *download
+}
+
+// newPair makes a pair behind routers of one kind, and waits until the hosts
+// are on the path.
+func newPair(t *testing.T, kind nat, path string, public ...string) *pair {
+	t.Helper()
+	await(t)
+	t.Parallel()
+	l := newLab(t)
+	world := l.internet()
+	p := &pair{lab: l, world: world, a: l.home("a", world, kind), b: l.home("b", world, kind)}
+	var computers []*computer
+	for _, name := range public {
+		computers = append(computers, world.host(name))
+	}
+	members := l.group(append(computers, p.a.host("maple"), p.b.host("oak"))...)
+	p.public, p.maple, p.oak = members[:len(public)], members[len(public)], members[len(public)+1]
+	p.reach(path)
+	p.download = startDownload(p.maple, p.oak)
+	return p
+}
+
+// reach waits until both hosts have each other on the path.
+func (p *pair) reach(path string) {
+	p.lab.t.Helper()
+	p.maple.reaches(p.oak, path)
+	p.oak.reaches(p.maple, path)
+}
+
+// move takes a member's cable out of one network and puts it into another.
+func (m *member) move(to uplink) {
+	m.t.Helper()
+	m.ip("link", "delete", "eth0")
+	to.attach(m.computer, "eth0")
+}
+
+// TestMoveAddress gives the sender, then the receiver, another address on its
+// local network, and then its router another one on the Internet.
+func TestMoveAddress(t *testing.T) {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.a.renumber(p.maple.computer, "eth0")
+	p.download.goesOn("maple has a new address")
+	p.b.renumber(p.oak.computer, "eth0")
+	p.download.goesOn("oak has a new address")
+	p.world.renumber(p.a.computer)
+	p.download.goesOn("maple's router has a new address")
+	p.reach(control.PathDirect)
+	p.download.finish()
+}
+
+// TestMoveInterface takes the cable out and goes on by another interface.
+func TestMoveInterface(t *testing.T) {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.oak.ip("link", "set", "eth0", "down")
+	p.b.attach(p.oak.computer, "wlan0")
+	p.download.goesOn("oak changes from cable to Wi-Fi")
+	p.oak.ip("link", "set", "wlan0", "down")
+	p.oak.ip("link", "set", "eth0", "up")
+	p.oak.ip("route", "replace", "default", "via", p.b.local(1), "dev", "eth0")
+	p.download.goesOn("oak changes back")
+	p.reach(control.PathDirect)
+	p.download.finish()
+}
+
+// TestMoveBoth moves both hosts to other homes at once. The third member is all
+// that they find each other by.
+func TestMoveBoth(t *testing.T) {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	c, d := p.lab.home("c", p.world, portRestricted), p.lab.home("d", p.world, portRestricted)
+	p.maple.move(c)
+	p.oak.move(d)
+	p.download.goesOn("both have moved")
+	p.reach(control.PathDirect)
+	p.download.finish()
+}
+
+// TestMoveTogether brings the host that received from afar home to the sender:
+// the download goes on over the local network.
+func TestMoveTogether(t *testing.T) {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.oak.move(p.a)
+	p.download.goesOn("oak comes to maple")
+	p.reach(control.PathLAN)
+	p.download.finish()
+}
+
+// TestRelayDies kills the member that relays, without a warning: another takes
+// over.
+func TestRelayDies(t *testing.T) {
+	p := newPair(t, symmetric, control.PathRelayed, "birch", "elm")
+	via := p.oak.reaches(p.maple, control.PathRelayed).Via
+	for _, relay := range p.public {
+		if relay.name == via {
+			relay.node.kill()
+		}
+	}
+	p.download.goesOn("the relay " + via + " has died")
+	if now := p.oak.reaches(p.maple, control.PathRelayed).Via; now == via || now == "" {
+		t.Errorf("relayed via %q after %q has died", now, via)
+	}
+	p.download.finish()
+}
+
+// TestDirectBlocked cuts the direct path and heals it: the download goes by the
+// relay meanwhile, and comes back.
+func TestDirectBlocked(t *testing.T) {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.world.cut(p.a.computer, p.b.computer)
+	p.download.goesOn("the direct path is cut")
+	p.reach(control.PathRelayed)
+	p.world.heal(p.a.computer, p.b.computer)
+	p.reach(control.PathDirect)
+	p.download.goesOn("the direct path is back")
+	p.download.finish()
+}
+
+// TestSuspendedProcess stops the receiver's process for 20 s, as a computer
+// that sleeps does.
+func TestSuspendedProcess(t *testing.T) {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.oak.node.signal(syscall.SIGSTOP)
+	<-time.After(20 * time.Second)
+	p.oak.node.signal(syscall.SIGCONT)
+	p.download.goesOn("oak wakes up")
+	p.reach(control.PathDirect)
+	p.download.finish()
+}
+
+// TestRouterForgets has both routers lose their mappings, and then, with
+// symmetric ones, a relayed download too.
+func TestRouterForgets(t *testing.T) {
+	for kind, path := range map[nat]string{portRestricted: control.PathDirect, symmetric: control.PathRelayed} {
+		t.Run(string(kind), func(t *testing.T) {
+			p := newPair(t, kind, path, "birch")
+			p.a.forget()
+			p.download.goesOn("maple's router has forgotten")
+			p.a.forget()
+			p.b.forget()
+			p.download.goesOn("both routers have forgotten")
+			p.reach(path)
+			p.download.finish()
+		})
+	}
+}
+
+// TestLoss has a download cross an Internet that loses every fiftieth packet.
+func TestLoss(t *testing.T) {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.world.lose(0.02)
+	p.download.goesOn("packets are lost")
+	p.world.lose(0)
+	p.download.finish()
+}

@@ -1,0 +1,52 @@
+package test
+
+import (
+	"testing"
+
+	"kith.alt/kith/control"
+)
+
+// TestKill kills a node and starts it again in another home.
+func TestKill(t *testing.T) {
+	await(t)
+	t.Parallel()
+	l := newLab(t)
+	world := l.internet()
+	a, b, c := l.home("a", world, portRestricted), l.home("b", world, portRestricted), l.home("c", world, portRestricted)
+	members := l.group(world.host("birch"), a.host("maple"), b.host("oak"))
+	maple, oak := members[1], members[2]
+	maple.reaches(oak, control.PathDirect)
+
+	oak.node.kill()
+	oak.move(c)
+	oak.up("")
+	oak.reaches(maple, control.PathDirect)
+	maple.reaches(oak, control.PathDirect)
+	maple.reads(oak)
+	oak.reads(maple)
+}
+
+// TestAllWereOff stops a whole group, and starts it with one host in another
+// home. What they find each other by is on their disks.
+func TestAllWereOff(t *testing.T) {
+	await(t)
+	t.Parallel()
+	l := newLab(t)
+	world := l.internet()
+	a, b, c := l.home("a", world, portRestricted), l.home("b", world, portRestricted), l.home("c", world, portRestricted)
+	members := l.group(world.host("birch"), a.host("maple"), b.host("oak"))
+	maple, oak := members[1], members[2]
+	maple.reaches(oak, control.PathDirect)
+
+	for _, m := range members {
+		m.node.stop()
+	}
+	maple.move(c)
+	for _, m := range []*member{maple, oak, members[0]} {
+		m.up("")
+	}
+	maple.reaches(oak, control.PathDirect)
+	oak.reaches(maple, control.PathDirect)
+	maple.reads(oak)
+	oak.reads(maple)
+}
