@@ -47,6 +47,8 @@ type link struct {
 	watching       atomic.Bool           // while bytes wait for an acknowledgement
 	cause          atomic.Pointer[error] // why we ended it
 
+	datagrams linkDatagrams
+
 	notices notices
 	control stream // ours; of sendNotices alone
 
@@ -228,6 +230,7 @@ func (l *link) prevails(old *link) bool {
 // serveLink answers the peer's streams until the carrier ends.
 func (o *Overlay) serveLink(l *link) {
 	o.log.Debug("carrier up", "peer", l.peer.Short(), "carrier", l.kind(), "address", l.remote(), "via", l.via.Short(), "dialled", l.dialled)
+	o.spawn(l.hearPackets)
 	var err error
 	for {
 		var s stream

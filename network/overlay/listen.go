@@ -178,6 +178,9 @@ func (o *Overlay) answer(l *link, st stream) {
 		case forPunching:
 			o.punch(l, st, h)
 			return
+		case forDatagrams:
+			l.hearDatagrams(st)
+			return
 		case forPing:
 			writeVerdict(st, nil)
 			st.close()
@@ -260,9 +263,15 @@ func (p programs) Dial(ctx context.Context, address kith.Address) (net.Conn, err
 }
 
 func (p programs) Listen(ctx context.Context, address kith.Address) (net.Listener, error) {
-	if port := address.Port; port != 0 && (port < kith.FirstProgramPort || port == kith.ChatPort) {
-		return nil, &net.OpError{Op: "listen", Net: "kith", Addr: address,
-			Err: fmt.Errorf("port %d belongs to the node; take one from %d up but for %d: %w", port, kith.FirstProgramPort, kith.ChatPort, kith.Denied)}
+	if err := checkProgramPort(address.Port); err != nil {
+		return nil, &net.OpError{Op: "listen", Net: "kith", Addr: address, Err: err}
 	}
 	return p.overlay.Listen(ctx, address)
+}
+
+func checkProgramPort(port uint16) error {
+	if port != 0 && (port < kith.FirstProgramPort || port == kith.ChatPort) {
+		return fmt.Errorf("port %d belongs to the node; take one from %d up but for %d: %w", port, kith.FirstProgramPort, kith.ChatPort, kith.Denied)
+	}
+	return nil
 }

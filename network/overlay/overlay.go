@@ -89,12 +89,13 @@ type Overlay struct {
 	acceptor    func() (*tls.Config, error)
 	metrics     metrics
 
-	ctx      context.Context // ends when Serve does
-	cancel   context.CancelFunc
-	gate     *gate
-	joins    *joinLimit
-	relaying *relaying
-	contacts *contacts
+	ctx       context.Context // ends when Serve does
+	cancel    context.CancelFunc
+	gate      *gate
+	joins     *joinLimit
+	relaying  *relaying
+	contacts  *contacts
+	datagrams *datagrams
 
 	telling sync.Mutex // held while OnPeer runs; taken before mu
 
@@ -107,7 +108,7 @@ type Overlay struct {
 	sockets  map[socketKey]*socket
 	budgets  map[kith.ID]*budget       // of peers with sockets
 	revivals map[kith.ID]chan struct{} // who seeks a path for sockets; a message has it look again
-	ports    map[uint16]*listener
+	ports    map[uint16]*listener      // of sockets; datagrams has its own
 	reached  reached
 	told     Reach // what OnReach heard last
 	door     *door // the UDP and TCP port, nil while shut
@@ -139,6 +140,7 @@ func New(config Config) *Overlay {
 		joins:       newJoinLimit(),
 		relaying:    newRelaying(config.RelayLimits),
 		contacts:    newContacts(),
+		datagrams:   newDatagrams(config.Metrics),
 		peers:       make(map[kith.ID]*peer),
 		links:       make(map[*link]struct{}),
 		sockets:     make(map[socketKey]*socket),
