@@ -173,7 +173,7 @@ func TestNetwork(t *testing.T) {
 		t.Cleanup(func() { l.Close() })
 		return l.Addr().(*net.TCPAddr).AddrPort()
 	}
-	for _, carriers := range [][]string{{carrierTLS}, {carrierQUIC}, {carrierSelf}} {
+	for _, carriers := range [][]string{{carrierTLS}, {carrierQUIC}, {carrierSelf}, {carrierRelay}} {
 		t.Run(carriers[0], func(t *testing.T) {
 			networktest.Run(t, func(t *testing.T) networktest.Pair {
 				c := newClub()
@@ -182,7 +182,15 @@ func TestNetwork(t *testing.T) {
 					return networktest.Pair{Dialer: a, Listener: a, DialerID: a.id, ListenerID: a.id,
 						Address: func() kith.Address { return kith.Address{} }}
 				}
-				a, b := c.member(t, 1, only(carriers...)), c.member(t, 2, only(carriers...))
+				change := []func(*Config){only(carriers...)}
+				if carriers[0] == carrierRelay {
+					change = nil
+				}
+				a, b := c.member(t, 1, change...), c.member(t, 2, change...)
+				if carriers[0] == carrierRelay {
+					c.hidden(a, b)
+					meet(t, c.member(t, 3, relaysMuch), a, b)
+				}
 				return networktest.Pair{Dialer: a, Listener: b, DialerID: a.id, ListenerID: b.id,
 					Address: func() kith.Address { return kith.Address{} },
 					Silent: func(t *testing.T) kith.Address {
