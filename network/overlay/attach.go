@@ -56,8 +56,16 @@ func (s *socket) forget() {
 	s.mu.Lock()
 	s.dead = true
 	s.resumed()
+	if s.lingering != nil {
+		s.lingering.Stop()
+	}
+	left := s.left
+	s.left = nil
 	s.mu.Unlock()
 	o := s.overlay
+	if left != nil {
+		o.spawn(left.reset)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.sockets[s.socketKey] != s {
@@ -67,10 +75,32 @@ func (s *socket) forget() {
 	if s.on != nil {
 		delete(s.on.link.sockets, s)
 	}
-	if b := o.budgets[s.host]; b != nil {
-		if b.sockets--; b.sockets == 0 {
-			delete(o.budgets, s.host)
-		}
+	b := s.state.kept.budget
+	if s.lingering != nil {
+		b.closed--
+	}
+	if b.sockets--; b.sockets == 0 {
+		delete(o.budgets, s.host)
+	}
+}
+
+// linger bounds for how long, and how many, sockets that are closed wait for
+// the peer to read what was written.
+func (s *socket) linger() {
+	o, b := s.overlay, s.state.kept.budget
+	s.mu.Lock()
+	if s.dead || s.lingering != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.lingering = time.AfterFunc(lingerFor, func() { s.abort(errLingered) })
+	o.mu.Lock()
+	b.closed++
+	many := b.closed > maxClosed || b.taken.Load() > maxClosedBytes
+	o.mu.Unlock()
+	s.mu.Unlock()
+	if many {
+		o.trim(s.host)
 	}
 }
 
@@ -162,24 +192,25 @@ func (s *socket) prepare(generation uint32) (old *attachment, err error) {
 
 var errDead = errors.New("the socket has ended")
 
-// attach puts the socket on a stream that begins at both positions. It reports
-// false when the link has ended meanwhile.
-func (s *socket) attach(l *link, st stream) bool {
+// attach puts the socket on a stream that begins at both positions. It returns
+// nil when the link has ended meanwhile. The acceptor's attachment is pending
+// until the dialler has confirmed it.
+func (s *socket) attach(l *link, st stream) *attachment {
 	o := s.overlay
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if l.gone || o.sockets[s.socketKey] != s {
-		return false
+		return nil
 	}
 	l.sockets[s] = struct{}{}
-	s.on = &attachment{stream: st, link: l}
+	s.on = &attachment{stream: st, link: l, pending: s.inbound}
 	s.telling, s.urgent = false, false
 	s.resumed()
-	if s.end.Load() == nil {
+	if !s.inbound && s.end.Load() == nil {
 		st.SetReadDeadline(s.readDeadline)
 	}
 	s.wake()
-	return true
+	return s.on
 }
 
 // update sends what the stream lacks, apart from whoever attached it.
@@ -218,6 +249,9 @@ func (s *socket) resume(l *link) (settled bool) {
 	s.resuming = true
 	generation := s.state.generation + 1
 	old, err := s.prepare(generation)
+	if old != nil {
+		s.left = old
+	}
 	h := header{kind: forResuming, socket: s.id, position: position{
 		generation: generation, received: s.state.position(), dialler: s.overlay.instance, acceptor: s.instance,
 	}}
@@ -246,22 +280,24 @@ func (s *socket) resume(l *link) (settled bool) {
 	st.SetReadDeadline(time.Now().Add(resumePatience))
 	st.SetWriteDeadline(time.Now().Add(resumePatience))
 	theirs, refusal, err := askToResume(st, h)
-	switch {
-	case errors.Is(refusal, kith.NotFound):
+	if errors.Is(refusal, kith.NotFound) {
 		s.abort(errUnknown)
-	case refusal != nil:
-		err = refusal
 	}
 	if err != nil || refusal != nil {
-		st.reset()
+		st.reset() // not confirmed: the acceptor waits for another attempt
 		return errors.Is(refusal, kith.NotFound)
 	}
 	st.SetReadDeadline(time.Time{})
 	st.SetWriteDeadline(time.Time{})
 	s.mu.Lock()
 	err = s.state.rewind(theirs)
-	attached := err == nil && s.attach(l, st)
+	attached := err == nil && s.attach(l, st) != nil
+	left := s.left
+	s.left = nil
 	s.mu.Unlock()
+	if left != nil { // not before: the acceptor might still have been on it
+		s.overlay.spawn(left.reset)
+	}
 	if err != nil {
 		s.abort(err)
 	}
@@ -269,13 +305,12 @@ func (s *socket) resume(l *link) (settled bool) {
 		st.reset()
 		return err != nil
 	}
-	if old != nil { // not before: the acceptor may still be on it
-		s.overlay.spawn(old.reset)
-	}
 	s.update()
 	return true
 }
 
+// askToResume returns the acceptor's position, after which the acceptor has
+// only left to hear that we know it.
 func askToResume(st stream, h header) (position uint64, refusal, err error) {
 	if _, err := st.Write(h.append(nil)); err != nil {
 		return 0, nil, err
@@ -284,9 +319,15 @@ func askToResume(st stream, h header) (position uint64, refusal, err error) {
 		return 0, refusal, err
 	}
 	var b [8]byte
-	_, err = io.ReadFull(st, b[:])
+	if _, err = io.ReadFull(st, b[:]); err == nil {
+		_, err = st.Write([]byte{confirmed})
+	}
 	return binary.BigEndian.Uint64(b[:]), nil, err
 }
+
+// confirmed is what a dialler says once it has the acceptor's position. Until
+// then the end of the stream is that of the attempt, not of the socket.
+const confirmed = 1
 
 // answerResume attaches a socket that the peer dialled to a new stream.
 func (o *Overlay) answerResume(l *link, st stream, h header) {
@@ -308,14 +349,44 @@ func (o *Overlay) answerResume(l *link, st stream, h header) {
 	st.SetWriteDeadline(time.Now().Add(resumePatience))
 	_, err = st.Write(binary.BigEndian.AppendUint64([]byte{byte(accepted)}, mine))
 	st.SetWriteDeadline(time.Time{})
+	var on *attachment
 	s.mu.Lock()
-	attached := err == nil && s.state.generation == h.position.generation && s.attach(l, st)
+	if err == nil && s.state.generation == h.position.generation {
+		on = s.attach(l, st)
+	}
 	s.mu.Unlock()
-	if !attached {
+	if on == nil {
 		st.reset()
 		return
 	}
 	s.update()
+	s.awaitConfirmation(on)
+}
+
+// awaitConfirmation has the socket read from a stream once the dialler says
+// that it does, and leave it when the dialler gives it up before.
+func (s *socket) awaitConfirmation(on *attachment) {
+	var b [1]byte
+	_, err := io.ReadFull(on, b[:])
+	s.mu.Lock()
+	switch {
+	case s.on != on:
+		err = errLinkGone
+	case err != nil:
+		s.detach()
+		s.suspend()
+	default:
+		on.pending = false
+		if s.end.Load() == nil {
+			on.SetReadDeadline(s.readDeadline)
+		}
+		s.wake()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		on.reset()
+		on.link.released()
+	}
 }
 
 // takeUp checks a resumption and rewinds the socket. Which check failed
@@ -332,7 +403,8 @@ func (o *Overlay) takeUp(l *link, h header) (s *socket, old *attachment, err err
 		return nil, old, fmt.Errorf("%w: %w", err, kith.Expired)
 	}
 	if err := s.state.rewind(p.received); err != nil {
-		return nil, old, fmt.Errorf("%w: %w", err, kith.Invalid)
+		o.spawn(func() { s.abort(err) })
+		return nil, old, fmt.Errorf("%w: %w", err, kith.NotFound)
 	}
 	return s, old, nil
 }

@@ -9,21 +9,28 @@ const (
 	smallChunk = 4 << 10  // the first of an empty buffer, for short messages
 	largeChunk = 64 << 10 // all others
 
-	maxUnacknowledged = 16 << 20 // bytes that one socket keeps
-	maxPeerChunks     = 64 << 20 // bytes that the sockets of one peer keep beyond the first chunk of each
+	maxUnacknowledged = 16 << 20  // bytes that one socket keeps,
+	suspendedLimit    = 256 << 10 // and without a path
+	maxPeerBytes      = 64 << 20  // memory for what the sockets of one peer keep, beside one chunk each
 )
 
 // A budget bounds and pools the memory of the buffers of one peer's sockets.
 type budget struct {
 	small, large sync.Pool
-	taken        atomic.Int64 // bytes of chunks beyond the first of each buffer
+	taken        atomic.Int64 // bytes of all chunks
 	sockets      int          // guarded by Overlay.mu
+	closed       int          // of them, those that linger; guarded by Overlay.mu
 }
 
-// chunk returns an empty chunk of a size, or nil when the budget is used up.
-// The first of a buffer is always granted: sockets are limited in number.
-func (b *budget) chunk(size int, first bool) []byte {
-	if !first && b.taken.Add(int64(size)) > maxPeerChunks {
+// chunk returns an empty chunk, or nil when there is no room for it. A buffer
+// that has none yet always gets one while there is a path: sockets are limited
+// in number.
+func (b *budget) chunk(size int, first, suspended bool) []byte {
+	limit := int64(maxPeerBytes)
+	if suspended {
+		limit = maxSuspendedBytes
+	}
+	if b.taken.Add(int64(size)) > limit && (suspended || !first) {
 		b.taken.Add(-int64(size))
 		return nil
 	}
@@ -37,13 +44,14 @@ func (b *budget) chunk(size int, first bool) []byte {
 	return make([]byte, 0, size)
 }
 
-func (b *budget) release(c []byte, first bool) {
-	if !first {
-		b.taken.Add(-int64(cap(c)))
-	}
-	if cap(c) == smallChunk {
+// release gives a chunk back, to be used again unless somebody still reads it.
+func (b *budget) release(c []byte, reuse bool) {
+	b.taken.Add(-int64(cap(c)))
+	switch {
+	case !reuse:
+	case cap(c) == smallChunk:
 		b.small.Put(&c)
-	} else {
+	default:
 		b.large.Put(&c)
 	}
 }
@@ -52,21 +60,22 @@ func (b *budget) release(c []byte, first bool) {
 // memory follows what it holds.
 type buffer struct {
 	budget *budget
-	chunks [][]byte // the first of them counts as the first for the budget
-	base   uint64   // number of chunks[0][0]
-	end    uint64   // number of the byte that is appended next
+	chunks [][]byte
+	lent   bool   // a stream is being handed a chunk: none is used again that is dropped meanwhile
+	base   uint64 // number of chunks[0][0]
+	end    uint64 // number of the byte that is appended next
 }
 
 // append copies as much of p as there is room for in one chunk, a new one if
 // need be, and returns how much that was.
-func (b *buffer) append(p []byte) int {
+func (b *buffer) append(p []byte, suspended bool) int {
 	last := len(b.chunks) - 1
 	if last < 0 || len(b.chunks[last]) == cap(b.chunks[last]) {
 		size := largeChunk
 		if last < 0 && len(p) <= smallChunk {
 			size = smallChunk
 		}
-		c := b.budget.chunk(size, last < 0)
+		c := b.budget.chunk(size, last < 0, suspended)
 		if c == nil {
 			return 0
 		}
@@ -103,16 +112,9 @@ func (b *buffer) dropBefore(at uint64) {
 		b.base += uint64(len(c))
 		b.chunks[0] = nil
 		b.chunks = b.chunks[1:]
-		// Which chunk is the free one does not matter as long as the sizes
-		// that were taken are given back: the next becomes the first.
-		if len(b.chunks) > 0 {
-			b.budget.release(c, true)
-			b.budget.taken.Add(-int64(cap(b.chunks[0])))
-		} else {
-			b.budget.release(c, true)
-			b.chunks = nil
-		}
+		b.budget.release(c, !b.lent)
 	}
+	b.chunks = nil
 	b.base = b.end
 }
 
@@ -126,8 +128,17 @@ func (b *buffer) dropFrom(at uint64) {
 		b.chunks[last] = c[:uint64(len(c))-n]
 		b.end -= n
 		if len(b.chunks[last]) == 0 {
-			b.budget.release(c, last == 0)
+			b.budget.release(c, !b.lent)
 			b.chunks = b.chunks[:last]
 		}
 	}
+}
+
+// memory returns the bytes that the buffer takes.
+func (b *buffer) memory() int {
+	n := 0
+	for _, c := range b.chunks {
+		n += cap(c)
+	}
+	return n
 }

@@ -34,7 +34,7 @@ type kindOfStream byte
 // accept is followed by a length (1) and a reason.
 const (
 	forSocket    kindOfStream = 1 // port (2), socket (16), seconds that it may be suspended (4); verdict
-	forResuming  kindOfStream = 2 // socket (16), generation (4), position (8), instances of dialler and acceptor (8 each); verdict, position (8)
+	forResuming  kindOfStream = 2 // socket (16), generation (4), position (8), instances of dialler and acceptor (8 each); verdict, position (8); then 1 (1)
 	forGoodbye   kindOfStream = 3 // the sender's host leaves: end the carrier when you have read to the end
 	forControl   kindOfStream = 4 // the sender's notices follow
 	forRelaying  kindOfStream = 5 // host (32), candidates: relay to the host; verdict, then the host's bytes

@@ -9,12 +9,13 @@ import "errors"
 // Bytes are numbered from 0 in each direction; the end of writing counts as
 // one more after the last. A position is the number of what is expected next.
 type resumable struct {
-	kept   buffer // written and not acknowledged
-	acked  uint64 // position that the peer told
-	sent   uint64 // position up to which the present stream has it; the end of writing is endSent
-	ended  bool   // we write no more
-	endOut bool   // the present stream has the end, too
-	lost   bool   // the peer reads no more: nothing is kept
+	kept    buffer // written and not acknowledged
+	acked   uint64 // position that the peer told
+	sent    uint64 // position up to which the present stream has it
+	offered uint64 // position up to which it may have it: what is being handed over counts
+	ended   bool   // we write no more
+	endOut  bool   // the present stream has the end, too
+	lost    bool   // the peer reads no more: nothing is kept
 
 	received uint64 // bytes that were read
 	eof      bool   // and the end after them
@@ -28,17 +29,21 @@ var (
 	errGeneration = errors.New("a later stream carries the socket already")
 )
 
-// write keeps bytes that are to be sent, at most limit in all, and returns how
-// many.
-func (r *resumable) write(p []byte, limit uint64) int {
-	if used := r.kept.end - r.acked; used >= limit {
+// write keeps bytes that are to be sent, as many as there is room for, and
+// returns how many. There is less room without a path.
+func (r *resumable) write(p []byte, suspended bool) int {
+	limit := uint64(maxUnacknowledged)
+	if suspended {
+		limit = suspendedLimit
+	}
+	if used := r.outstanding(); used >= limit {
 		return 0
 	} else if uint64(len(p)) > limit-used {
 		p = p[:limit-used]
 	}
 	written := 0
 	for written < len(p) {
-		n := r.kept.append(p[written:])
+		n := r.kept.append(p[written:], suspended)
 		if n == 0 {
 			break
 		}
@@ -56,9 +61,23 @@ func (r *resumable) unsent() []byte {
 	return r.kept.from(r.sent)
 }
 
-// advance says that the present stream has the bytes before position. An
-// acknowledgement of them may have been faster.
-func (r *resumable) advance(position uint64) { r.sent = min(max(r.sent, position), r.kept.end) }
+// offer says that the present stream is handed the next n bytes: from now on
+// the peer may acknowledge them.
+func (r *resumable) offer(n int) { r.offered = r.sent + uint64(n) }
+
+// advance says that the present stream has taken the bytes before position,
+// and no more of what it was offered. It fails when the peer has acknowledged
+// more.
+func (r *resumable) advance(position uint64) error {
+	if r.lost {
+		return nil
+	}
+	if r.acked > position {
+		return errPosition
+	}
+	r.sent, r.offered = position, position
+	return nil
+}
 
 // endDue reports whether the end of writing is to be sent now. It never
 // follows bytes that were forgotten.
@@ -72,8 +91,7 @@ func (r *resumable) takeBack() { r.kept.dropFrom(r.sent) }
 // discard forgets all that was written, since the peer reads no more.
 func (r *resumable) discard() {
 	r.lost = true
-	r.sent = r.kept.end
-	r.acked = r.kept.end
+	r.sent, r.offered, r.acked = r.kept.end, r.kept.end, r.kept.end
 	r.kept.dropBefore(r.kept.end)
 }
 
@@ -82,25 +100,20 @@ func (r *resumable) delivered() bool {
 	return r.lost || r.ended && r.acked == r.kept.end+1
 }
 
-// limit is the highest position that the peer can have.
-func (r *resumable) limit() uint64 {
-	if r.ended {
-		return r.kept.end + 1
-	}
-	return r.kept.end
-}
-
 // acknowledge takes the peer's position. Positions that it has passed are
 // fine: acknowledgements on different streams overtake each other.
 func (r *resumable) acknowledge(position uint64) error {
+	limit := r.offered
+	if r.endOut {
+		limit = r.kept.end + 1
+	}
 	switch {
 	case r.lost || position <= r.acked:
 		return nil
-	case position > r.limit():
+	case position > limit:
 		return errPosition
 	}
 	r.acked = position
-	r.sent = max(r.sent, min(position, r.kept.end))
 	r.kept.dropBefore(min(position, r.kept.end))
 	return nil
 }
@@ -140,6 +153,7 @@ func (r *resumable) rewind(position uint64) error {
 	r.endOut = position > r.kept.end
 	if !r.lost {
 		r.sent = min(position, r.kept.end)
+		r.offered = r.sent
 	}
 	r.told = r.position()
 	return nil

@@ -15,7 +15,11 @@ import (
 const (
 	suspendFor        = 24 * time.Hour
 	maxSuspended      = 1024     // sockets of one peer without a path
-	maxSuspendedBytes = 32 << 20 // and what they keep
+	maxSuspendedBytes = 32 << 20 // and their memory
+
+	lingerFor      = 2 * time.Hour // that a closed socket waits for the peer to read
+	maxClosed      = 1024          // of one peer that wait
+	maxClosedBytes = 32 << 20      // and their memory
 
 	reviveFirst = 100 * time.Millisecond // between attempts to find a path, doubled each time
 	reviveMost  = 30 * time.Second
@@ -66,34 +70,61 @@ func (s *socket) peerLeft() {
 	}
 }
 
-// trim ends the sockets that were suspended first while there are too many.
+// trim ends sockets while there are too many without a path, those first that
+// have waited longest, or too many that are closed, the oldest first.
 func (o *Overlay) trim(peer kith.ID) {
-	type held struct {
-		s     *socket
-		since time.Time
-		bytes uint64
-	}
-	var list []held
-	var bytes uint64
+	var suspended, closed []held
 	for _, s := range o.socketsOf(&peer) {
 		s.mu.Lock()
-		if !s.since.IsZero() {
-			list = append(list, held{s, s.since, s.state.outstanding()})
-			bytes += s.state.outstanding()
+		h := held{s, s.since, s.state.kept.memory()}
+		if !h.since.IsZero() {
+			suspended = append(suspended, h)
+		}
+		if s.lingering != nil {
+			h.since = s.opened
+			closed = append(closed, h)
 		}
 		s.mu.Unlock()
 	}
-	slices.SortFunc(list, func(a, b held) int {
-		return cmp.Or(a.since.Compare(b.since), a.s.opened.Compare(b.s.opened))
-	})
-	for len(list) > maxSuspended || bytes > maxSuspendedBytes {
-		list[0].s.abort(errTooMany)
-		bytes -= list[0].bytes
-		list = list[1:]
+	for _, s := range excess(suspended, maxSuspended, maxSuspendedBytes) {
+		s.abort(errTooMany)
+	}
+	for _, s := range excess(closed, maxClosed, maxClosedBytes) {
+		s.abort(errLingered)
 	}
 }
 
-var errTooMany = fmt.Errorf("too many sockets wait for a path to the host (%w): %w", kith.Quota, kith.Unreachable)
+// A held socket waits since some time, and takes memory.
+type held struct {
+	socket *socket
+	since  time.Time
+	memory int
+}
+
+// excess returns the oldest of a list, as many as there are beyond a number
+// or an amount of memory.
+func excess(list []held, number, memory int) []*socket {
+	slices.SortFunc(list, func(a, b held) int {
+		return cmp.Or(a.since.Compare(b.since), a.socket.opened.Compare(b.socket.opened))
+	})
+	for _, h := range list {
+		memory -= h.memory
+	}
+	var over []*socket
+	for _, h := range list {
+		if len(list)-len(over) <= number && memory >= 0 {
+			break
+		}
+		memory += h.memory
+		over = append(over, h.socket)
+	}
+	return over
+}
+
+var (
+	errTooMany  = fmt.Errorf("too many sockets wait for a path to the host (%w): %w", kith.Quota, kith.Unreachable)
+	errLingered = fmt.Errorf("the host did not read what was written: %w", kith.Unreachable)
+)
 
 // carryOn uses a link that has come into service: the peer is asked about
 // sockets that only it can resume, and ours move to the peer's current link.

@@ -50,12 +50,14 @@ type socket struct {
 	failed        error // the peer's process has left; the reader may go on to the stream's end
 	readDeadline  time.Time
 	writeDeadline time.Time
-	telling       bool // a notice of our position is under way
-	urgent        bool // and in a hurry
-	since         time.Time
+	telling       bool        // a notice of our position is under way
+	urgent        bool        // and in a hurry
+	since         time.Time   // without a path since then, or zero
 	timer         *time.Timer // ends it, unless it resumes
+	lingering     *time.Timer // ends it once it is closed, unless the peer reads what was written
 	resuming      bool
-	dead          bool // it is in no table any more
+	left          *attachment // the stream that it left to resume elsewhere; the peer may still use it
+	dead          bool        // it is in no table any more
 }
 
 // A socketKey is what identifies a socket in an overlay. A socket to ourselves has
@@ -71,6 +73,7 @@ type socketKey struct {
 type attachment struct {
 	stream
 	link          *link
+	pending       bool // it is not known yet that the peer has attached the socket, too: nothing is read
 	broken        bool // the carrier is about to end
 	closed        bool // the stream was closed for a socket that is
 	writeDeadline time.Time
@@ -84,10 +87,7 @@ const (
 	byPump
 )
 
-const (
-	piece          = 128 << 10 // bytes handed to a stream at once
-	suspendedLimit = 256 << 10 // bytes kept while there is no path
-)
+const piece = 128 << 10 // bytes handed to a stream at once
 
 var past = time.Unix(1, 0)
 
@@ -114,7 +114,7 @@ func (s *socket) Read(p []byte) (int, error) {
 			s.mu.Unlock()
 			return 0, s.opError("read", s.failed)
 		}
-		if s.on == nil || s.on.broken {
+		if s.on == nil || s.on.broken || s.on.pending {
 			if err := s.wait(s.readDeadline); err != nil {
 				s.mu.Unlock()
 				return 0, s.opError("read", err)
@@ -187,49 +187,61 @@ func (s *socket) writePiece(p []byte) (int, error) {
 	if !s.writeDeadline.IsZero() && !time.Now().Before(s.writeDeadline) {
 		return 0, os.ErrDeadlineExceeded
 	}
-	suspended := s.on == nil || s.on.broken
-	limit := uint64(maxUnacknowledged)
-	if suspended {
-		limit = suspendedLimit
-	}
+	direct := s.on != nil && !s.on.broken
 	start := s.state.kept.end
-	n := s.state.write(p[:min(len(p), piece)], limit)
+	n := s.state.write(p[:min(len(p), piece)], !direct || !s.since.IsZero())
 	if n == 0 {
 		return 0, s.wait(s.writeDeadline)
 	}
-	if suspended || s.sending == byPump || s.state.sent != start { // the pump runs, or will: see attach
+	if !direct || s.sending == byPump || s.state.sent != start { // the pump runs, or will: see update
 		return n, nil
 	}
 	on := s.on
-	on.setWriteDeadline(s.writeDeadline)
-	s.sending = byWrite
-	s.mu.Unlock()
-	on.link.watch()
-	m, err := on.Write(p[:n])
-	on.link.sent.Add(uint64(m))
-	s.overlay.metrics.sent.Add(uint64(m))
-	s.mu.Lock()
-	s.sending = nobody
-	if s.on != on { // detached meanwhile: what was kept goes another way
-		s.wake()
+	m, err := s.hand(on, p[:n], byWrite)
+	switch {
+	case s.on != on: // what was kept goes another way
 		return n, nil
-	}
-	if s.state.lost {
+	case s.state.lost:
 		return m, s.cannotWrite()
-	}
-	s.state.advance(start + uint64(m))
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.state.takeBack()
 		if ended := s.cannotWrite(); ended != nil {
 			err = ended
 		}
 		return int(s.state.kept.end - start), err
-	}
-	if err != nil {
+	case err != nil:
 		s.streamFailed(on, err)
 		return n, s.cannotWrite()
 	}
 	return n, nil
+}
+
+// hand gives the stream the next bytes that it lacks. mu is released while the
+// stream takes them.
+func (s *socket) hand(on *attachment, p []byte, by sending) (int, error) {
+	deadline := time.Time{}
+	if by == byWrite {
+		deadline = s.writeDeadline
+	}
+	on.setWriteDeadline(deadline)
+	start := s.state.sent
+	s.state.offer(len(p))
+	s.sending = by
+	s.state.kept.lent = by == byPump
+	s.mu.Unlock()
+	on.link.watch()
+	n, err := on.Write(p)
+	on.link.sent.Add(uint64(n))
+	s.overlay.metrics.sent.Add(uint64(n))
+	s.mu.Lock()
+	s.sending = nobody
+	s.state.kept.lent = false
+	if s.on != on {
+		s.wake() // somebody waits until we are out
+	} else if lie := s.state.advance(start + uint64(n)); lie != nil {
+		s.overlay.spawn(func() { s.abort(lie) })
+	}
+	return n, err
 }
 
 func (s *socket) cannotWrite() error {
@@ -249,6 +261,9 @@ func (s *socket) cannotWrite() error {
 func (s *socket) streamFailed(on *attachment, err error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
+	case err == errReset && on.pending: // the peer gave up this attempt, not the socket
+		s.detach()
+		s.suspend()
 	case err == errReset:
 		s.refuse()
 	case !on.broken:
@@ -311,41 +326,25 @@ func (a *attachment) setWriteDeadline(t time.Time) {
 // pump brings the stream up to date: with what was kept, then the end.
 func (s *socket) pump() {
 	on := s.on
-	if on == nil || on.broken || s.sending != nobody {
+	if s.sending != nobody {
 		return
 	}
-	s.sending = byPump
-	on.setWriteDeadline(time.Time{})
-	for s.on == on && !on.broken {
+	for on != nil && s.on == on && !on.broken {
 		var err error
 		closed := s.end.Load() != nil
 		if p := s.state.unsent(); len(p) > 0 {
-			start := s.state.sent
-			s.mu.Unlock()
-			on.link.watch()
-			var n int
-			n, err = on.Write(p)
-			on.link.sent.Add(uint64(n))
-			s.overlay.metrics.sent.Add(uint64(n))
-			s.mu.Lock()
-			if s.on == on {
-				s.state.advance(start + uint64(n))
-			}
+			_, err = s.hand(on, p, byPump)
 		} else if closed && !on.closed {
 			on.closed = true
 			s.state.endOut = true
-			closing := func() { on.close() } // an error is of no interest: the stream is gone, or its carrier
+			closing := func() error { on.close(); return nil } // an error is of no interest: the stream is gone, or its carrier
 			if s.state.lost {
-				closing = on.reset // what was forgotten must not look complete
+				closing = func() error { on.reset(); return nil } // what was forgotten must not look complete
 			}
-			s.mu.Unlock()
-			closing()
-			s.mu.Lock()
+			err = s.finishStream(closing)
 		} else if s.state.endDue() {
 			s.state.endOut = true
-			s.mu.Unlock()
-			err = on.closeWrite()
-			s.mu.Lock()
+			err = s.finishStream(on.closeWrite)
 		} else {
 			break
 		}
@@ -353,8 +352,17 @@ func (s *socket) pump() {
 			s.streamFailed(on, err)
 		}
 	}
-	s.sending = nobody
 	s.wake()
+}
+
+// finishStream runs what ends a stream, without mu.
+func (s *socket) finishStream(end func() error) error {
+	s.sending = byPump
+	s.mu.Unlock()
+	err := end()
+	s.mu.Lock()
+	s.sending = nobody
+	return err
 }
 
 // CloseWrite ends our direction after what was written. A Write that waits
@@ -369,7 +377,7 @@ func (s *socket) CloseWrite() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.ended = true
-	s.pump()
+	s.flush()
 	return nil
 }
 
@@ -383,11 +391,11 @@ func (s *socket) Close() error {
 	s.mu.Lock()
 	s.state.ended = true
 	on := s.on
-	if on != nil {
+	if on != nil && !on.pending {
 		on.SetReadDeadline(past) // wakes Read
 	}
 	s.wake()
-	s.pump()
+	s.flush()
 	tell := on != nil && !s.telling
 	s.telling = s.telling || tell
 	done := s.state.delivered() || s.failed != nil
@@ -401,8 +409,20 @@ func (s *socket) Close() error {
 	}
 	if done {
 		s.forget()
+	} else {
+		s.linger()
 	}
 	return nil
+}
+
+// flush is pump for callers that must not wait for the peer to take what was
+// written.
+func (s *socket) flush() {
+	if len(s.state.unsent()) > 0 {
+		s.update()
+	} else {
+		s.pump()
+	}
 }
 
 // abort ends the socket from within: reads and writes return cause, and what
@@ -447,7 +467,7 @@ func (s *socket) SetReadDeadline(t time.Time) error {
 	}
 	s.readDeadline = t
 	s.wake()
-	if s.on != nil {
+	if s.on != nil && !s.on.pending {
 		s.on.SetReadDeadline(t)
 	}
 	return nil

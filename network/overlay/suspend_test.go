@@ -2,7 +2,9 @@ package overlay
 
 import (
 	"errors"
+	"io"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -187,8 +189,13 @@ func TestSuspendedSocketsAreCapped(t *testing.T) {
 				if _, err := list[0].Write([]byte("x")); !errors.Is(err, kith.Quota) {
 					t.Errorf("the oldest: %v, want kind %q", err, kith.Quota)
 				}
-				if _, err := list[len(list)-1].Write([]byte("x")); err != nil {
+				newest := list[len(list)-1]
+				newest.SetWriteDeadline(time.Now().Add(time.Second))
+				if _, err := newest.Write([]byte("x")); err != nil && (c.bytes == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 					t.Errorf("the newest: %v", err)
+				}
+				if taken := a.budgets[b.id].taken.Load(); taken > maxSuspendedBytes {
+					t.Errorf("they take %d bytes, at most %d", taken, maxSuspendedBytes)
 				}
 				a.Drop(b.id, kith.NotMember)
 				if _, err := list[len(list)-1].Write([]byte("x")); !errors.Is(err, kith.NotMember) || a.held() != 0 {
@@ -197,4 +204,57 @@ func TestSuspendedSocketsAreCapped(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLingering closes sockets whose peer does not read: they are capped in
+// number and time.
+func TestLingering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		together(t, a, b, new(atomic.Bool))
+		l, err := b.Listen(t.Context(), kith.Address{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var unread []net.Conn
+		for range maxClosed + 10 {
+			conn, err := a.Dial(t.Context(), l.Addr().(kith.Address))
+			if err != nil {
+				t.Fatal(err)
+			}
+			accepted, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Write([]byte("read me"))
+			conn.Close()
+			unread = append(unread, accepted)
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		if n := a.held(); n != maxClosed {
+			t.Errorf("%d closed sockets wait, want %d", n, maxClosed)
+		}
+		read := func(conn net.Conn) {
+			t.Helper()
+			if got, err := io.ReadAll(conn); err != nil || string(got) != "read me" {
+				t.Errorf("read %q, %v", got, err)
+			}
+		}
+		read(unread[0]) // the carrier has all of it
+		time.Sleep(lingerFor - time.Minute)
+		read(unread[len(unread)-1])
+		time.Sleep(time.Second)
+		if n := a.held(); n != maxClosed-1 {
+			t.Errorf("%d closed sockets wait, want %d", n, maxClosed-1)
+		}
+		time.Sleep(time.Minute)
+		if n := a.held(); n != 0 {
+			t.Errorf("%d closed sockets are left after %v", n, lingerFor)
+		}
+		read(unread[len(unread)-2])
+		for _, conn := range unread {
+			conn.Close()
+		}
+	})
 }
