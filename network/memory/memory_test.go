@@ -43,6 +43,16 @@ func TestNetwork(t *testing.T) {
 	})
 }
 
+func TestPacketNetwork(t *testing.T) {
+	networktest.RunPacket(t, func(t *testing.T) networktest.PacketPair {
+		hub := memory.NewHub()
+		return networktest.PacketPair{
+			Near: hub.Network(oak), Far: hub.Network(maple),
+			NearPeer: kith.Peer{ID: oak}, FarPeer: kith.Peer{ID: maple},
+		}
+	})
+}
+
 func TestCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := memory.NewHub()

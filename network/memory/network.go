@@ -19,6 +19,7 @@ type Hub struct {
 	mu        sync.Mutex
 	hosts     map[kith.ID]bool
 	listeners map[endpoint]*listener
+	packets   map[endpoint]*packetSocket
 	cut       map[[2]kith.ID]bool
 	open      map[*connection]bool // dialing ends, until either end is closed
 	nextPort  uint16
@@ -36,6 +37,7 @@ func NewHub() *Hub {
 	return &Hub{
 		hosts:     make(map[kith.ID]bool),
 		listeners: make(map[endpoint]*listener),
+		packets:   make(map[endpoint]*packetSocket),
 		cut:       make(map[[2]kith.ID]bool),
 		open:      make(map[*connection]bool),
 		nextPort:  ephemeralPort,
