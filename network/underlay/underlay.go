@@ -24,6 +24,7 @@ type Internet interface {
 
 	// Changes returns a channel that has a message after interfaces, addresses
 	// or routes changed, or the computer woke from sleep. Several changes may be
-	// one message. The channel is closed when ctx ends.
+	// one message, and a message may come without a change. The channel is closed
+	// when ctx ends.
 	Changes(ctx context.Context) <-chan struct{}
 }
