@@ -32,9 +32,8 @@
 // mostly of 100 bytes, and a lookup asks 64 nodes at most, once each, and ends
 // after 30 s; two run at a time. A Meet looks up one place every 2 to 4 s for a
 // minute, every 15 to 30 s for ten, every 1 to 2 minutes for an hour, then every 5
-// to 10 minutes, every fourth time three places, and writes to eight nodes when
-// the board lacks something, or every 20 minutes: some 100 KB out in the first
-// hour. Packets go to bootstrap nodes and to those that other nodes name; a node
+// to 10 minutes; three places every fourth time and when 5 minutes have passed. It
+// writes to eight nodes when the board lacks something, and every 20 minutes. Packets go to bootstrap nodes and to those that other nodes name; a node
 // on the Internet cannot send us into a private network.
 //
 // Hosts sleep, so that this node is read-only (BEP 43): it answers nobody, holds

@@ -19,7 +19,8 @@ const (
 
 	refresh    = 20 * time.Minute // nodes forget an item after two hours (BEP 44)
 	rewrite    = 5 * time.Minute  // where few of the nearest nodes hold the board
-	neighbours = 4                // the days before and after are read every so many rounds
+	asideEach  = 4                // rounds after which the days before and after are read,
+	asideAfter = 5 * time.Minute  // or after this time, if that is sooner
 	maxPeers   = 64
 )
 
@@ -42,10 +43,11 @@ type visitor struct {
 	secret     [32]byte
 	self       kith.ID
 
-	places   []*place // of yesterday, today and tomorrow
-	number   int      // of rounds
-	written  int64    // when our entry was written last, by its own time
-	answered bool     // a node of the DHT, last time
+	places   []*place  // of yesterday, today and tomorrow
+	number   int       // of rounds
+	aside    time.Time // when the days before and after were read last
+	written  int64     // when our entry was written last, by its own time
+	answered bool      // a node of the DHT, last time
 	seen     map[kith.ID]int64
 }
 
@@ -80,16 +82,17 @@ func (v *visitor) round(ctx context.Context, addresses []netip.AddrPort) []entry
 	if err != nil {
 		return nil
 	}
-	today := epochOf(time.Now())
+	today := epochOf(v.rendezvous.now())
 	if err := v.arrange(today); err != nil {
 		s.config.Log.Error("rendezvous", "error", err)
 		return nil
 	}
+	places := v.places[:1]
+	if v.number%asideEach == 0 || time.Since(v.aside) > asideAfter {
+		places, v.aside = v.places, time.Now()
+	}
 	var all []entry
-	for _, p := range v.places {
-		if p.epoch != today && v.number%neighbours != 0 {
-			continue
-		}
+	for _, p := range places {
 		board, err := v.visit(ctx, s, p, p.epoch == today, addresses)
 		v.note(ctx, s, err)
 		if err != nil {
@@ -146,7 +149,7 @@ func (v *visitor) visit(ctx context.Context, s *session, p *place, write bool, a
 	if !write || len(addresses) == 0 || newest.seq == math.MaxInt64 {
 		return all, nil
 	}
-	now := time.Now().UnixMilli()
+	now := v.rendezvous.now().UnixMilli()
 	ours := entry{id: v.self, time: max(now, v.written+1, all.of(v.self).time+1), addresses: addresses}
 	if !v.mustWrite(got, newest, top, all, ours) {
 		return all, nil

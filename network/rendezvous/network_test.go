@@ -126,7 +126,7 @@ func (c *conn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t)
 func (c *conn) SetWriteDeadline(t time.Time) error { return nil }
 
 // dhtNodes makes a DHT of the library's own servers, whose first is the router.
-func (w *wire) dhtNodes(t *testing.T, addresses ...string) []*dht.Server {
+func (w *wire) dhtNodes(ctx context.Context, t *testing.T, addresses ...string) []*dht.Server {
 	t.Helper()
 	quiet := log.NewLogger()
 	quiet.SetHandlers(silence{})
@@ -143,20 +143,35 @@ func (w *wire) dhtNodes(t *testing.T, addresses ...string) []*dht.Server {
 			t.Fatal(err)
 		}
 		servers = append(servers, server)
-		go server.TableMaintainer()
 	}
-	for range 2 { // the early ones hear of the late ones
+	refresh := func() {
 		for _, s := range servers {
-			s.BootstrapContext(t.Context())
+			s.BootstrapContext(ctx)
 		}
 	}
+	refresh()
+	refresh() // the early ones hear of the late ones
+	go func() {
+		tick := time.NewTicker(10 * time.Minute) // BEP 5: nodes are good for 15
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				refresh()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	return servers
 }
+
+var slogDiscard = slog.New(slog.DiscardHandler)
 
 // join makes a Rendezvous that serves until ctx ends.
 func (w *wire) join(ctx context.Context, t *testing.T, address string, bootstrap ...string) (r *Rendezvous, served <-chan error) {
 	t.Helper()
-	r = New(Config{Conn: w.listen(address), Bootstrap: bootstrap, Log: slog.New(slog.DiscardHandler)})
+	r = New(Config{Conn: w.listen(address), Bootstrap: bootstrap, Log: slogDiscard})
 	done := make(chan error, 1)
 	go func() { done <- r.Serve(ctx) }()
 	return r, done

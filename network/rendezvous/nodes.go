@@ -90,7 +90,7 @@ func (silence) Handle(log.Record) {}
 // close ends the library's goroutines and waits until nothing reads from the
 // shared socket. The session's context has ended.
 func (s *session) close() {
-	s.mu.Lock() // whoever enters now sees that the context has ended
+	s.mu.Lock() // who enters after this sees that the context has ended
 	s.mu.Unlock()
 	s.unfinished.Wait()
 	s.server.Close() // before the socket, whose error it would take for a reason to panic
@@ -186,7 +186,10 @@ func (s *session) traverse(ctx context.Context, p *place, start []node) found {
 				return traversal.QueryResult{}
 			}
 			from := to.ToNodeAddrPort().AddrPort
-			reply := s.server.Get(ctx, dht.NewAddr(to.UDP()), p.target, nil, dht.QueryRateLimiting{})
+			reply := s.ask(ctx, to, p.target)
+			if reply.Writes == 0 { // a family that this host has no route for
+				asked.Add(-1)
+			}
 			if reply.Err != nil || reply.Reply.R == nil {
 				return traversal.QueryResult{}
 			}
@@ -221,6 +224,19 @@ func (s *session) traverse(ctx context.Context, p *place, start []node) found {
 		p.near = append(p.near, node{Addr: e.Addr, Id: generics.Some(e.ID.Int160())})
 	})
 	return result
+}
+
+// ask asks a node what it holds at target and which nodes are nearer. Some
+// routers do not know that question of BEP 44; then it is the one of BEP 5.
+func (s *session) ask(ctx context.Context, to krpc.NodeAddr, target bep44.Target) dht.QueryResult {
+	address := dht.NewAddr(to.UDP())
+	reply := s.server.Get(ctx, address, target, nil, dht.QueryRateLimiting{})
+	if reply.Err != nil || reply.Reply.Y != krpc.YError {
+		return reply
+	}
+	return s.server.Query(ctx, address, "find_node", dht.QueryInput{MsgArgs: krpc.MsgArgs{
+		Target: target, Want: []krpc.Want{krpc.WantNodes, krpc.WantNodes6},
+	}})
 }
 
 // itemIn returns the item in a response when it has the form of ours and was

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"kith.alt/kith"
 )
@@ -45,6 +46,7 @@ func Routers() []string {
 // A Rendezvous is this host in the DHT. It is safe for concurrent use.
 type Rendezvous struct {
 	config Config
+	now    func() time.Time // the host's clock, which may be wrong
 	views  views
 
 	mu      sync.Mutex
@@ -62,7 +64,7 @@ func New(config Config) *Rendezvous {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	return &Rendezvous{config: config, started: make(chan struct{})}
+	return &Rendezvous{config: config, now: time.Now, started: make(chan struct{})}
 }
 
 // Serve takes part in the DHT until ctx ends, then returns nil, with nothing
@@ -126,13 +128,13 @@ type Meeting struct {
 
 // Meet publishes, for those who know secret, that self is at the addresses that
 // mine returns, of which it takes the first eight, and looks for others who do
-// the same. It yields each when it finds it and each time the other has
-// published anew, until ctx ends or the loop is left; the one who reads should
-// not take long, as nothing else happens meanwhile. It looks at once, every five
-// seconds for a minute, and then ever more rarely, down to once in ten minutes;
-// what mine returns is compared every five seconds, and a change starts that
-// over. Five hosts fit at one secret at a time; at most 64 are yielded. While
-// Serve does not run it waits.
+// the same. It yields each when it finds it, and again each time the other has
+// published since, until ctx ends or the loop is left. The loop's body should
+// not take long, as nothing else happens meanwhile. Meet looks at once, every
+// few seconds for a minute, and then ever more rarely, down to once in ten
+// minutes; it compares what mine returns every four seconds, and a change starts
+// that over. Five hosts fit at one secret at a time, and of more each comes to
+// its turn; at most 64 are yielded. While Serve does not run it waits.
 func (r *Rendezvous) Meet(ctx context.Context, secret [32]byte, self kith.ID, mine func() []netip.AddrPort) iter.Seq[Meeting] {
 	return func(yield func(Meeting) bool) {
 		v := &visitor{rendezvous: r, secret: secret, self: self, seen: map[kith.ID]int64{}}
