@@ -119,17 +119,19 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 	if err != nil {
 		return nil, err
 	}
+	j := n.newJoining()
+	defer j.stop()
 	addresses := mesh.WorthTrying(ticket.Addresses, underlay.System().Interfaces())
-	reply, server, err := overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
+	reply, server, err := j.Join(ctx, ticket.Inviter, addresses, join.Request)
 	for errors.Is(err, kith.Quota) && pause(ctx, joinPause) { // a whole class joins at once
-		reply, server, err = overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
+		reply, server, err = j.Join(ctx, ticket.Inviter, addresses, join.Request)
 	}
 	if err != nil && server != ticket.Inviter && n.cfg.OverlayHost == "" {
 		// Its addresses have changed, are another host's by now, or were
 		// never right for us: it may still be on our network.
 		if found := n.lookUp(ctx, ticket); len(found) > 0 {
 			addresses = found
-			reply, server, err = overlay.Join(ctx, n.key, ticket.Inviter, addresses, join.Request, n.log)
+			reply, server, err = j.Join(ctx, ticket.Inviter, addresses, join.Request)
 		}
 	}
 	if errors.Is(err, kith.Unreachable) {
@@ -140,7 +142,7 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 	if err := join.Reply(server, reply); err != nil {
 		return nil, err
 	}
-	if err := n.fetch(ctx, join.Group(), server, addresses); err != nil {
+	if err := j.fetch(ctx, join.Group(), server, addresses); err != nil {
 		// The group has let us in; the same ticket and key may ask again.
 		return nil, fmt.Errorf("read the group's roster from %s (%v); try again: %w", server.Short(), err, kith.Temporary)
 	}
@@ -149,31 +151,63 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 	return join.Group(), nil
 }
 
-// fetch brings the roster of the group that let us in. It uses a second
-// overlay with our key that listens nowhere and trusts nobody but the server.
-func (n *Node) fetch(ctx context.Context, g *group.Group, server kith.ID, addresses []netip.AddrPort) error {
-	over := overlay.New(overlay.Config{
+// A joining is an overlay with our key that lives as long as we join a group. It
+// trusts nobody but the host that lets us in.
+type joining struct {
+	*overlay.Overlay
+	stop func()
+
+	mu        sync.Mutex
+	server    kith.ID
+	addresses []netip.AddrPort
+}
+
+func (n *Node) newJoining() *joining {
+	j := new(joining)
+	j.Overlay = overlay.New(overlay.Config{
 		Key: n.key,
 		Admit: func(peer kith.ID, _ []byte) error {
-			if peer != server {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			if peer != j.server {
 				return kith.NotMember
 			}
 			return nil
 		},
-		Addresses: func(kith.ID) []netip.AddrPort { return addresses },
-		Log:       n.log,
+		Addresses: func(kith.ID) []netip.AddrPort {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			return j.addresses
+		},
+		SyncPort: mesh.SyncPort,
+		Log:      n.log,
 	})
-	serving, stop := context.WithCancel(context.Background())
-	var work sync.WaitGroup
-	defer work.Wait()
-	defer stop()
-	work.Go(func() { over.Serve(serving) })
+	serving, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		j.Serve(serving)
+	}()
+	j.stop = func() {
+		cancel()
+		<-done
+	}
+	return j
+}
 
-	conn, err := over.Dial(ctx, kith.Address{Host: server.String(), Port: mesh.SyncPort})
+// fetch brings the roster of the group that let us in.
+func (j *joining) fetch(ctx context.Context, g *group.Group, server kith.ID, addresses []netip.AddrPort) error {
+	j.mu.Lock()
+	j.server, j.addresses = server, addresses
+	j.mu.Unlock()
+
+	conn, err := j.Dial(ctx, kith.Address{Host: server.String(), Port: mesh.SyncPort})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	var work sync.WaitGroup
+	defer work.Wait()
 	syncing, done := context.WithCancelCause(ctx)
 	defer done(nil)
 	work.Go(func() { done(g.Sync(syncing, conn, server, nil)) })

@@ -2,13 +2,11 @@ package overlay
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
@@ -27,31 +25,41 @@ import (
 //
 //	request: version (1) | length (2) | body
 //	reply:   version (1) | verdict (1) | length (2) | body, or the reason
+//
+// A request of version 2, whose body is a host's ID, asks for a connection to
+// that host instead; when the reply accepts, its bytes follow.
 const (
 	joinVersion  = 1
+	joinRelay    = 2
 	joinMaxBody  = 4 << 10
+	joinRelayed  = 64 << 10               // bytes that are relayed each way, handshake included
 	joinExporter = "EXPORTER-kith-join/1" // RFC 8446 7.5
 	exporterSize = 32
 )
 
-func writeJoinRequest(w io.Writer, body []byte) error {
+func writeJoinRequest(w io.Writer, version byte, body []byte) error {
 	if len(body) > joinMaxBody {
 		return fmt.Errorf("join request has %d bytes, at most %d: %w", len(body), joinMaxBody, kith.Quota)
 	}
-	b := binary.BigEndian.AppendUint16([]byte{joinVersion}, uint16(len(body)))
+	b := binary.BigEndian.AppendUint16([]byte{version}, uint16(len(body)))
 	_, err := w.Write(append(b, body...))
 	return err
 }
 
-func readJoinRequest(r io.Reader) ([]byte, error) {
+func readJoinRequest(r io.Reader) (version byte, body []byte, err error) {
 	var head [3]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, fmt.Errorf("read join request: %w", err)
+		return 0, nil, fmt.Errorf("read join request: %w", err)
 	}
-	if head[0] != joinVersion {
-		return nil, fmt.Errorf("join request has version %d, want %d: %w", head[0], joinVersion, kith.Invalid)
+	version = head[0]
+	if version != joinVersion && version != joinRelay {
+		return 0, nil, fmt.Errorf("join request has version %d, want %d: %w", version, joinVersion, kith.Invalid)
 	}
-	return readJoinBody(r, binary.BigEndian.Uint16(head[1:]))
+	body, err = readJoinBody(r, binary.BigEndian.Uint16(head[1:]))
+	if err == nil && version == joinRelay && len(body) != len(kith.ID{}) {
+		err = fmt.Errorf("join request names no host: %w", kith.Invalid)
+	}
+	return version, body, err
 }
 
 func writeJoinReply(w io.Writer, body []byte, err error) error {
@@ -96,35 +104,76 @@ func readJoinBody(r io.Reader, size uint16) ([]byte, error) {
 // answerJoin gives a host that no group has admitted its one exchange. The
 // deadlines of rw, and until the request is there the gate, bound it.
 func (o *Overlay) answerJoin(rw io.ReadWriter, from net.Addr, id kith.ID, state tls.ConnectionState) error {
-	reply, err := o.joinReply(rw, from, id, state)
+	version, request, err := readJoinRequest(rw)
+	var reply []byte
+	var far stream
+	if err == nil {
+		ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
+		defer cancel()
+		var leave func()
+		if leave, err = o.joins.enter(ctx, hostOf(from)); err == nil {
+			defer leave()
+			if version == joinRelay {
+				far, err = o.openJoin(ctx, kith.ID(request))
+			} else {
+				reply, err = o.joinReply(ctx, request, id, state)
+			}
+		}
+	}
 	o.metrics.joined.Add(1)
 	if err != nil {
 		o.log.Info("join refused", "peer", id.Short(), "from", from, "err", err)
 	}
-	return errors.Join(err, writeJoinReply(rw, reply, err))
+	err = errors.Join(err, writeJoinReply(rw, reply, err))
+	if far != nil {
+		o.spliceJoin(rw, far)
+	}
+	return err
 }
 
-func (o *Overlay) joinReply(r io.Reader, from net.Addr, id kith.ID, state tls.ConnectionState) ([]byte, error) {
-	request, err := readJoinRequest(r)
-	if err != nil {
-		return nil, err
-	}
+func (o *Overlay) joinReply(ctx context.Context, request []byte, id kith.ID, state tls.ConnectionState) ([]byte, error) {
 	exporter, err := state.ExportKeyingMaterial(joinExporter, nil, exporterSize)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
-	defer cancel()
-	leave, err := o.joins.enter(ctx, hostOf(from))
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
 	reply, err := o.cfg.Join(ctx, id, exporter, request)
 	if err == nil && len(reply) > joinMaxBody {
 		return nil, fmt.Errorf("join reply has %d bytes, at most %d", len(reply), joinMaxBody)
 	}
 	return reply, err
+}
+
+// openJoin opens a stream for somebody who wants to join at a member that we
+// have a direct carrier to.
+func (o *Overlay) openJoin(ctx context.Context, to kith.ID) (stream, error) {
+	l := o.directLink(to)
+	if l == nil {
+		return nil, fmt.Errorf("no connection to host %s here: %w", to.Short(), kith.NotFound)
+	}
+	st, err := l.openStream(ctx)
+	if err != nil {
+		return nil, l.lost(err)
+	}
+	deadline := time.Now().Add(handshakePatience)
+	st.SetReadDeadline(deadline)
+	st.SetWriteDeadline(deadline)
+	if _, err := st.Write(header{kind: forRelayed}.append(nil)); err != nil {
+		st.reset()
+		return nil, l.lost(err)
+	}
+	return st, nil
+}
+
+// spliceJoin passes on what fits a joining, within the deadlines of both.
+func (o *Overlay) spliceJoin(rw io.ReadWriter, far stream) {
+	defer far.reset()
+	if !o.spawn(func() {
+		io.CopyN(far, rw, joinRelayed)
+		far.reset()
+	}) {
+		return
+	}
+	io.CopyN(rw, far, joinRelayed)
 }
 
 // A joinLimit bounds how fast and how many at once strangers may try to join.
@@ -212,17 +261,18 @@ type joining struct {
 // Join asks the host inviter to be let in, which is expected at one of addrs: it
 // sends what request makes, and returns the reply and who gave it. exporter is
 // bound to the connection; an error of request passes that host by. TLS over
-// TCP and QUIC are tried on all addresses. Where the inviter is at none of
-// them, other hosts that are there are asked one after the other: they may be
-// admins of its group.
+// TCP and QUIC are tried on all addresses, QUIC from the overlay's own port if it
+// is open. Where the inviter is at none of them, other hosts that are there are
+// asked one after the other: they may be admins of its group, or relay to the
+// inviter.
 //
 // An error of a kind such as Denied or Expired is the answer of server.
 // Without a server, Denied means that nobody could be asked and that one host
 // accepts no joiners now, and Unreachable that none answered. ctx bounds
 // everything, each exchange ends within ten seconds besides.
-func Join(ctx context.Context, key ed25519.PrivateKey, inviter kith.ID, addrs []netip.AddrPort,
-	request func(server kith.ID, exporter []byte) ([]byte, error), log *slog.Logger) (reply []byte, server kith.ID, err error) {
-	certificate, err := newCertificate(key)
+func (o *Overlay) Join(ctx context.Context, inviter kith.ID, addrs []netip.AddrPort,
+	request func(server kith.ID, exporter []byte) ([]byte, error)) (reply []byte, server kith.ID, err error) {
+	certificate, err := o.certificate()
 	if err != nil {
 		return nil, kith.ID{}, err
 	}
@@ -231,11 +281,8 @@ func Join(ctx context.Context, key ed25519.PrivateKey, inviter kith.ID, addrs []
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	spawn := func(task func()) bool { running.Go(task); return true }
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 
-	s := &joinSearch{config: baseConfig(certificate, alpnJoin), request: request}
+	s := &joinSearch{overlay: o, config: baseConfig(certificate, alpnJoin), request: request}
 	var tries []try[joining]
 	for rank, carrier := range []string{carrierTLS, carrierQUIC} {
 		for i, address := range addrs {
@@ -248,7 +295,7 @@ func Join(ctx context.Context, key ed25519.PrivateKey, inviter kith.ID, addrs []
 	}
 	j, err := race(ctx, spawn, tries, func(j joining) { j.close() })
 	if err == nil {
-		log.Debug("joining", "server", inviter.Short())
+		o.log.Debug("joining", "server", inviter.Short())
 		reply, err = j.exchange(ctx)
 		return reply, inviter, err
 	}
@@ -261,10 +308,16 @@ func Join(ctx context.Context, key ed25519.PrivateKey, inviter kith.ID, addrs []
 		if err != nil {
 			continue
 		}
-		log.Debug("joining", "server", j.server.Short(), "inviter", inviter.Short())
+		o.log.Debug("joining", "server", j.server.Short(), "inviter", inviter.Short())
 		reply, err := j.exchange(ctx)
 		if err == nil {
 			return reply, j.server, nil
+		}
+		if through, err := s.beginThrough(ctx, other, inviter); err == nil {
+			o.log.Debug("joining", "server", inviter.Short(), "relay", other.server.Short())
+			if reply, err := through.exchange(ctx); !errors.Is(err, kith.Unreachable) {
+				return reply, inviter, err
+			}
 		}
 		if refusal == nil {
 			server, refusal = j.server, fmt.Errorf("the host that made the ticket does not answer; at its address, %w", err)
@@ -286,7 +339,7 @@ func (j joining) exchange(ctx context.Context) ([]byte, error) {
 	defer j.close()
 	stop := context.AfterFunc(ctx, j.close)
 	defer stop()
-	err := writeJoinRequest(j, j.request)
+	err := writeJoinRequest(j, joinVersion, j.request)
 	var reply []byte
 	if err == nil {
 		reply, err = readJoinReply(j)
@@ -302,6 +355,7 @@ func (j joining) exchange(ctx context.Context) ([]byte, error) {
 
 // A joinSearch looks for the host that may let us in.
 type joinSearch struct {
+	overlay *Overlay
 	config  *tls.Config
 	request func(kith.ID, []byte) ([]byte, error)
 
@@ -325,9 +379,9 @@ type joinWay struct {
 func (s *joinSearch) begin(ctx context.Context, way joinWay, want kith.ID) (joining, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakePatience)
 	defer cancel()
-	connect := joinTLS
+	connect := s.overlay.joinTLS
 	if way.carrier == carrierQUIC {
-		connect = joinQUIC
+		connect = s.overlay.joinQUIC
 	}
 	j, state, err := connect(ctx, way.address, s.config.Clone())
 	if err != nil {
@@ -348,16 +402,71 @@ func (s *joinSearch) begin(ctx context.Context, way joinWay, want kith.ID) (join
 		err = errOtherHost
 	}
 	if err == nil {
-		var exporter []byte
-		if exporter, err = state.ExportKeyingMaterial(joinExporter, nil, exporterSize); err == nil {
-			j.request, err = s.request(j.server, exporter)
-		}
+		err = s.prepare(&j, state)
 	}
 	if err != nil {
 		j.close()
 	}
 	return j, err
 }
+
+// prepare makes the request, for this one connection.
+func (s *joinSearch) prepare(j *joining, state tls.ConnectionState) error {
+	exporter, err := state.ExportKeyingMaterial(joinExporter, nil, exporterSize)
+	if err == nil {
+		j.request, err = s.request(j.server, exporter)
+	}
+	return err
+}
+
+// beginThrough has a host that is not the inviter relay to it.
+func (s *joinSearch) beginThrough(ctx context.Context, relay joinOther, inviter kith.ID) (joining, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakePatience)
+	defer cancel()
+	outer, err := s.begin(ctx, relay.way, relay.server)
+	if err != nil {
+		return joining{}, err
+	}
+	err = writeJoinRequest(outer, joinRelay, inviter[:])
+	if err == nil {
+		_, err = readJoinReply(outer)
+	}
+	var inner *tls.Conn
+	if err == nil {
+		inner = tls.Client(flowConn{outer, outer.close}, s.config.Clone())
+		err = inner.HandshakeContext(ctx)
+	}
+	if err != nil {
+		outer.close()
+		return joining{}, err
+	}
+	j := joining{ReadWriter: inner, close: outer.close}
+	state := inner.ConnectionState()
+	if j.server, err = peerOf(state); err == nil && j.server != inviter {
+		err = errOtherHost
+	}
+	if err == nil {
+		err = s.prepare(&j, state)
+	}
+	if err != nil {
+		j.close()
+	}
+	return j, err
+}
+
+// flowConn is the net.Conn that TLS wants on a flow of bytes that has deadlines
+// of its own.
+type flowConn struct {
+	io.ReadWriter
+	close func()
+}
+
+func (c flowConn) Close() error                   { c.close(); return nil }
+func (flowConn) LocalAddr() net.Addr              { return kith.Address{} }
+func (flowConn) RemoteAddr() net.Addr             { return kith.Address{} }
+func (flowConn) SetDeadline(time.Time) error      { return nil }
+func (flowConn) SetReadDeadline(time.Time) error  { return nil }
+func (flowConn) SetWriteDeadline(time.Time) error { return nil }
 
 // alertNoProtocol is how a host refuses an ALPN (RFC 7301 3.2).
 const alertNoProtocol tls.AlertError = 120
@@ -371,28 +480,24 @@ func isClosedToJoiners(err error) bool {
 	return errors.As(err, &te) && te.Remote && te.ErrorCode == 0x100+quic.TransportErrorCode(alertNoProtocol) // RFC 9001 4.8
 }
 
-func joinTLS(ctx context.Context, address netip.AddrPort, config *tls.Config) (joining, tls.ConnectionState, error) {
-	conn, err := dialTLS(ctx, address, config)
+func (o *Overlay) joinTLS(ctx context.Context, address netip.AddrPort, config *tls.Config) (joining, tls.ConnectionState, error) {
+	tcp, err := o.cfg.Internet.DialTCP(ctx, address)
 	if err != nil {
+		return joining{}, tls.ConnectionState{}, err
+	}
+	conn := tls.Client(tcp, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		tcp.Close()
 		return joining{}, tls.ConnectionState{}, err
 	}
 	conn.SetDeadline(time.Now().Add(handshakePatience))
-	return joining{ReadWriter: conn, close: func() { conn.NetConn().Close() }}, conn.ConnectionState(), nil
+	return joining{ReadWriter: conn, close: func() { tcp.Close() }}, conn.ConnectionState(), nil
 }
 
-func joinQUIC(ctx context.Context, address netip.AddrPort, config *tls.Config) (joining, tls.ConnectionState, error) {
-	var local net.UDPAddr
-	if address.Addr().IsLoopback() {
-		local.IP = address.Addr().AsSlice()
-	}
-	udp, err := net.ListenUDP("udp", &local)
+func (o *Overlay) joinQUIC(ctx context.Context, address netip.AddrPort, config *tls.Config) (joining, tls.ConnectionState, error) {
+	transport, shut, err := o.joinTransport(ctx, address)
 	if err != nil {
 		return joining{}, tls.ConnectionState{}, err
-	}
-	transport := &quic.Transport{Conn: udp}
-	shut := func() {
-		transport.Close()
-		udp.Close()
 	}
 	conn, err := dialQUIC(ctx, transport, address, config)
 	if err != nil {
@@ -410,4 +515,28 @@ func joinQUIC(ctx context.Context, address netip.AddrPort, config *tls.Config) (
 	}
 	s.SetDeadline(time.Now().Add(handshakePatience))
 	return joining{ReadWriter: s, close: giveUp}, conn.ConnectionState().TLS, nil
+}
+
+// joinTransport returns what QUIC is spoken on: the overlay's port if it is
+// open, else one for this connection.
+func (o *Overlay) joinTransport(ctx context.Context, address netip.AddrPort) (t *quic.Transport, shut func(), err error) {
+	o.mu.Lock()
+	d := o.door
+	o.mu.Unlock()
+	if d != nil {
+		return d.transport, func() {}, nil
+	}
+	host := ""
+	if address.Addr().IsLoopback() {
+		host = address.Addr().String()
+	}
+	udp, err := o.cfg.Internet.ListenUDP(ctx, host, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	t = &quic.Transport{Conn: udp}
+	return t, func() {
+		t.Close()
+		udp.Close()
+	}, nil
 }

@@ -3,6 +3,7 @@ package overlay
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 
 	"kith.alt/kith"
 )
+
+// newcomer is an overlay that only joins.
+func newcomer(key ed25519.PrivateKey) *Overlay { return New(Config{Key: key}) }
 
 // inviting answers joins with the request, turned round.
 func inviting(open *atomic.Bool) func(*Config) {
@@ -52,10 +56,10 @@ func TestJoin(t *testing.T) {
 			if open.Load() { // else the answer waits for all of them
 				addresses = append([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, addresses...)
 			}
-			reply, id, err := Join(t.Context(), key, server.id, addresses, func(server kith.ID, exporter []byte) ([]byte, error) {
+			reply, id, err := newcomer(key).Join(t.Context(), server.id, addresses, func(server kith.ID, exporter []byte) ([]byte, error) {
 				exported = exporter
 				return []byte(request), nil
-			}, nil)
+			})
 			return reply, id, exported, err
 		}
 		open.Store(false)
@@ -116,8 +120,8 @@ func TestJoinPassesBy(t *testing.T) {
 		{where(shut), kith.ID{}, kith.Denied, "no invitation is open there"},
 		{where(), kith.ID{}, kith.Unreachable, ""},
 	} {
-		_, id, err := Join(t.Context(), newKey(9), meant.id, test.at,
-			func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil }, nil)
+		_, id, err := newcomer(newKey(9)).Join(t.Context(), meant.id, test.at,
+			func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil })
 		if id != test.server || (test.kind == "") != (err == nil) || err != nil && (!errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.contains)) {
 			t.Errorf("at %v: server %s, %v; want %s, kind %q", test.at, id.Short(), err, test.server.Short(), test.kind)
 		}
@@ -127,17 +131,52 @@ func TestJoinPassesBy(t *testing.T) {
 	// request does not want.
 	other := c.member(t, 4, inviting(&open))
 	for _, want := range []error{nil, errors.New("not this one")} {
-		_, id, err := Join(t.Context(), newKey(9), idOf(newKey(5)), where(refusing, other),
+		_, id, err := newcomer(newKey(9)).Join(t.Context(), idOf(newKey(5)), where(refusing, other),
 			func(server kith.ID, _ []byte) ([]byte, error) {
 				if server == other.id {
 					return []byte("please"), want
 				}
 				return []byte("please"), nil
-			}, nil)
+			})
 		if (err == nil) != (want == nil) || err == nil && id != other.id {
 			t.Errorf("joined by %s, %v", id.Short(), err)
 		}
 	}
+}
+
+// TestJoinThroughMember has a member that lets nobody in itself relay to one
+// that does.
+func TestJoinThroughMember(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	c := newClub()
+	inviter := c.member(t, 1, inviting(&open))
+	relay := c.member(t, 2, inviting(&open), func(config *Config) {
+		config.Join = func(context.Context, kith.ID, []byte, []byte) ([]byte, error) {
+			return nil, fmt.Errorf("this host is no admin: %w", kith.Denied)
+		}
+	})
+	meet(t, relay, inviter)
+	reply, id, err := newcomer(newKey(9)).Join(t.Context(), inviter.id, c.where(relay.id),
+		func(server kith.ID, exporter []byte) ([]byte, error) { return server[:], nil })
+	if err != nil || id != inviter.id || !bytes.HasPrefix(reply, inviter.id[:]) {
+		t.Errorf("joined by %s, %v", id.Short(), err)
+	}
+	stranger := idOf(newKey(8))
+	c.set(stranger, true)
+	_, _, err = newcomer(newKey(9)).Join(t.Context(), stranger, c.where(relay.id),
+		func(server kith.ID, exporter []byte) ([]byte, error) { return server[:], nil })
+	if !errors.Is(err, kith.Denied) {
+		t.Errorf("to a host that the relay does not know: %v, want kind %q", err, kith.Denied)
+	}
+}
+
+func dialTLS(t *testing.T, address netip.AddrPort, config *tls.Config) *tls.Conn {
+	conn, err := tls.Dial("tcp", address.String(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 // dialJoin connects with kith-join/1 by hand.
@@ -146,10 +185,7 @@ func dialJoin(t *testing.T, address netip.AddrPort) *tls.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := dialTLS(t.Context(), address, baseConfig(certificate, alpnJoin))
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := dialTLS(t, address, baseConfig(certificate, alpnJoin))
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }
@@ -196,9 +232,9 @@ func TestJoinFlood(t *testing.T) {
 	server := c.member(t, 1, inviting(&open))
 	turnedAway := 0
 	for range joinsBurstAddress + 10 {
-		_, _, err := Join(t.Context(), newKey(9), server.id, c.where(server.id), func(kith.ID, []byte) ([]byte, error) {
+		_, _, err := newcomer(newKey(9)).Join(t.Context(), server.id, c.where(server.id), func(kith.ID, []byte) ([]byte, error) {
 			return []byte("please"), nil
-		}, nil)
+		})
 		if errors.Is(err, kith.Quota) {
 			turnedAway++
 		} else if err != nil {
@@ -224,8 +260,8 @@ func TestSilentJoiners(t *testing.T) {
 	for range joinsAtOnce {
 		dialJoin(t, c.where(server.id)[0])
 	}
-	if _, _, err := Join(t.Context(), newKey(9), server.id, c.where(server.id),
-		func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil }, nil); err != nil {
+	if _, _, err := newcomer(newKey(9)).Join(t.Context(), server.id, c.where(server.id),
+		func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil }); err != nil {
 		t.Error(err)
 	}
 }
@@ -239,8 +275,8 @@ func TestClassJoins(t *testing.T) {
 	var class sync.WaitGroup
 	for i := range 20 {
 		class.Go(func() {
-			if _, _, err := Join(t.Context(), newKey(10+i), server.id, c.where(server.id),
-				func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil }, nil); err != nil {
+			if _, _, err := newcomer(newKey(10+i)).Join(t.Context(), server.id, c.where(server.id),
+				func(kith.ID, []byte) ([]byte, error) { return []byte("please"), nil }); err != nil {
 				t.Error(err)
 			}
 		})

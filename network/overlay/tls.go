@@ -217,18 +217,3 @@ func sessionEnded(err error) error { return fmt.Errorf("session ended: %v", err)
 type prompt struct{ *tls.Conn }
 
 func (c prompt) Close() error { return c.NetConn().Close() }
-
-// dialTLS connects to address and performs the handshake as far as TLS goes.
-func dialTLS(ctx context.Context, address netip.AddrPort, config *tls.Config) (*tls.Conn, error) {
-	dialer := net.Dialer{KeepAlive: -1} // carriers ping for themselves
-	tcp, err := dialer.DialContext(ctx, "tcp", address.String())
-	if err != nil {
-		return nil, err
-	}
-	conn := tls.Client(tcp, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		tcp.Close()
-		return nil, err
-	}
-	return conn, nil
-}

@@ -153,18 +153,18 @@ func FuzzHello(f *testing.F) {
 
 func FuzzJoinExchange(f *testing.F) {
 	var request, reply, refusal bytes.Buffer
-	writeJoinRequest(&request, []byte("please"))
+	writeJoinRequest(&request, joinVersion, []byte("please"))
 	writeJoinReply(&reply, []byte("welcome"), nil)
 	writeJoinReply(&refusal, nil, kith.Denied)
 	f.Add(request.Bytes(), reply.Bytes())
 	f.Add([]byte{1, 0xff, 0xff}, refusal.Bytes())
 	f.Fuzz(func(t *testing.T, request, reply []byte) {
-		if body, err := readJoinRequest(bytes.NewReader(request)); err == nil {
+		if version, body, err := readJoinRequest(bytes.NewReader(request)); err == nil {
 			var wire bytes.Buffer
-			if err := writeJoinRequest(&wire, body); err != nil {
+			if err := writeJoinRequest(&wire, version, body); err != nil {
 				t.Fatal(err)
 			}
-			if again, err := readJoinRequest(&wire); err != nil || !bytes.Equal(again, body) {
+			if _, again, err := readJoinRequest(&wire); err != nil || !bytes.Equal(again, body) {
 				t.Errorf("request %q becomes %q, %v", body, again, err)
 			}
 		}
