@@ -56,10 +56,11 @@ func meet(ctx context.Context, r *Rendezvous, secret [32]byte, self kith.ID, min
 	return c
 }
 
-// world runs test in a bubble with a DHT of ten nodes.
+// world runs test in a bubble with a DHT of ten nodes, four hours before midnight.
 func world(t *testing.T, test func(t *testing.T, ctx context.Context, w *wire)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
+		time.Sleep(20 * time.Hour) // bubbles begin at midnight
 		w := newWire()
 		servers := w.dhtNodes(ctx, t, dhtAddresses...)
 		defer func() {
@@ -207,7 +208,6 @@ func TestMove(t *testing.T) {
 func TestClocks(t *testing.T) {
 	for _, late := range []time.Duration{-24 * time.Hour, -time.Hour, 24 * time.Hour} {
 		world(t, func(t *testing.T, ctx context.Context, w *wire) {
-			time.Sleep(23*time.Hour + 50*time.Minute)
 			oak, _ := w.join(ctx, t, oakAddress, dhtAddresses[0])
 			maple := New(Config{Conn: w.listen(mapleAddress), Bootstrap: dhtAddresses[:1], Log: oak.config.Log})
 			maple.now = func() time.Time { return time.Now().Add(late) }
@@ -223,7 +223,7 @@ func TestClocks(t *testing.T) {
 			})
 			next(t, atOak, mapleID, mapleAddress)
 			next(t, atMaple, oakID, oakAddress)
-			time.Sleep(3 * time.Hour)
+			time.Sleep(5 * time.Hour)
 			mu.Lock()
 			addresses = at("203.0.113.77:1")
 			mu.Unlock()
