@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -113,12 +112,12 @@ func (o *Overlay) newDoor(ctx context.Context, host string, port uint16) (*door,
 func (o *Overlay) listenBoth(ctx context.Context, host string, port uint16) (net.Listener, net.PacketConn, error) {
 	tcp, err := o.cfg.Internet.ListenTCP(ctx, host, port)
 	if err != nil {
-		return nil, nil, inUse(err)
+		return nil, nil, err
 	}
 	udp, err := o.cfg.Internet.ListenUDP(ctx, host, addressOf(tcp.Addr()).Port())
 	if err != nil {
 		tcp.Close()
-		return nil, nil, inUse(err)
+		return nil, nil, err
 	}
 	return tcp, udp, nil
 }
@@ -136,21 +135,6 @@ func (g connectionIDs) GenerateConnectionID() (quic.ConnectionID, error) {
 			return quic.ConnectionIDFromBytes(b), nil
 		}
 	}
-}
-
-// Windows reports a taken port in its own numbers.
-const (
-	wsaAccess    syscall.Errno = 10013
-	wsaAddrInUse syscall.Errno = 10048
-)
-
-func inUse(err error) error {
-	for _, taken := range []error{syscall.EADDRINUSE, wsaAddrInUse, wsaAccess} {
-		if errors.Is(err, taken) {
-			return fmt.Errorf("%w: %w", err, kith.InUse)
-		}
-	}
-	return err
 }
 
 func (d *door) stopAccepting() {

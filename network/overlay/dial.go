@@ -206,6 +206,37 @@ func (o *Overlay) connectDirect(ctx context.Context, id kith.ID, others []netip.
 	return o.try(ctx, id, ways)
 }
 
+// ConnectAt dials the peer at addresses where it was seen just now, also while
+// it has a carrier. It returns once one is up there; if the path is better than
+// that of the carrier before, sockets move to it.
+func (o *Overlay) ConnectAt(ctx context.Context, id kith.ID, addresses []netip.AddrPort) error {
+	if err := o.admit(id, nil); err != nil {
+		return err
+	}
+	for _, a := range addresses {
+		o.contacts.wake(unmapped(a))
+	}
+	_, err := o.try(ctx, id, o.ways(addresses[:min(len(addresses), maxAddresses)], o.cfg.Carriers))
+	return err
+}
+
+// Punch sends a packet that says nothing to each address, so that this host's
+// router lets in who answers from there. Addresses that do not answer get three,
+// then they rest.
+func (o *Overlay) Punch(addresses []netip.AddrPort) {
+	o.mu.Lock()
+	d := o.door
+	o.mu.Unlock()
+	if d == nil {
+		return
+	}
+	for _, a := range addresses[:min(len(addresses), maxAddresses)] {
+		if a = unmapped(a); o.contacts.begin(a) {
+			d.socket.WriteTo([]byte{0}, net.UDPAddrFromAddrPort(a)) // QUIC ignores it (RFC 9443)
+		}
+	}
+}
+
 func (o *Overlay) addressesOf(id kith.ID) []netip.AddrPort {
 	if o.cfg.Addresses == nil {
 		return nil
