@@ -16,6 +16,7 @@ import (
 	"kith.alt/kith/control"
 	"kith.alt/kith/group"
 	"kith.alt/kith/mesh"
+	"kith.alt/kith/network/composite"
 	"kith.alt/kith/network/overlay"
 	"kith.alt/kith/store/sqlite"
 )
@@ -61,8 +62,8 @@ type Node struct {
 	names    *names
 	overlay  *overlay.Overlay
 	mesh     *mesh.Mesh
-	sockets  kith.Network // for the node and its applications
-	programs kith.Network // for local programs: gateway, kith dial, package client
+	sockets  kith.Network       // for the node and its applications
+	programs *composite.Network // for local programs: gateway, kith dial, package client
 	current  atomic.Pointer[membership]
 	changing sync.Mutex // joining and leaving, one at a time
 

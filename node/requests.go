@@ -110,14 +110,24 @@ func (n *Node) Dial(ctx context.Context, address kith.Address) (net.Conn, error)
 
 // Listen takes an overlay port for a local program.
 func (n *Node) Listen(ctx context.Context, address kith.Address) (net.Listener, error) {
-	if address.Host != "" {
-		if id, err := n.resolve(address.Host); err != nil {
-			return nil, err
-		} else if id != n.id {
-			return nil, fmt.Errorf("%s is another computer: %w", address.Host, kith.Invalid)
-		}
+	if err := n.checkOwn(address.Host); err != nil {
+		return nil, err
 	}
 	return n.overlay.Programs().Listen(ctx, kith.Address{Port: address.Port})
+}
+
+// checkOwn fails where a host on which a program wants to listen is not this
+// one.
+func (n *Node) checkOwn(host string) error {
+	if host == "" {
+		return nil
+	}
+	if id, err := n.resolve(host); err != nil {
+		return err
+	} else if id != n.id {
+		return fmt.Errorf("%s is another computer: %w", host, kith.Invalid)
+	}
+	return nil
 }
 
 // Accounts are the people on this host.
