@@ -10,7 +10,10 @@ import (
 
 // Frames of [Group.Sync]: length of type and payload (4 bytes, big-endian),
 // type (1), payload. Types that this release does not know are passed over.
-const maxFrame = 64 << 10 // of type and payload
+const (
+	maxFrame  = 64 << 10 // of type and payload
+	frameHead = 5        // bytes of length and type
+)
 
 type frameType byte
 
@@ -22,6 +25,7 @@ const (
 	frameRecords   frameType = 5 // records
 	frameSent      frameType = 6 // nothing: the entries that we had at our hello are sent
 	frameTaken     frameType = 7 // nothing: the entries that you had at your hello are here
+	frameBeats     frameType = 8 // heartbeats
 )
 
 // beginFrame starts a frame in a buffer that finishFrame completes.
@@ -35,7 +39,7 @@ func finishFrame(frame []byte) []byte {
 // readFrame reads a frame into buf, which it may replace by a larger one. The
 // payload is good until the next call.
 func readFrame(r io.Reader, buf *[]byte) (frameType, []byte, error) {
-	var head [5]byte
+	var head [frameHead]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return 0, nil, err
 	}

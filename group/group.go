@@ -24,6 +24,8 @@ type Group struct {
 	id      kith.ID
 	limiter limiter // of redemptions
 	syncs   syncs   // under way
+	pulse   pulse
+	traffic traffic // of all syncs
 
 	told     chan struct{} // closed once a member has confirmed that this host is out
 	tellOnce sync.Once

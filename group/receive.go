@@ -76,20 +76,28 @@ func (s *stream) take(ctx context.Context, kind frameType, payload []byte) error
 		if err != nil {
 			return err
 		}
-		s.peerSigned(records)
-		return s.group.applyRecords(ctx, records)
+		s.takeRecords(records)
+	case frameBeats:
+		beats, err := parseBeats(payload)
+		if err != nil {
+			return err
+		}
+		return s.takeBeats(beats)
 	case frameSent:
+		s.given = true
 		s.tell(func() { s.owed = true })
+		s.reachLevel()
 	case frameTaken:
+		s.taken = true
 		s.reachLevel()
 	}
 	return nil
 }
 
-// reachLevel calls level, once, unless one of the two is out by now. Only the
-// reader calls it.
+// reachLevel calls level, once, when both sides have what the other had, unless
+// one of the two is out by now.
 func (s *stream) reachLevel() {
-	if level := s.level; level != nil && s.checkMembers(s.group.Roster()) == nil {
+	if level := s.level; level != nil && s.given && s.taken && s.checkMembers(s.group.Roster()) == nil {
 		s.level = nil
 		level()
 	}
@@ -123,9 +131,8 @@ func (s *stream) takeHello(payload []byte) error {
 			s.sequences = true
 		}
 	})
-	if same {
-		s.reachLevel()
-	}
+	s.given, s.taken = same, same
+	s.reachLevel()
 	return nil
 }
 
@@ -202,14 +209,40 @@ func (s *stream) takeEntries(ctx context.Context, entries []*Entry) error {
 	return err
 }
 
-// peerSigned notes the records that the peer sent, so that they do not go back.
-func (s *stream) peerSigned(records []*record) {
+// takeRecords leaves records of members to the keeper. They do not go back to
+// the peer.
+func (s *stream) takeRecords(records []*record) {
 	roster := s.group.Roster()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, r := range records {
-		if _, ok := roster.Member(r.body.Host); ok {
-			s.peerSeq[r.body.Host] = max(s.peerSeq[r.body.Host], r.body.Sequence)
+		id := r.body.Host
+		if _, ok := roster.Member(id); ok && r.newer(s.inbox[id]) {
+			s.peerSeq[id] = max(s.peerSeq[id], r.body.Sequence)
+			s.inbox[id] = r
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case s.came <- struct{}{}:
+	default:
+	}
+}
+
+// keep takes the records that came, until ctx ends. Those of one host have to
+// wait for each other, and nothing else has to wait for them.
+func (s *stream) keep(ctx context.Context) error {
+	for {
+		select {
+		case <-s.came:
+		case <-ctx.Done():
+			return nil
+		}
+		s.mu.Lock()
+		records := slices.Collect(maps.Values(s.inbox))
+		clear(s.inbox)
+		s.mu.Unlock()
+		if err := s.group.applyRecords(ctx, records); err != nil {
+			return err
 		}
 	}
 }

@@ -12,7 +12,17 @@ import (
 	"kith.alt/kith"
 )
 
-const batch = 32 << 10 // bytes of a frame after which the next one is begun
+const (
+	batch = 32 << 10 // bytes of a frame after which the next one is begun
+
+	// What comes faster than this goes together. The sum of the paces is below
+	// that at which the peer reads.
+	entryBurst  = 16
+	entryEvery  = 200 * time.Millisecond
+	recordBurst = 2
+	recordEvery = 500 * time.Millisecond
+	beatEvery   = time.Second
+)
 
 // write sends what the peer lacks, whenever there is something, until ctx ends
 // or one of the two is out of the group. Then it sends what says so, as soon as
@@ -35,7 +45,8 @@ func (s *stream) write(ctx context.Context) (verdict, err error) {
 		} else if cut.IsZero() {
 			cut = time.Now().Add(cutPatience)
 		}
-		for frame := s.next(state, verdict == nil); frame != nil; frame = s.next(state, verdict == nil) {
+		frame, rest := s.next(state, verdict == nil)
+		for ; frame != nil; frame, rest = s.next(state, verdict == nil) {
 			deadline := cut
 			if verdict == nil {
 				deadline = time.Now().Add(syncPatience)
@@ -44,18 +55,19 @@ func (s *stream) write(ctx context.Context) (verdict, err error) {
 				return verdict, err
 			}
 		}
-		var late <-chan time.Time
 		if verdict != nil {
-			rest := time.Until(cut)
-			if s.knowsPeer() || rest <= 0 {
+			if rest = time.Until(cut); s.knowsPeer() || rest <= 0 {
 				return verdict, kith.CloseWrite(s.conn)
 			}
-			late = time.After(rest)
+		}
+		var due <-chan time.Time
+		if rest > 0 {
+			due = time.After(rest)
 		}
 		select {
 		case <-state.changed:
 		case <-s.wake:
-		case <-late:
+		case <-due:
 		case <-ctx.Done():
 			return verdict, ctx.Err()
 		}
@@ -74,80 +86,134 @@ func (s *stream) send(frame []byte, deadline time.Time) error {
 		return err
 	}
 	_, err := s.conn.Write(finishFrame(frame))
+	s.group.traffic.note(frame)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("peer does not read: %w", kith.Temporary)
 	}
 	return err
 }
 
-// next is the next frame for the peer, or nil. What it holds counts as known
-// to the peer from then on. Records go to members only.
-func (s *stream) next(state *state, member bool) []byte {
+// next is the next frame for the peer; or nil, and how long what there is has
+// to wait, if there is anything. What the frame holds counts as known to the
+// peer from then on. Records and beats go to members only.
+func (s *stream) next(state *state, member bool) (frame []byte, rest time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.greeted {
+	switch {
+	case s.greeted:
 		s.greeted = false
-		frame := append(beginFrame(frameHave), 0)
-		if s.lacks {
-			frame[len(frame)-1] = 1
-			for _, e := range state.entries {
-				frame = append(frame, e.hash[:prefixLen]...)
-			}
-		}
-		return frame
-	}
-	if s.sequences {
+		return s.nextHave(state), 0
+	case s.sequences:
 		s.sequences = false
-		frame := beginFrame(frameSequences)
+		frame = beginFrame(frameSequences)
 		for id, n := range state.numbers() {
 			frame = binary.BigEndian.AppendUint64(append(frame, id[:]...), n)
 		}
-		return frame
-	}
-	if s.entries {
-		frame := beginFrame(frameEntries)
-		for i, e := range state.entries {
-			if i >= MaxEntries || s.peerHas.has(i) {
-				continue
-			}
-			if s.peerSent[e.hash] {
-				delete(s.peerSent, e.hash)
-				s.peerHas.set(i)
-				continue
-			}
-			frame = appendEntry(frame, e)
-			s.peerHas.set(i)
-			if len(frame) > batch {
-				break
-			}
-		}
-		if len(frame) > len(beginFrame(0)) {
-			return frame
-		}
-		if !s.same && !s.sent {
-			s.sent = true
-			return beginFrame(frameSent)
-		}
-	}
-	if s.owed {
+		return frame, 0
+	case s.owed:
 		s.owed = false
-		return beginFrame(frameTaken)
+		return beginFrame(frameTaken), 0
+	case !s.entries:
+		return nil, 0
 	}
-	if s.records && member {
-		frame := beginFrame(frameRecords)
-		for id, r := range state.records {
-			if n, ok := s.peerSeq[id]; ok && n >= r.body.Sequence {
-				continue
-			}
-			frame = appendRecord(frame, r)
-			s.peerSeq[id] = r.body.Sequence
-			if len(frame) > batch {
-				break
-			}
-		}
-		if len(frame) > len(beginFrame(0)) {
-			return frame
+	if frame, rest = s.nextEntries(state, member); frame != nil {
+		return frame, 0
+	}
+	if rest <= 0 && !s.same && !s.sent {
+		s.sent = true
+		return beginFrame(frameSent), 0
+	}
+	if !member {
+		return nil, rest
+	}
+	if rest <= 0 && s.records { // the peer takes records only of hosts whose entries it has
+		if frame, rest = s.nextRecords(state); frame != nil {
+			return frame, 0
 		}
 	}
-	return nil
+	frame, wait := s.nextBeats()
+	if rest <= 0 || wait > 0 && wait < rest {
+		rest = wait
+	}
+	return frame, rest
+}
+
+// nextHave tells the peer what entries we have.
+func (s *stream) nextHave(state *state) []byte {
+	frame := append(beginFrame(frameHave), 0)
+	if s.lacks {
+		frame[len(frame)-1] = 1
+		for _, e := range state.entries {
+			frame = append(frame, e.hash[:prefixLen]...)
+		}
+	}
+	return frame
+}
+
+// nextEntries does not wait for the pace when it is the last that the peer
+// hears.
+func (s *stream) nextEntries(state *state, paced bool) (frame []byte, rest time.Duration) {
+	for i, e := range state.entries[:min(len(state.entries), MaxEntries)] {
+		if s.peerHas.has(i) {
+			continue
+		}
+		if s.peerSent[e.hash] {
+			delete(s.peerSent, e.hash)
+			s.peerHas.set(i)
+			continue
+		}
+		if frame == nil {
+			if rest = s.entryPace.rest(); rest > 0 && paced {
+				return nil, rest
+			}
+			s.entryPace.spend()
+			frame = beginFrame(frameEntries)
+		}
+		frame = appendEntry(frame, e)
+		s.peerHas.set(i)
+		if len(frame) > batch {
+			break
+		}
+	}
+	return frame, 0
+}
+
+func (s *stream) nextRecords(state *state) (frame []byte, rest time.Duration) {
+	for id, r := range state.records {
+		if n, ok := s.peerSeq[id]; ok && n >= r.body.Sequence {
+			continue
+		}
+		if frame == nil {
+			if rest = s.recordPace.rest(); rest > 0 {
+				return nil, rest
+			}
+			s.recordPace.spend()
+			frame = beginFrame(frameRecords)
+		}
+		frame = appendRecord(frame, r)
+		s.peerSeq[id] = r.body.Sequence
+		if len(frame) > batch {
+			break
+		}
+	}
+	return frame, 0
+}
+
+func (s *stream) nextBeats() (frame []byte, rest time.Duration) {
+	if len(s.beats) == 0 {
+		return nil, 0
+	}
+	if rest = s.beatPace.rest(); rest > 0 {
+		return nil, rest
+	}
+	s.beatPace.spend()
+	frame = beginFrame(frameBeats)
+	for id, b := range s.beats {
+		frame = appendBeat(frame, b)
+		delete(s.beats, id)
+		if len(frame) > batch {
+			break
+		}
+	}
+	return frame, 0
 }

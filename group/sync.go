@@ -67,15 +67,22 @@ func (g *Group) sync(ctx context.Context, conn net.Conn, peer kith.ID, level fun
 	}
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer g.syncs.enter(peer, cancel)()
+	s.end = cancel
+	defer g.syncs.enter(s)()
 	defer context.AfterFunc(running, func() { conn.Close() })()
 
-	var readErr error
-	read := make(chan struct{})
+	var readErr, keepErr error
+	read, kept := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(read)
 		defer cancel(nil)
 		readErr = s.read(running)
+	}()
+	go func() {
+		defer close(kept)
+		if keepErr = s.keep(running); keepErr != nil {
+			cancel(nil)
+		}
 	}()
 	verdict, err := s.write(running)
 	if verdict != nil && err == nil {
@@ -90,10 +97,11 @@ func (g *Group) sync(ctx context.Context, conn net.Conn, peer kith.ID, level fun
 	cancel(nil)
 	conn.Close()
 	<-read
+	<-kept
 	if cause := context.Cause(running); errors.Is(cause, errTooManySyncs) {
 		return cause
 	}
-	for _, err := range []error{verdict, err, readErr} {
+	for _, err := range []error{verdict, err, readErr, keepErr} {
 		if err != nil && (errors.Is(err, kith.NotMember) || !ended(err)) {
 			return err
 		}
@@ -104,31 +112,43 @@ func (g *Group) sync(ctx context.Context, conn net.Conn, peer kith.ID, level fun
 // syncs are the exchanges under way.
 type syncs struct {
 	mu   sync.Mutex
-	with map[kith.ID][]*context.CancelCauseFunc // oldest first
+	with map[kith.ID][]*stream // oldest first
 }
 
 var errTooManySyncs = fmt.Errorf("more than %d exchanges at once: %w", maxSyncs, kith.Quota)
 
-// enter notes an exchange with peer, which end ends, and ends what is too many.
-func (s *syncs) enter(peer kith.ID, end context.CancelCauseFunc) (leave func()) {
+// enter notes an exchange, and ends what is too many with that peer.
+func (s *syncs) enter(entering *stream) (leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.with == nil {
-		s.with = make(map[kith.ID][]*context.CancelCauseFunc)
+		s.with = make(map[kith.ID][]*stream)
 	}
-	s.with[peer] = append(s.with[peer], &end)
+	peer := entering.peer
+	s.with[peer] = append(s.with[peer], entering)
 	if all := s.with[peer]; len(all) > maxSyncs {
-		(*all[0])(errTooManySyncs)
+		all[0].end(errTooManySyncs)
 		s.with[peer] = all[1:]
 	}
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.with[peer] = slices.DeleteFunc(s.with[peer], func(e *context.CancelCauseFunc) bool { return e == &end })
+		s.with[peer] = slices.DeleteFunc(s.with[peer], func(other *stream) bool { return other == entering })
 		if len(s.with[peer]) == 0 {
 			delete(s.with, peer)
 		}
 	}
+}
+
+// newest is one exchange with each peer.
+func (s *syncs) newest() []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	streams := make([]*stream, 0, len(s.with))
+	for _, all := range s.with {
+		streams = append(streams, all[len(all)-1])
+	}
+	return streams
 }
 
 // ended reports whether err only says that the connection or ctx ended.
@@ -137,17 +157,27 @@ func ended(err error) bool {
 		func(end error) bool { return errors.Is(err, end) })
 }
 
-// stream is one running Sync. Its reader tells its writer what the peer has.
+// stream is one running Sync. Its reader tells its writer what the peer has, and
+// hands records to its keeper, which may have to wait with them.
 type stream struct {
 	group *Group
 	conn  net.Conn
 	peer  kith.ID
-	level func()        // of Sync; nil once it was called
-	wake  chan struct{} // capacity 1: the reader changed something below
+	end   context.CancelCauseFunc
+	wake  chan struct{} // capacity 1: something below changed, for the writer
+	came  chan struct{} // capacity 1: records came, for the keeper
 
 	greeting hello              // ours
 	told     int                // entries that we had then
 	numbers  map[kith.ID]uint64 // of the records that we had then
+
+	// The reader's.
+	level func() // of Sync; nil once it was called
+	given bool   // the peer has sent the entries that it had at its hello
+	taken bool   // the peer has those that we had at ours
+
+	// The writer's.
+	entryPace, recordPace, beatPace pace
 
 	mu        sync.Mutex
 	greeted   bool               // the peer's hello is there
@@ -157,16 +187,23 @@ type stream struct {
 	records   bool               // peerSeq is known: records may go
 	same      bool               // the rosters are the same in both hellos
 	sent      bool               // the peer has heard that we sent all that we had then
-	owed      bool               // the peer has sent all that it had then: say that we took it
+	owed      bool               // the peer has yet to hear that we took all that it had then
 	peerHas   bits               // by position in the log
 	peerSent  map[Hash]bool      // entries that came from the peer, until the writer met them in the log
 	peerSeq   map[kith.ID]uint64 // of members
+	beats     map[kith.ID]beat   // to be sent
+	inbox     map[kith.ID]*record
 }
 
 func newStream(g *Group, conn net.Conn, peer kith.ID, level func(), first *state) *stream {
-	s := &stream{group: g, conn: conn, peer: peer, level: level, wake: make(chan struct{}, 1),
+	s := &stream{group: g, conn: conn, peer: peer, level: level,
+		wake: make(chan struct{}, 1), came: make(chan struct{}, 1),
 		told: len(first.entries), numbers: first.numbers(),
-		peerHas: makeBits(MaxEntries), peerSent: make(map[Hash]bool), peerSeq: make(map[kith.ID]uint64)}
+		entryPace:  pace{burst: entryBurst, every: entryEvery},
+		recordPace: pace{burst: recordBurst, every: recordEvery},
+		beatPace:   pace{burst: 1, every: beatEvery},
+		peerHas:    makeBits(MaxEntries), peerSent: make(map[Hash]bool), peerSeq: make(map[kith.ID]uint64),
+		beats: make(map[kith.ID]beat), inbox: make(map[kith.ID]*record)}
 	s.greeting = hello{Version: syncVersion, Genesis: first.roster.genesis, Records: digest(s.numbers),
 		Heads: first.heads[:min(len(first.heads), maxHelloHeads)]}
 	return s

@@ -1,0 +1,217 @@
+package group
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// bigGroup is a group of n hosts, of which host 0 let in all others, as each of
+// hosts knows it. Entries are signed once and shared.
+func bigGroup(t testing.TB, n int) []*Group {
+	t.Helper()
+	s := tell(t)
+	top := s.genesis
+	names := []string{"founder"}
+	for i := 1; i < n; i++ {
+		names = append(names, fmt.Sprintf("host%03d", i))
+		top = s.says("founder", body{Kind: kindAdmit, Subject: testID(names[i]), Host: names[i], Admin: i < 3}, top)
+	}
+	roster := Merge(s.genesis, s.entries)
+	groups := make([]*Group, n)
+	for i, name := range names {
+		g := newGroup(testKey(name), newLog(s.genesis))
+		for _, e := range s.entries {
+			if err := g.log.add(e, 0, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.publish(&state{roster: roster})
+		groups[i] = g
+	}
+	return groups
+}
+
+// A web is groups with exchanges between some pairs of them.
+type web struct {
+	groups  []*Group
+	ctx     context.Context
+	running sync.WaitGroup
+	links   map[[2]int]context.CancelFunc
+}
+
+// weave joins each group to degree others on average, at random, after a ring
+// that holds all of them together.
+func weave(ctx context.Context, groups []*Group, degree int) *web {
+	w := &web{groups: groups, ctx: ctx, links: make(map[[2]int]context.CancelFunc)}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range groups {
+		w.link(i, (i+1)%len(groups))
+	}
+	for len(w.links) < len(groups)*degree/2 {
+		if a, b := random.IntN(len(groups)), random.IntN(len(groups)); a != b {
+			w.link(a, b)
+		}
+	}
+	return w
+}
+
+func (w *web) link(a, b int) {
+	pair := [2]int{min(a, b), max(a, b)}
+	if w.links[pair] != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	w.links[pair] = cancel
+	left, right := newPipe()
+	w.running.Go(func() { w.groups[a].Sync(ctx, left, w.groups[b].ID(), nil) })
+	w.running.Go(func() { w.groups[b].Sync(ctx, right, w.groups[a].ID(), nil) })
+}
+
+// cut ends the exchanges between the groups before at and those from at on,
+// and returns what brings them back.
+func (w *web) cut(at int) (heal func()) {
+	var pairs [][2]int
+	for pair, cancel := range w.links {
+		if pair[0] < at && pair[1] >= at {
+			cancel()
+			delete(w.links, pair)
+			pairs = append(pairs, pair)
+		}
+	}
+	return func() {
+		for _, pair := range pairs {
+			w.link(pair[0], pair[1])
+		}
+	}
+}
+
+func (w *web) traffic() (sum Traffic) {
+	for _, g := range w.groups {
+		t := g.Traffic()
+		sum.Frames += t.Frames
+		sum.Bytes += t.Bytes
+		sum.Entries += t.Entries
+		sum.Records += t.Records
+		sum.Beats += t.Beats
+	}
+	return sum
+}
+
+func (t Traffic) since(before Traffic) Traffic {
+	return Traffic{t.Frames - before.Frames, t.Bytes - before.Bytes, t.Entries - before.Entries, t.Records - before.Records, t.Beats - before.Beats}
+}
+
+// settle counts the hosts that know a record and a beat, not older than since,
+// of every host among the first n and the rest alike.
+func (w *web) lacking(from, to int, since time.Time) (addresses, beats int) {
+	for _, g := range w.groups[from:to] {
+		for _, other := range w.groups[from:to] {
+			if len(g.Whereabouts(other.ID()).Addresses) == 0 {
+				addresses++
+			}
+			if g.Heard(other.ID()).Before(since) {
+				beats++
+			}
+		}
+	}
+	return addresses, beats
+}
+
+func TestHundredHosts(t *testing.T) {
+	groups := bigGroup(t, 100)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		w := weave(ctx, groups, 6)
+		synctest.Wait()
+		hello := w.traffic()
+		t.Logf("%d hosts, %d links: %d frames, %d bytes until quiet", len(groups), len(w.links), hello.Frames, hello.Bytes)
+
+		// All start at once and say where they are.
+		start := time.Now()
+		for i, g := range groups {
+			at := Whereabouts{Addresses: []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 4747)}, NAT: "cone"}
+			if err := g.SetWhereabouts(ctx, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if addresses, _ := w.lacking(0, 100, time.Time{}); addresses > 0 {
+			t.Errorf("%d records are not there after 10 seconds", addresses)
+		}
+		used := w.traffic().since(hello)
+		t.Logf("records of all: %d frames, %d bytes, %.1f bytes per host and record", used.Frames, used.Bytes, float64(used.Bytes)/100/100)
+
+		// All beat every 30 seconds.
+		before := w.traffic()
+		const rounds, interval = 10, 30 * time.Second
+		for range rounds {
+			start = time.Now()
+			for _, g := range groups {
+				if err := g.Beat(ctx); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(interval / time.Duration(len(groups)))
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if _, beats := w.lacking(0, 100, start); beats > 0 {
+			t.Errorf("%d beats are not there after 10 seconds", beats)
+		}
+		used = w.traffic().since(before)
+		t.Logf("%d rounds of beats: per host and minute %.1f frames, %.0f bytes; each beat crosses a link %.2f times",
+			rounds, float64(used.Beats)/100/rounds*2, float64(used.Bytes)/100/rounds*2,
+			float64(used.Bytes)/float64(beatSize)/rounds/100/float64(len(w.links)))
+
+		// One half loses the other, and both change.
+		heal := w.cut(50)
+		synctest.Wait()
+		if err := groups[1].Revoke(ctx, groups[40].ID()); err != nil {
+			t.Fatal(err)
+		}
+		if err := groups[60].Rename(ctx, groups[60].Name()); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range groups[50:] {
+			if err := g.SetWhereabouts(ctx, Whereabouts{NAT: "open", Addresses: []netip.AddrPort{netip.MustParseAddrPort("198.51.100.1:1")}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if _, out := groups[99].Roster().Removal(groups[40].ID()); out {
+			t.Error("the news crossed the cut")
+		}
+		before = w.traffic()
+		heal()
+		start = time.Now()
+		for groups[99].Digest() != groups[0].Digest() || groups[0].Whereabouts(groups[99].ID()).NAT != "open" {
+			if time.Since(start) > 10*time.Second {
+				t.Fatal("the halves do not agree after 10 seconds")
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Logf("healed in %s", time.Since(start))
+		time.Sleep(10 * time.Second)
+		for i, g := range groups {
+			if i != 40 && g.Digest() != groups[0].Digest() {
+				t.Errorf("host %d has another roster", i)
+			}
+		}
+		used = w.traffic().since(before)
+		t.Logf("healed: %d frames, %d bytes", used.Frames, used.Bytes)
+
+		// Nothing to say, nothing sent.
+		before = w.traffic()
+		time.Sleep(time.Hour)
+		if used = w.traffic().since(before); used.Frames > 0 {
+			t.Errorf("%d frames in an idle hour", used.Frames)
+		}
+		cancel()
+		w.running.Wait()
+	})
+}
