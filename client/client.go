@@ -32,6 +32,29 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return n.Listen(ctx, address)
 }
 
+// ListenPacket takes the datagram port of address, ":PORT", on this host until
+// the socket is closed. Port 0 takes a free one; LocalAddr tells which. The
+// socket's ReadFrom returns a kith.Sender; WriteTo takes that, or a
+// kith.Address with a name or an ID.
+func ListenPacket(ctx context.Context, address string) (net.PacketConn, error) {
+	n, err := here()
+	if err != nil {
+		return nil, err
+	}
+	return n.ListenPacket(ctx, address)
+}
+
+// DialPacket takes a free port for datagrams to and from the process at
+// address, HOST:PORT, as net.Dial("udp", ...) does. That the host is known is
+// checked; whether somebody listens there is not.
+func DialPacket(ctx context.Context, address string) (net.Conn, error) {
+	n, err := here()
+	if err != nil {
+		return nil, err
+	}
+	return n.DialPacket(ctx, address)
+}
+
 // Node is the node that runs on a data directory of this computer. It is safe
 // for concurrent use and holds nothing open.
 type Node struct{ control *control.Client }
@@ -49,14 +72,20 @@ func here() (*Node, error) {
 
 // Dial is the package's [Dial] through this node.
 func (n *Node) Dial(ctx context.Context, address string) (net.Conn, error) {
-	a, err := parseAddress(address)
-	if err == nil && (a.Host == "" || a.Port == 0) {
-		err = fmt.Errorf("it needs a host and a port: %w", kith.Invalid)
-	}
+	a, err := parseTarget(address)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", address, err)
+		return nil, err
 	}
 	return n.control.Dial(ctx, a)
+}
+
+// DialPacket is the package's [DialPacket] through this node.
+func (n *Node) DialPacket(ctx context.Context, address string) (net.Conn, error) {
+	a, err := parseTarget(address)
+	if err != nil {
+		return nil, err
+	}
+	return n.control.DialPacket(ctx, a)
 }
 
 // Listen is the package's [Listen] on this node.
@@ -66,6 +95,27 @@ func (n *Node) Listen(ctx context.Context, address string) (net.Listener, error)
 		return nil, fmt.Errorf("listen %s: %w", address, err)
 	}
 	return n.control.Listen(ctx, a)
+}
+
+// ListenPacket is the package's [ListenPacket] on this node.
+func (n *Node) ListenPacket(ctx context.Context, address string) (net.PacketConn, error) {
+	a, err := parseAddress(address)
+	if err != nil {
+		return nil, fmt.Errorf("listen %s: %w", address, err)
+	}
+	return n.control.ListenPacket(ctx, a)
+}
+
+// parseTarget reads HOST:PORT, to be dialled.
+func parseTarget(address string) (kith.Address, error) {
+	a, err := parseAddress(address)
+	if err == nil && (a.Host == "" || a.Port == 0) {
+		err = fmt.Errorf("it needs a host and a port: %w", kith.Invalid)
+	}
+	if err != nil {
+		return a, fmt.Errorf("dial %s: %w", address, err)
+	}
+	return a, nil
 }
 
 // parseAddress reads HOST:PORT; the host may be empty, as in ":7000".

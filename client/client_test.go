@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 // fakeNode is a node that has sockets and nothing else.
 type fakeNode struct {
 	control.Node
-	network kith.Network
+	network *memory.Network
 }
 
 func (n fakeNode) Dial(ctx context.Context, a kith.Address) (net.Conn, error) {
@@ -29,6 +30,14 @@ func (n fakeNode) Dial(ctx context.Context, a kith.Address) (net.Conn, error) {
 
 func (n fakeNode) Listen(ctx context.Context, a kith.Address) (net.Listener, error) {
 	return n.network.Listen(ctx, a)
+}
+
+func (n fakeNode) ListenPacket(ctx context.Context, a kith.Address) (net.PacketConn, error) {
+	return n.network.ListenPacket(ctx, a)
+}
+
+func (n fakeNode) DialPacket(ctx context.Context, a kith.Address) (net.Conn, error) {
+	return n.network.DialPacket(ctx, a)
 }
 
 // start runs a node with that ID on a new data directory.
@@ -93,6 +102,40 @@ func TestUpperCase(t *testing.T) {
 	}
 }
 
+// TestUpperCasePackets is the conversation of docs/sockets.md in datagrams.
+func TestUpperCasePackets(t *testing.T) {
+	hub := memory.NewHub()
+	maple, oak := kith.ID{1}, kith.ID{2}
+	t.Setenv("KITH_DATA", start(t, hub, maple))
+	socket, err := client.ListenPacket(t.Context(), ":7000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	go func() {
+		buffer := make([]byte, kith.MaxDatagram)
+		n, sender, err := socket.ReadFrom(buffer)
+		if err != nil || sender.(kith.Sender).ID != oak {
+			t.Errorf("the server saw %v, %v", sender, err)
+			return
+		}
+		socket.WriteTo(bytes.ToUpper(buffer[:n]), sender)
+	}()
+
+	conn, err := client.At(start(t, hub, oak)).DialPacket(t.Context(), maple.String()+":7000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, kith.MaxDatagram)
+	if n, err := conn.Read(buffer); err != nil || string(buffer[:n]) != "HELLO" {
+		t.Errorf("%q, %v", buffer[:n], err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	hub := memory.NewHub()
 	id := kith.ID{1}
@@ -111,7 +154,15 @@ func TestErrors(t *testing.T) {
 			t.Errorf("dial %s: %v, want kind %q", test.address, err, test.kind)
 		}
 	}
+	for _, address := range []string{"maple", ":7000", "maple:0", "maple:70000"} {
+		if _, err := n.DialPacket(t.Context(), address); !errors.Is(err, kith.Invalid) {
+			t.Errorf("dial datagrams %s: %v, want kind %q", address, err, kith.Invalid)
+		}
+	}
 	for _, address := range []string{"7000", ":x", ":70000"} {
+		if _, err := n.ListenPacket(t.Context(), address); !errors.Is(err, kith.Invalid) {
+			t.Errorf("listen for datagrams %s: %v, want kind %q", address, err, kith.Invalid)
+		}
 		if _, err := n.Listen(t.Context(), address); !errors.Is(err, kith.Invalid) {
 			t.Errorf("listen %s: %v, want kind %q", address, err, kith.Invalid)
 		}
@@ -121,6 +172,12 @@ func TestErrors(t *testing.T) {
 		t.Errorf("no node: %v", err)
 	}
 	if _, err := client.Listen(t.Context(), ":7000"); !errors.Is(err, kith.Unreachable) {
+		t.Errorf("no node: %v", err)
+	}
+	if _, err := client.DialPacket(t.Context(), "maple:7000"); !errors.Is(err, kith.Unreachable) {
+		t.Errorf("no node: %v", err)
+	}
+	if _, err := client.ListenPacket(t.Context(), ":7000"); !errors.Is(err, kith.Unreachable) {
 		t.Errorf("no node: %v", err)
 	}
 }

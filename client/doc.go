@@ -9,6 +9,11 @@
 //	conn, err := client.Dial(ctx, "maple:7000")
 //	ln, err := client.Listen(ctx, ":7000")
 //
+// Datagrams, as UDP has them, may be lost:
+//
+//	conn, err := client.DialPacket(ctx, "maple:7000")
+//	socket, err := client.ListenPacket(ctx, ":7000")
+//
 // Connections can be half-closed with kith.CloseWrite, and kith.PeerOf tells
 // which host is at the far end: its key is verified. Any program of a member
 // may be the caller; a service that is not for every member asks PeerOf.

@@ -20,7 +20,7 @@ import (
 	"kith.alt/kith"
 )
 
-// calls makes every call of Node but Dial and Listen, which networktest makes.
+// calls makes every call of Node but those for sockets, which networktest makes.
 var calls = []struct {
 	asked string
 	call  func(context.Context, Node) (any, error)

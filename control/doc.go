@@ -18,6 +18,9 @@
 // the program fetches the socket with a request of its own, within 10 seconds.
 // When the program ends, the connection ends, and the port is free.
 //
+// A packet socket is such a connection, too, and carries datagrams in frames
+// with their addresses (packet.go).
+//
 // A connection that ends cannot say whether the socket behind it ended in order
 // or broke. A client that reads the end therefore asks, by the token in the
 // socket's description, and reads an error instead of io.EOF if it broke.

@@ -15,6 +15,7 @@ import (
 // fakeNode answers with what the test gave it, and notes what it was asked.
 type fakeNode struct {
 	kith.Network
+	kith.PacketNetwork
 	asked string // the last call with its arguments
 	err   error  // the answer of every call, when set
 }

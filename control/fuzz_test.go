@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,7 @@ func FuzzServer(f *testing.F) {
 	f.Add([]byte(post("status", "{}") + post("status", "{}")))
 	f.Add([]byte(post("dial", `{"host":"`+id.String()+`","port":7}`) + "\x00hello"))
 	f.Add([]byte(post("listen", `{}`) + "\x00"))
+	f.Add([]byte(post("listen-packet", `{}`) + "\x00" + string(frame{address: kith.Address{Host: id.String(), Port: 7}, payload: []byte("hello")}.append(nil))))
 	f.Add([]byte(post("accept", `{"token":"x"}`)))
 	f.Add([]byte("GET /metrics HTTP/1.1\r\nHost: kith\r\n\r\n"))
 	f.Add([]byte("POST /api/web/x HTTP/1.1\r\nHost: kith\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))
@@ -126,7 +128,7 @@ func FuzzServer(f *testing.F) {
 }
 
 // fuzzNode is a fakeNode without notes, which concurrent calls would race for.
-type fuzzNode struct{ kith.Network }
+type fuzzNode struct{ *memory.Network }
 
 func (fuzzNode) Status(context.Context) (Status, error)    { return fakeStatus, nil }
 func (fuzzNode) Doctor(context.Context) ([]Finding, error) { return nil, nil }
@@ -168,7 +170,7 @@ func FuzzRequest(f *testing.F) {
 		if w.Code/100 == 3 { // the mux cleans the path
 			return
 		}
-		if method == "listen" && w.Code == http.StatusInternalServerError {
+		if (method == "listen" || strings.HasSuffix(method, "-packet")) && w.Code == http.StatusInternalServerError {
 			return // a recorder's connection cannot be upgraded
 		}
 		if w.Code >= http.StatusInternalServerError && w.Code != http.StatusBadGateway && w.Code != http.StatusGatewayTimeout && w.Code != http.StatusServiceUnavailable {

@@ -10,11 +10,12 @@ import (
 // Node is what can be asked of a running node. It is safe for concurrent use.
 // The hosts that arguments name are short names, full names or IDs.
 //
-// Its Dial and Listen are for local programs: sockets opened by them carry
-// kith.Peer.Program at the far end, and Listen takes overlay ports from
-// kith.FirstProgramPort up, but for kith.ChatPort.
+// Its sockets are for local programs: they carry kith.Peer.Program at the far
+// end, and those that listen take overlay ports from kith.FirstProgramPort up,
+// but for kith.ChatPort.
 type Node interface {
 	kith.Network
+	kith.PacketNetwork
 
 	Status(ctx context.Context) (Status, error)
 	Doctor(ctx context.Context) ([]Finding, error)

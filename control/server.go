@@ -133,6 +133,9 @@ func (s *Server) methods() map[string]http.Handler {
 		"listen": http.HandlerFunc(s.listen),
 		"accept": http.HandlerFunc(s.accept),
 		"ended":  do(s.ended),
+
+		"listen-packet": http.HandlerFunc(s.listenPacket),
+		"dial-packet":   http.HandlerFunc(s.dialPacket),
 	}
 }
 

@@ -60,6 +60,63 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
+func TestPacketNetwork(t *testing.T) {
+	networktest.RunPacket(t, func(t *testing.T) networktest.PacketPair {
+		hub := memory.NewHub()
+		node := func(id kith.ID) kith.PacketNetwork {
+			return composite.New(composite.Config{IP: ip.Network{}, Overlay: hub.Network(id), Resolve: resolve})
+		}
+		return networktest.PacketPair{Near: node(oak), Far: node(maple), NearPeer: kith.Peer{ID: oak}, FarPeer: kith.Peer{ID: maple}}
+	})
+}
+
+// TestPacketNames writes to names.
+func TestPacketNames(t *testing.T) {
+	hub := memory.NewHub()
+	n := composite.New(composite.Config{IP: ip.Network{}, Overlay: hub.Network(oak), Resolve: resolve})
+	far, err := hub.Network(maple).ListenPacket(t.Context(), kith.Address{Port: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	socket, err := n.ListenPacket(t.Context(), kith.Address{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	conn, err := n.DialPacket(t.Context(), kith.Address{Host: "Maple.home.kith.alt.", Port: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	buffer := make([]byte, 16)
+	for what, write := range map[string]func() (int, error){
+		"name": func() (int, error) { return socket.WriteTo([]byte("name"), kith.Address{Host: "maple", Port: 7}) },
+		"full": func() (int, error) {
+			return socket.WriteTo([]byte("full"), kith.Address{Host: "maple.home.kith.alt", Port: 7})
+		},
+		"dial": func() (int, error) { return conn.Write([]byte("dial")) },
+	} {
+		if _, err := write(); err != nil {
+			t.Error(err)
+		}
+		if n, _, err := far.ReadFrom(buffer); err != nil || string(buffer[:n]) != what {
+			t.Errorf("read %q, %v, want %q", buffer[:n], err, what)
+		}
+	}
+	for host, kind := range map[string]kith.Kind{"elm": kith.NotFound, "127.0.0.1": kith.Denied, "/run/s": kith.Denied} {
+		if _, err := socket.WriteTo(nil, kith.Address{Host: host, Port: 7}); !errors.Is(err, kind) {
+			t.Errorf("write to %s: %v, want kind %q", host, err, kind)
+		}
+		if _, err := n.DialPacket(t.Context(), kith.Address{Host: host, Port: 7}); !errors.Is(err, kind) {
+			t.Errorf("dial %s: %v, want kind %q", host, err, kind)
+		}
+	}
+	if _, err := n.ListenPacket(t.Context(), kith.Address{Host: "127.0.0.1", Port: 7}); !errors.Is(err, kith.Denied) {
+		t.Errorf("listen on an IP address: %v", err)
+	}
+}
+
 func resolve(name string) (kith.ID, error) {
 	switch name {
 	case "maple", "maple.home.kith.alt":
