@@ -187,7 +187,7 @@ func (o *Overlay) connect(ctx context.Context, id kith.ID) (*link, error) {
 		return nil, err
 	}
 	direct := o.ways(o.addressesOf(id), o.cfg.Carriers)
-	return o.try(ctx, id, append(direct, o.relays(id, direct)...))
+	return o.reach(ctx, id, append(direct, o.relays(id, direct)...))
 }
 
 // connectDirect is connect without relays, to addresses of the peer's record
@@ -203,7 +203,7 @@ func (o *Overlay) connectDirect(ctx context.Context, id kith.ID, others []netip.
 		w.after = 0
 		ways = append(ways, w)
 	}
-	return o.try(ctx, id, ways)
+	return o.reach(ctx, id, ways)
 }
 
 // ConnectAt dials the peer at addresses where it was seen just now, also while
@@ -216,7 +216,7 @@ func (o *Overlay) ConnectAt(ctx context.Context, id kith.ID, addresses []netip.A
 	for _, a := range addresses {
 		o.contacts.wake(unmapped(a))
 	}
-	_, err := o.try(ctx, id, o.ways(addresses[:min(len(addresses), maxAddresses)], o.cfg.Carriers))
+	_, err := o.reach(ctx, id, o.ways(addresses[:min(len(addresses), maxAddresses)], o.cfg.Carriers))
 	return err
 }
 
@@ -245,8 +245,8 @@ func (o *Overlay) addressesOf(id kith.ID) []netip.AddrPort {
 	return addresses[:min(len(addresses), maxAddresses)]
 }
 
-// try races ways to the peer and adopts the first that succeeds.
-func (o *Overlay) try(ctx context.Context, id kith.ID, ways []way) (*link, error) {
+// reach races ways to the peer and adopts the first that succeeds.
+func (o *Overlay) reach(ctx context.Context, id kith.ID, ways []way) (*link, error) {
 	config, err := o.diallerConfig(id)
 	if err != nil {
 		return nil, err

@@ -7,13 +7,16 @@
 //
 //   - A carrier is one authenticated connection to one peer with any number of
 //     streams: TLS 1.3 over TCP, multiplexed by yamux (tls.go), or QUIC
-//     (quic.go, RFC 9000). TLS over TCP is tried first, since a byte costs a
-//     quarter of the CPU time there; QUIC follows after a short head start, and
-//     all of a peer's addresses are raced (dial.go, RFC 8305).
+//     (quic.go, RFC 9000). All of a peer's addresses are raced (dial.go, RFC
+//     8305). On a network of our own TLS over TCP has a short head start, since a
+//     byte costs a quarter of the CPU time there, and elsewhere QUIC, which
+//     passes NATs. Where no address answers, TLS runs over a relay (below).
 //   - A link (link.go) is a carrier in the service of a peer. One link per peer
-//     is in use; when both sides dial at once, both keep the one that the
-//     smaller ID dialled and the other retires when its last socket closes. A
-//     peer that restarted, which its hello shows, ends its older links at once.
+//     is in use: that on the better path, which is one on the same network, then
+//     a direct one, then a relayed one. When both sides dial at once, both keep
+//     the one that the smaller ID dialled and the other retires when its last
+//     socket has moved or closed. A peer that restarted, which its hello shows,
+//     ends its older links at once.
 //   - A socket (socket.go) is a net.Conn that rides on one stream of one carrier
 //     at a time, with the semantics of TCP: Close delivers what was written and
 //     refuses what the peer still sends, without making the peer lose what it
@@ -40,6 +43,19 @@
 // Unreachable after Config.SuspendFor without one; Serve, a goodbye of the
 // peer's host, and Drop end it at once.
 //
+// # Hosts behind NAT
+//
+// Whoever has direct carriers to two members relays between them (relay.go),
+// within [RelayLimits]. The two ends run their own TLS on the relayed stream
+// (relayed.go). The stream's header names the addresses where the caller may be
+// dialled, so that the callee dials back by QUIC at once, while the caller, who
+// has tried the callee's addresses, has opened its own router. As long as a
+// relayed carrier is in use both ends go on trying at the same moment. All QUIC
+// goes out of one UDP socket (udp.go), which members see at one outside address
+// where the NAT allows it; their hellos say which ([Overlay.Reach]). To an address
+// that does not answer three packets are sent, whoever named it, and then none
+// for a while (contacts.go).
+//
 // # Handshake
 //
 // Mutual TLS 1.3 (RFC 8446) with self-signed Ed25519 certificates that say
@@ -51,9 +67,11 @@
 // entries travel here and not in the certificate because a server's
 // certificate is sent to strangers too, and because QUIC may answer an unproven
 // address with three times what it received only (RFC 9000 8.1). Admission is
-// asked after TLS has proved that the peer holds its key. On "kith-join/1",
+// asked after TLS has proved that the peer holds its key. Where the digests of
+// what both know of the group differ, the carrier serves Config.SyncPort alone
+// until [Overlay.Level]: a revocation precedes all other traffic. On "kith-join/1",
 // offered only while an invitation is open, any key gets one bounded exchange
-// (join.go) and nothing else.
+// (join.go) and nothing else: an answer of this host, or a relay to a member.
 //
 // # Limits
 //
