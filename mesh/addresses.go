@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -11,105 +10,9 @@ import (
 )
 
 const (
-	maxAddresses = 8                // of a host, in its record
-	lookAround   = 10 * time.Second // between looks at this host's own addresses
-	forgetPlace  = 6 * time.Hour    // after a member was last met or seen there
+	maxAddresses = group.MaxAddresses
+	forgetPlace  = 6 * time.Hour // after a member was last met or seen there
 )
-
-// tellAddresses puts this host's addresses into its record, which members pass
-// on. The group writes nothing when they are the same as before.
-func (m *Mesh) tellAddresses(ctx context.Context) {
-	own := m.OwnAddresses()
-	if len(own) == 0 {
-		return
-	}
-	if err := m.currentGroup().SetWhereabouts(ctx, group.Whereabouts{Addresses: own}); err != nil {
-		m.log.Warn("tell own addresses", "err", err)
-	}
-}
-
-// OwnAddresses are where this host can be dialled: what it was told to bind,
-// else every address of its interfaces, public ones first; at most eight.
-// Loopback is there when there is nothing else, for several nodes on one
-// computer. While the overlay does not listen there are none.
-func (m *Mesh) OwnAddresses() []netip.AddrPort {
-	port := m.cfg.Port()
-	if port == 0 {
-		return nil
-	}
-	if bound, err := netip.ParseAddr(m.cfg.OverlayHost); err == nil && !bound.IsUnspecified() {
-		return []netip.AddrPort{netip.AddrPortFrom(bound, port)}
-	}
-	var public, private, loopback []netip.AddrPort
-	for _, prefix := range m.cfg.Internet.Interfaces() {
-		a := netip.AddrPortFrom(prefix.Addr(), port)
-		switch {
-		case prefix.Addr().IsLoopback():
-			loopback = append(loopback, a)
-		case prefix.Addr().IsPrivate():
-			private = append(private, a)
-		case prefix.Addr().IsGlobalUnicast():
-			public = append(public, a)
-		}
-	}
-	all := slices.Concat(public, private)
-	if len(all) == 0 {
-		all = loopback
-	}
-	return all[:min(len(all), maxAddresses)]
-}
-
-// AddressesOf are where a member may be: where multicast found it, then what its
-// record says, of private addresses only those on a network that we share.
-func (m *Mesh) AddressesOf(id kith.ID) []netip.AddrPort {
-	var list []netip.AddrPort
-	m.mu.Lock()
-	if place, ok := m.places[id]; ok && time.Since(place.at) < forgetPlace {
-		list = append(list, place.addresses...)
-	}
-	m.mu.Unlock()
-	list = append(list, m.currentGroup().Whereabouts(id).Addresses...)
-
-	// On a computer with a network loopback is where its own services are, and
-	// no place to look for others.
-	own := m.cfg.Internet.Interfaces()
-	if slices.ContainsFunc(m.OwnAddresses(), func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() }) {
-		own = slices.DeleteFunc(own, func(p netip.Prefix) bool { return p.Addr().IsLoopback() })
-	}
-	var worth []netip.AddrPort
-	for _, a := range list {
-		if worthTrying(a.Addr(), own) && !slices.Contains(worth, a) {
-			worth = append(worth, a)
-		}
-	}
-	return worth
-}
-
-// WorthTrying returns those of the addresses that may be what they claim, seen
-// from a host whose interfaces have the prefixes own.
-func WorthTrying(addresses []netip.AddrPort, own []netip.Prefix) []netip.AddrPort {
-	return slices.DeleteFunc(slices.Clone(addresses), func(a netip.AddrPort) bool { return !worthTrying(a.Addr(), own) })
-}
-
-// worthTrying keeps what is sent to private addresses on our own networks:
-// elsewhere the same address is somebody else's computer.
-func worthTrying(a netip.Addr, own []netip.Prefix) bool {
-	if !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
-		return a.IsGlobalUnicast()
-	}
-	return onOwnNetwork(a, own)
-}
-
-func onOwnNetwork(a netip.Addr, own []netip.Prefix) bool {
-	return slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Masked().Contains(a) })
-}
-
-// near tells a neighbour on one of our own networks from a host beyond the
-// router.
-func near(a netip.Addr, own []netip.Prefix) bool {
-	a = a.Unmap()
-	return a.IsLoopback() || a.IsLinkLocalUnicast() || onOwnNetwork(a, own)
-}
 
 // A place is where a member was met, or seen by multicast.
 type place struct {
@@ -123,3 +26,69 @@ func (m *Mesh) NotePlace(id kith.ID, addresses []netip.AddrPort) {
 	defer m.mu.Unlock()
 	m.places[id] = place{addresses[:min(len(addresses), maxAddresses)], time.Now()}
 }
+
+// AddressesOf are where a member may be, the best first: where it was met, then
+// what its record says. They are what overlay.Config.Addresses wants.
+func (m *Mesh) AddressesOf(id kith.ID) []netip.AddrPort {
+	g, _ := m.cfg.Group()
+	recorded := g.Whereabouts(id).Addresses
+	m.mu.Lock()
+	met := m.places[id]
+	m.mu.Unlock()
+	if time.Since(met.at) >= forgetPlace {
+		met.addresses = nil
+	}
+	prefixes := m.cfg.Internet.Interfaces()
+	return worthTrying(slices.Concat(met.addresses, recorded), recorded, prefixes, m.addresses(prefixes))
+}
+
+// RelaysOf are the members that keep a carrier to a member. They are what
+// overlay.Config.Relays wants.
+func (m *Mesh) RelaysOf(id kith.ID) []kith.ID {
+	g, _ := m.cfg.Group()
+	return slices.DeleteFunc(slices.Clone(g.Whereabouts(id).Relays), func(relay kith.ID) bool { return relay == m.cfg.ID })
+}
+
+// WorthTrying returns those of a host's addresses that can be it, seen from a
+// host whose interfaces have these prefixes.
+func WorthTrying(addresses []netip.AddrPort, prefixes []netip.Prefix) []netip.AddrPort {
+	return worthTrying(addresses, nil, prefixes, nil)
+}
+
+// worthTrying returns those of a host's addresses that can be it, seen from
+// here, those on a network of ours first. A private address means another
+// computer on each network that has it. It can be the host on a network that we
+// are on, too, or where both are seen at the same public address: then one
+// router is before both, and there may be networks behind it that we are not
+// on. Loopback is for several nodes on one computer without a network.
+func worthTrying(addresses, recorded []netip.AddrPort, prefixes []netip.Prefix, own []netip.AddrPort) []netip.AddrPort {
+	samePlace := slices.ContainsFunc(own, func(a netip.AddrPort) bool {
+		return isPublic(a.Addr()) && slices.ContainsFunc(recorded, func(b netip.AddrPort) bool { return a.Addr() == b.Addr().Unmap() })
+	})
+	networked := slices.ContainsFunc(own, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
+	var near, far []netip.AddrPort
+	for _, a := range addresses {
+		ip := a.Addr().Unmap()
+		a = netip.AddrPortFrom(ip, a.Port())
+		shared := slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Bits() > 0 && p.Masked().Contains(ip) })
+		switch {
+		case slices.Contains(near, a), slices.Contains(far, a), !a.IsValid(), a.Port() == 0:
+		case ip.IsLoopback() && networked:
+		case shared && (isPrivate(ip) || isPublic(ip) || ip.IsLoopback()):
+			near = append(near, a)
+		case isPublic(ip), samePlace && isPrivate(ip) && !ip.IsLinkLocalUnicast():
+			far = append(far, a)
+		}
+	}
+	return slices.Concat(near, far)
+}
+
+var carrierGrade = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
+
+// isPrivate reports whether an address is one that many networks have.
+func isPrivate(a netip.Addr) bool {
+	return a.IsPrivate() || a.IsLinkLocalUnicast() || carrierGrade.Contains(a)
+}
+
+// isPublic reports whether an address means one host everywhere.
+func isPublic(a netip.Addr) bool { return a.IsGlobalUnicast() && !isPrivate(a) }

@@ -41,11 +41,17 @@ func (m *Mesh) foundNearby(tag string, addresses []netip.AddrPort) {
 		return
 	}
 	m.NotePlace(id, addresses)
-	m.retry(id)
+	m.mu.Lock()
+	if met := m.meetings[id]; met != nil && !met.up {
+		met.retry()
+	}
+	m.mu.Unlock()
+	m.Wake()
 }
 
 func (m *Mesh) memberOfTag(tag string) (kith.ID, bool) {
-	roster := m.currentGroup().Roster()
+	g, _ := m.cfg.Group()
+	roster := g.Roster()
 	for _, member := range roster.Members() {
 		if member.ID != m.cfg.ID && tagOf(roster, member.ID) == tag {
 			return member.ID, true

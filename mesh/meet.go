@@ -1,107 +1,47 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"net"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/group"
 )
 
 const (
 	firstRetry   = time.Second // a member that does not answer is tried again after this,
-	longestRetry = time.Minute // then after twice that, up to this
+	longestRetry = time.Minute // then after twice that, up to this, in a large group longer
 	dialPatience = 10 * time.Second
 	dialsAtOnce  = 8
+
+	yield      = 2 * time.Second // for the one that is behind to dial
+	passOver   = 3 * time.Minute // of a member that has not answered twice
+	probeEvery = time.Minute     // dials of members that are believed asleep
+	idleFor    = 2 * time.Minute // until a carrier that is of no use is ended
+	parting    = 500 * time.Millisecond
 
 	// A revoked host's carriers end after this, so that the revocation can
 	// still be told to it over them. The contract allows two seconds.
 	lastWord = 300 * time.Millisecond
 )
 
-// A meeting is what is done about one other member. Mesh.mu guards it.
-type meeting struct {
-	online   bool
-	seen     time.Time // when the member was last connected
-	dialling bool
-	syncing  bool
-	pause    time.Duration // after the last dial, which failed
-	next     time.Time     // when to dial again; zero: now
-	refusal  string        // what the member said when it would not have us
-}
-
-// retry has a member dialled now: there is news of where it is.
-func (m *Mesh) retry(id kith.ID) {
+// meet compares the carriers with those that there should be, starts the dials
+// and exchanges that are missing, releases what is of no use, and returns when
+// to look again.
+func (m *Mesh) meet(ctx context.Context, v view, work *sync.WaitGroup) time.Duration {
 	m.mu.Lock()
-	if met := m.meetings[id]; met != nil {
-		met.pause, met.next = 0, time.Time{}
-	}
-	m.mu.Unlock()
-	m.Wake()
-}
-
-// reconcile compares the roster with the carriers, starts the dials and
-// exchanges that are missing, and returns when to look again.
-func (m *Mesh) reconcile(ctx context.Context, work *sync.WaitGroup) time.Duration {
-	g := m.currentGroup()
-	roster := g.Roster()
-	peers := m.peers()
-	now, wait := time.Now(), longestRetry
-	var woke, slept []string
-
-	m.mu.Lock()
-	if m.group != g {
-		m.group = g
-		clear(m.meetings)
-	}
-	dials := 0
-	for _, met := range m.meetings {
-		if met.dialling {
-			dials++
-		}
-	}
-	for _, member := range roster.Members() {
-		if member.ID == m.cfg.ID {
-			continue
-		}
-		met := m.meetings[member.ID]
-		if met == nil {
-			met = new(meeting)
-			m.meetings[member.ID] = met
-		}
-		_, online := peers[member.ID]
-		if online {
-			met.seen, met.pause, met.next, met.refusal = now, 0, time.Time{}, ""
-		}
-		if online != met.online {
-			met.online = online
-			if online {
-				woke = append(woke, member.Host)
-			} else {
-				slept = append(slept, member.Host)
-			}
-		}
-		switch {
-		case online && !met.syncing && m.opensSync(member.ID):
-			met.syncing = true
-			work.Go(func() { m.syncWith(ctx, member.ID) })
-		case !online && !met.dialling && !met.next.After(now) && dials < dialsAtOnce:
-			met.dialling = true
-			dials++
-			work.Go(func() { m.dialMember(ctx, member.ID, member.Host) })
-		case !online && !met.dialling:
-			wait = min(wait, max(met.next.Sub(now), firstRetry/4))
-		}
-	}
-	maps.DeleteFunc(m.meetings, func(id kith.ID, _ *meeting) bool {
-		_, member := roster.Member(id)
-		return !member
-	})
-	maps.DeleteFunc(m.places, func(_ kith.ID, p place) bool { return now.Sub(p.at) > forgetPlace })
+	woke, slept := m.updateLocked(v)
+	wishes := m.wishesLocked(v)
+	wait := m.dialLocked(ctx, v, wishes, work)
+	m.exchangeLocked(ctx, v, work)
+	surplus := m.surplusLocked(v, wishes)
 	m.mu.Unlock()
 
 	for _, name := range woke {
@@ -110,92 +50,299 @@ func (m *Mesh) reconcile(ctx context.Context, work *sync.WaitGroup) time.Duratio
 	for _, name := range slept {
 		m.cfg.Event("%s is asleep, or cannot be reached.", name)
 	}
-	for id := range peers {
-		if _, member := roster.Member(id); !member {
-			time.AfterFunc(lastWord, func() { m.dropStranger(id) })
-		}
+	for _, id := range v.aliens {
+		time.AfterFunc(lastWord, func() { m.dropAlien(id) })
 	}
+	m.release(ctx, surplus, work)
 	return wait
 }
 
-// dropStranger ends the carriers of a host that is not, or no longer, a member.
-func (m *Mesh) dropStranger(id kith.ID) {
-	if _, member := m.currentGroup().Roster().Member(id); !member {
-		m.cfg.Overlay.Drop(id, fmt.Errorf("%s is no longer in the group: %w", id.Short(), kith.NotMember))
+// updateLocked brings the meetings up to date, and returns the names of those
+// that woke and that fell asleep.
+func (m *Mesh) updateLocked(v view) (woke, slept []string) {
+	if m.group != v.group {
+		for id := range m.meetings {
+			m.forgetLocked(id)
+		}
+		m.group, m.connected = v.group, time.Time{}
 	}
+	for id := range m.meetings {
+		if _, member := v.roster.Member(id); !member {
+			m.forgetLocked(id)
+		}
+	}
+	maps.DeleteFunc(m.places, func(_ kith.ID, p place) bool { return v.now.Sub(p.at) > forgetPlace })
+	switch {
+	case len(v.peers) == 0:
+		m.connected = time.Time{}
+	case m.connected.IsZero():
+		m.connected, m.probed = v.now, v.now.Add(-rand.N(probeEvery))
+	}
+	for _, member := range v.roster.Members() {
+		if member.ID == m.cfg.ID {
+			continue
+		}
+		met := m.meetings[member.ID]
+		if met == nil {
+			met = new(meeting)
+			m.meetings[member.ID] = met
+		}
+		_, up := v.peers[member.ID]
+		met.hear(v.now, up, v.heard[member.ID])
+		online := met.isOnline(v.now)
+		switch {
+		case online && !met.online:
+			woke = append(woke, member.Host)
+		case !online && met.online:
+			slept = append(slept, member.Host)
+			met.part()
+		}
+		met.online = online
+	}
+	return woke, slept
 }
 
-func (m *Mesh) dialMember(ctx context.Context, id kith.ID, name string) {
+func (m *Mesh) forgetLocked(id kith.ID) {
+	m.meetings[id].part()
+	delete(m.meetings, id)
+}
+
+// A wish is a member that there should be a carrier to.
+type wish struct {
+	id    kith.ID
+	after time.Duration // that it has been missing, to dial
+}
+
+// wishesLocked returns whom to keep carriers to, the most urgent first. A host
+// that is not connected at all wants everybody.
+func (m *Mesh) wishesLocked(v view) []wish {
+	awake := func(id kith.ID) bool {
+		met := m.meetings[id]
+		return met != nil && met.mayBeOnline(v.now, m.connected)
+	}
+	ahead, behind := neighbours(m.cfg.ID, m.ring.of(v.roster), awake)
+	var wishes []wish
+	want := func(ids []kith.ID, after time.Duration) {
+		for _, id := range ids {
+			if id != m.cfg.ID && m.meetings[id] != nil && !slices.ContainsFunc(wishes, func(w wish) bool { return w.id == id }) {
+				wishes = append(wishes, wish{id, after})
+			}
+		}
+	}
+	if v.large() && len(v.peers) == 0 {
+		want(slices.Collect(maps.Keys(m.places)), 0)
+		want(v.group.Whereabouts(m.cfg.ID).Relays, 0) // they were neighbours
+	}
+	want(ahead, 0)
+	if v.large() {
+		want(m.anchorsLocked(v), 0)
+		want(behind, yield)
+	}
+	if v.large() && len(v.peers) == 0 {
+		want(m.shuffledLocked(), 0)
+	}
+	return wishes
+}
+
+// anchorsLocked are the reachable members that a host which is not reachable
+// keeps carriers to, so that others reach it through them.
+func (m *Mesh) anchorsLocked(v view) []kith.ID {
+	if m.own.NAT == natOpen {
+		return nil
+	}
+	var choices []choice
+	for id, met := range m.meetings {
+		if met.mayBeOnline(v.now, m.connected) && v.group.Whereabouts(id).NAT == natOpen {
+			p, up := v.peers[id]
+			held := slices.Contains(m.own.Relays, id)
+			choices = append(choices, choice{id, held, up && p.Via.IsZero(), p.RTT, orderOf(m.cfg.ID, id)})
+		}
+	}
+	return choose(choices, anchored)
+}
+
+// shuffledLocked are all others, in an order that is another on every host.
+func (m *Mesh) shuffledLocked() []kith.ID {
+	ids := slices.Collect(maps.Keys(m.meetings))
+	slices.SortFunc(ids, func(a, b kith.ID) int {
+		x, y := orderOf(m.cfg.ID, a), orderOf(m.cfg.ID, b)
+		return bytes.Compare(x[:], y[:])
+	})
+	return ids
+}
+
+// dialLocked dials those that are missing, and now and then one that is
+// believed asleep: that heals a group which has fallen apart.
+func (m *Mesh) dialLocked(ctx context.Context, v view, wishes []wish, work *sync.WaitGroup) time.Duration {
+	wait := longestRetry
+	dials := 0
+	for _, met := range m.meetings {
+		if met.dialling {
+			dials++
+		}
+	}
+	dial := func(id kith.ID, met *meeting) {
+		met.dialling = true
+		dials++
+		work.Go(func() { m.dial(ctx, id) })
+	}
+	for _, w := range wishes {
+		met := m.meetings[w.id]
+		if met.up || met.dialling {
+			continue
+		}
+		if met.wanted.IsZero() {
+			met.wanted = v.now
+		}
+		due := max(met.next.Sub(v.now), met.wanted.Add(w.after).Sub(v.now))
+		if due <= 0 && dials < dialsAtOnce {
+			dial(w.id, met)
+		} else {
+			wait = min(wait, max(due, firstRetry/4))
+		}
+	}
+	if !v.large() || m.connected.IsZero() {
+		return wait
+	}
+	if rest := probeEvery - v.now.Sub(m.probed); rest > 0 {
+		return min(wait, rest)
+	}
+	m.probed = v.now
+	var asleep []kith.ID
+	for id, met := range m.meetings {
+		if !met.isOnline(v.now) && !met.dialling {
+			asleep = append(asleep, id)
+		}
+	}
+	if len(asleep) > 0 {
+		id := asleep[rand.N(len(asleep))]
+		dial(id, m.meetings[id])
+	}
+	return min(wait, probeEvery)
+}
+
+// dial tries to reach a member once.
+func (m *Mesh) dial(ctx context.Context, id kith.ID) {
 	ctx, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	err := m.cfg.Overlay.Connect(ctx, id)
 
+	g, _ := m.cfg.Group()
+	members := len(g.Roster().Members())
 	m.mu.Lock()
-	var refusal string
+	refused := false
 	if met := m.meetings[id]; met != nil {
 		met.dialling = false
 		if err != nil {
-			met.pause = min(max(2*met.pause, firstRetry), longestRetry)
-			met.next = time.Now().Add(met.pause)
+			met.fail(time.Now(), members)
 		}
 		if errors.Is(err, kith.NotMember) && met.refusal != err.Error() {
-			met.refusal = err.Error()
-			refusal = met.refusal
+			met.refusal, refused = err.Error(), true
 		}
 	}
 	m.mu.Unlock()
-	if refusal != "" {
-		m.cfg.Event("%s does not let this computer in: %s.", name, refusal)
+	if refused {
+		m.cfg.Event("%s does not let this computer in: %s.", nameOf(g, id), err)
 	}
 	m.Wake()
 }
 
-// opensSync tells which of two members opens the exchange of rosters.
-func (m *Mesh) opensSync(peer kith.ID) bool { return string(m.cfg.ID[:]) < string(peer[:]) }
+// fail notes a dial without success. In a small group, where everybody has a
+// carrier to everybody, a member that does not answer is not there. The larger
+// the group, the longer are the pauses at last, so that a host that is cut off
+// does not try everybody all the time.
+func (met *meeting) fail(now time.Time, members int) {
+	met.failures++
+	met.failed = now
+	met.pause = min(max(2*met.pause, firstRetry), longestRetry*time.Duration(1+members/(2*smallGroup)))
+	met.next = now.Add(met.pause)
+	if members <= smallGroup && met.gone.IsZero() && !met.up {
+		met.gone = now
+	}
+}
 
-// syncWith opens the exchange with a member and keeps it until it ends. Then,
-// after a pause, reconcile opens the next if the carrier is still there.
-func (m *Mesh) syncWith(ctx context.Context, id kith.ID) {
-	err := m.syncOnce(ctx, id)
-	m.log.Debug("exchange with member ended", "peer", id.Short(), "err", err)
-	select {
-	case <-time.After(firstRetry):
-	case <-ctx.Done():
+// retry has a member dialled at once: there is news of where it is.
+func (met *meeting) retry() { met.failures, met.pause, met.next = 0, 0, time.Time{} }
+
+// surplusLocked returns the members that this host dialled and has not wanted
+// for some time.
+func (m *Mesh) surplusLocked(v view, wishes []wish) []kith.ID {
+	var surplus []kith.ID
+	for id, met := range m.meetings {
+		if p, up := v.peers[id]; !up || !p.Dialled || slices.ContainsFunc(wishes, func(w wish) bool { return w.id == id }) {
+			met.surplus = time.Time{}
+		} else if met.surplus.IsZero() {
+			met.surplus = v.now
+		} else if v.now.Sub(met.surplus) >= idleFor && !met.releasing {
+			surplus = append(surplus, id)
+		}
+	}
+	return surplus
+}
+
+// release ends the carriers to those that no socket needs. The exchanges with
+// them end first, so that neither side seeks a path for them afterwards.
+func (m *Mesh) release(ctx context.Context, surplus []kith.ID, work *sync.WaitGroup) {
+	if len(surplus) == 0 {
+		return
+	}
+	busy := make(map[kith.ID]bool)
+	for _, s := range m.cfg.Overlay.Sockets() {
+		busy[s.Peer] = busy[s.Peer] || s.Port != SyncPort
 	}
 	m.mu.Lock()
-	if met := m.meetings[id]; met != nil {
-		met.syncing = false
-	}
-	m.mu.Unlock()
-	m.Wake()
-}
-
-func (m *Mesh) syncOnce(ctx context.Context, id kith.ID) error {
-	dialling, cancel := context.WithTimeout(ctx, dialPatience)
-	defer cancel()
-	conn, err := m.cfg.Overlay.Dial(dialling, kith.Address{Host: id.String(), Port: SyncPort})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return m.currentGroup().Sync(ctx, conn, id, nil)
-}
-
-func (m *Mesh) answer(ctx context.Context, ln net.Listener, work *sync.WaitGroup) {
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		peer, ok := kith.PeerOf(conn)
-		if !ok {
-			conn.Close()
+	defer m.mu.Unlock()
+	for _, id := range surplus {
+		met := m.meetings[id]
+		if met == nil || met.releasing {
 			continue
 		}
+		if busy[id] {
+			met.surplus = time.Time{}
+			continue
+		}
+		met.releasing = true
+		met.part()
 		work.Go(func() {
-			defer conn.Close()
-			err := m.currentGroup().Sync(ctx, conn, peer.ID, nil)
-			m.log.Debug("exchange with member ended", "peer", peer.ID.Short(), "err", err)
+			select {
+			case <-time.After(parting):
+				m.cfg.Overlay.Release(id)
+			case <-ctx.Done():
+			}
+			m.mu.Lock()
+			if met := m.meetings[id]; met != nil {
+				met.releasing, met.surplus = false, time.Time{}
+			}
+			m.mu.Unlock()
+			m.Wake()
 		})
 	}
+}
+
+// dropAlien ends the carriers of a host that is not, or no longer, a member.
+func (m *Mesh) dropAlien(id kith.ID) {
+	g, _ := m.cfg.Group()
+	if _, member := g.Roster().Member(id); !member {
+		m.cfg.Overlay.Drop(id, fmt.Errorf("%s is no longer in the group: %w", id.Short(), kith.NotMember))
+	}
+}
+
+// A ring is the ring of the roster that it was asked for last.
+type ring struct {
+	roster *group.Roster
+	ids    []kith.ID
+}
+
+func (r *ring) of(roster *group.Roster) []kith.ID {
+	if r.roster != roster {
+		r.roster, r.ids = roster, ringOf(roster.Genesis(), roster.Members())
+	}
+	return r.ids
+}
+
+func nameOf(g *group.Group, id kith.ID) string {
+	if member, ok := g.Roster().Member(id); ok {
+		return member.Host
+	}
+	return id.Short()
 }

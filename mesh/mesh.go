@@ -36,7 +36,8 @@ type Config struct {
 	// Port returns the port that the overlay listens on, 0 while it does not.
 	Port func() uint16
 
-	Discover bool // by multicast, on the networks that this computer is on
+	Discover bool             // by multicast, on the networks that this computer is on
+	Public   []netip.AddrPort // where this host can be dialled from everywhere, as its owner says
 
 	// Event tells this computer's owner, in plain words, what happened.
 	Event func(format string, args ...any)
@@ -52,10 +53,20 @@ type Mesh struct {
 	log  *slog.Logger
 	wake chan struct{} // of capacity 1
 
-	mu       sync.Mutex
-	group    *group.Group // that the meetings are in
-	meetings map[kith.ID]*meeting
-	places   map[kith.ID]place
+	// Of Serve's loop alone.
+	ring   ring
+	beaten time.Time // when this host's last heartbeat was
+	told   told      // what its record says
+
+	mu        sync.Mutex
+	group     *group.Group // that the meetings are in
+	meetings  map[kith.ID]*meeting
+	places    map[kith.ID]place
+	own       group.Whereabouts // this host's, as they are now
+	connected time.Time         // since when there has been a carrier, or the host has moved since then; zero: there is none
+	probed    time.Time         // when a member was dialled last that is believed asleep
+	moved     bool              // the record is to change at once
+	prefixes  []netip.Prefix    // of the interfaces, at the last look
 }
 
 // New returns a mesh that holds nothing open.
@@ -95,6 +106,7 @@ func (m *Mesh) Serve(ctx context.Context) error {
 	defer ln.Close()
 	work.Go(func() { m.answer(ctx, ln, &work) })
 	work.Go(func() { m.watchGroup(ctx) })
+	work.Go(func() { m.watchInternet(ctx) })
 	if m.cfg.Discover {
 		work.Go(func() { m.discover(ctx) })
 	}
@@ -108,8 +120,8 @@ func (m *Mesh) Serve(ctx context.Context) error {
 		case <-m.wake:
 		case <-timer.C:
 		}
-		m.tellAddresses(ctx)
-		timer.Reset(min(m.reconcile(ctx, &work), lookAround))
+		v := m.look()
+		timer.Reset(min(lookAround, m.tellWhereabouts(ctx, v), m.beat(ctx, v), m.meet(ctx, v, &work)))
 	}
 }
 
@@ -141,54 +153,4 @@ func during(ctx, membership context.Context) (context.Context, context.CancelFun
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(membership, cancel)
 	return ctx, func() { stop(); cancel() }
-}
-
-// currentGroup returns the group that this host is in now.
-func (m *Mesh) currentGroup() *group.Group {
-	g, _ := m.cfg.Group()
-	return g
-}
-
-// A Presence is what this host knows of another member being there.
-type Presence struct {
-	Online  bool
-	Seen    time.Time // when it was last online; zero: not since this host started
-	Refusal string    // what it said when it would not have this host, or ""
-
-	// Of the carrier to it, if there is one.
-	Carrier        string
-	Address        netip.AddrPort
-	LAN            bool          // it is on a network that this host is on, too
-	RTT            time.Duration // 0 until measured
-	Since          time.Time
-	Sent, Received uint64
-}
-
-// Presences returns what is known of the other members. One that it does not
-// have joined this moment.
-func (m *Mesh) Presences() map[kith.ID]Presence {
-	own := m.cfg.Internet.Interfaces()
-	peers := m.peers()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	presences := make(map[kith.ID]Presence, len(m.meetings))
-	for id, met := range m.meetings {
-		p := Presence{Seen: met.seen, Refusal: met.refusal}
-		if peer, ok := peers[id]; ok {
-			p.Online, p.Seen = true, time.Now()
-			p.Carrier, p.Address, p.LAN = peer.Carrier, peer.Address, near(peer.Address.Addr(), own)
-			p.RTT, p.Since, p.Sent, p.Received = peer.RTT, peer.Since, peer.Sent, peer.Received
-		}
-		presences[id] = p
-	}
-	return presences
-}
-
-// peers are the hosts that have a carrier to this one now.
-func (m *Mesh) peers() map[kith.ID]overlay.PeerInfo {
-	peers := make(map[kith.ID]overlay.PeerInfo)
-	for _, p := range m.cfg.Overlay.Peers() {
-		peers[p.ID] = p
-	}
-	return peers
 }

@@ -211,16 +211,21 @@ func (n *Node) openGroup(ctx context.Context, joined *group.Group) error {
 
 func (n *Node) overlayConfig() overlay.Config {
 	return overlay.Config{
-		Key:       n.key,
-		Admit:     func(peer kith.ID, proof []byte) error { return n.group().Admit(peer, proof) },
-		Proof:     func() []byte { return n.group().Proof() },
-		JoinOpen:  n.joinOpen,
-		Join:      n.redeem,
-		Addresses: func(peer kith.ID) []netip.AddrPort { return n.mesh.AddressesOf(peer) },
-		NodePorts: n.nodePorts(),
-		OnPeer:    func(kith.ID, bool) { n.mesh.Wake() },
-		Log:       n.log.With("network", "overlay"),
-		Metrics:   n.metrics,
+		Key:        n.key,
+		Admit:      func(peer kith.ID, proof []byte) error { return n.group().Admit(peer, proof) },
+		Proof:      func() []byte { return n.group().Proof() },
+		JoinOpen:   n.joinOpen,
+		Join:       n.redeem,
+		Addresses:  func(peer kith.ID) []netip.AddrPort { return n.mesh.AddressesOf(peer) },
+		Relays:     func(peer kith.ID) []kith.ID { return n.mesh.RelaysOf(peer) },
+		Candidates: func() []netip.AddrPort { return n.mesh.OwnAddresses() },
+		Digest:     func() [32]byte { return n.group().Digest() },
+		SyncPort:   mesh.SyncPort,
+		NodePorts:  n.nodePorts(),
+		OnPeer:     func(kith.ID, bool) { n.mesh.Wake() },
+		OnReach:    func() { n.mesh.Wake() },
+		Log:        n.log.With("network", "overlay"),
+		Metrics:    n.metrics,
 	}
 }
 

@@ -76,11 +76,16 @@ func (n *Node) members() []control.Member {
 			continue
 		}
 		if p.Online {
-			member.State, member.Path = control.Online, control.PathDirect
-			if p.LAN {
-				member.Path = control.PathLAN
+			member.State = control.Online
+		}
+		if p.Carrier != "" {
+			member.Path, member.Carrier = p.Path, p.Carrier
+			if relay, ok := roster.Member(p.Via); ok {
+				member.Via = relay.Host
 			}
-			member.Carrier, member.Address = p.Carrier, p.Address.String()
+			if p.Address.IsValid() {
+				member.Address = p.Address.String()
+			}
 			member.RTT = float64(p.RTT.Microseconds()) / 1000
 			member.Sent, member.Received = p.Sent, p.Received
 		}
@@ -118,8 +123,8 @@ func (n *Node) measure() {
 	n.metrics.Gauge("kith_node_members", "Members of the group.", func() float64 {
 		return float64(len(n.group().Roster().Members()))
 	})
-	n.metrics.Gauge("kith_node_members_online", "Members with a carrier to this node.", func() float64 {
-		return float64(len(n.overlay.Peers()))
+	n.metrics.Gauge("kith_node_members_online", "Members that are online, this node included.", func() float64 {
+		return float64(n.mesh.Online())
 	})
 	n.metrics.Gauge("kith_node_sockets", "Open overlay sockets.", func() float64 {
 		return float64(len(n.overlay.Sockets()))

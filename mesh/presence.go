@@ -1,0 +1,175 @@
+package mesh
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/group"
+	"kith.alt/kith/network/overlay"
+)
+
+const (
+	onlineFor = time.Minute      // after a member was heard of last
+	beatEvery = 20 * time.Second // this host's own heartbeats
+	beatLate  = 10 * time.Second // how long a heartbeat may be on its way
+
+	// How long a member counts as awake that nothing is known of, after this
+	// host has come to be connected: the others' heartbeats come meanwhile.
+	arrival = 30 * time.Second
+)
+
+// A meeting is what is known of one other member. Mesh.mu guards it.
+type meeting struct {
+	up     bool      // there is a carrier
+	seen   time.Time // when it was last heard of, by a carrier or a heartbeat
+	gone   time.Time // since then: when it said goodbye, or did not answer any more; else zero
+	online bool      // what the owner was told
+
+	dialling bool
+	failures int           // dials in a row
+	failed   time.Time     // the last of them
+	pause    time.Duration // after it
+	next     time.Time     // when to dial again; zero: now
+	wanted   time.Time     // since when a carrier has been missing
+	refusal  string        // what the member said when it would not have us
+
+	surplus   time.Time          // since when the carrier has been of no use; zero: it is
+	releasing bool               // it is being ended
+	syncing   bool               // we opened the exchange, and it is under way
+	contact   context.Context    // of the exchanges with the member; nil: there was none
+	end       context.CancelFunc // of contact
+}
+
+// hear takes what is known now: whether there is a carrier, and when the newest
+// heartbeat came. One that was on its way when the member said goodbye says
+// nothing.
+func (met *meeting) hear(now time.Time, up bool, beat time.Time) {
+	met.up = up
+	switch {
+	case up:
+		met.seen, met.gone = now, time.Time{}
+		met.failures, met.pause, met.next, met.wanted, met.refusal = 0, 0, time.Time{}, time.Time{}, ""
+	case beat.After(met.seen) && (met.gone.IsZero() || beat.After(met.gone.Add(beatLate))):
+		met.seen, met.gone = beat, time.Time{}
+	}
+}
+
+// isOnline reports whether the member has been heard of within a minute.
+func (met *meeting) isOnline(now time.Time) bool {
+	return met.up || met.gone.IsZero() && !met.seen.IsZero() && now.Sub(met.seen) < onlineFor
+}
+
+// mayBeOnline is isOnline; and true when nothing is known and nothing can be,
+// as this host was not connected before since. A member that does not answer
+// although others hear of it is passed over for some time.
+func (met *meeting) mayBeOnline(now, since time.Time) bool {
+	switch {
+	case met.up:
+		return true
+	case met.failures > 1 && now.Sub(met.failed) < passOver:
+		return false
+	case met.isOnline(now):
+		return true
+	}
+	return met.failures == 0 && met.gone.IsZero() && !met.seen.After(since) && (since.IsZero() || now.Sub(since) < arrival)
+}
+
+// A Presence is what this host knows of another member being there.
+type Presence struct {
+	Online  bool      // heard of within a minute
+	Seen    time.Time // when it was last heard of; zero: not since this host started
+	Refusal string    // what it said when it would not have this host, or ""
+
+	// Of the carrier to it; zero where there is none.
+	Path           string  // "lan", "direct" or "relayed"
+	Via            kith.ID // the relay, or zero
+	Carrier        string
+	Address        netip.AddrPort
+	RTT            time.Duration // 0 until measured
+	Since          time.Time
+	Why            string // this path since then
+	Sent, Received uint64
+}
+
+// Presences returns what is known of the other members. One that it does not
+// have joined this moment.
+func (m *Mesh) Presences() map[kith.ID]Presence {
+	v := m.look()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	presences := make(map[kith.ID]Presence, len(m.meetings))
+	for id, met := range m.meetings {
+		peer, up := v.peers[id]
+		now := *met
+		now.hear(v.now, up, v.heard[id])
+		presences[id] = Presence{
+			Online: now.isOnline(v.now), Seen: now.seen, Refusal: now.refusal,
+			Path: peer.Path, Via: peer.Via, Carrier: peer.Carrier, Address: peer.Address, RTT: peer.RTT,
+			Since: peer.Since, Why: peer.Why, Sent: peer.Sent, Received: peer.Received,
+		}
+	}
+	return presences
+}
+
+// Online returns how many members are online, this host included.
+func (m *Mesh) Online() int {
+	n := 1
+	for _, p := range m.Presences() {
+		if p.Online {
+			n++
+		}
+	}
+	return n
+}
+
+// beat tells a large group that this host is awake, when it is time or when it
+// has come to be connected, and returns when to do so again.
+func (m *Mesh) beat(ctx context.Context, v view) time.Duration {
+	if !v.large() || len(v.peers) == 0 {
+		m.beaten = time.Time{}
+		return beatEvery
+	}
+	if rest := beatEvery - v.now.Sub(m.beaten); rest > 0 {
+		return rest
+	}
+	m.beaten = v.now
+	if err := v.group.Beat(ctx); err != nil {
+		m.log.Debug("heartbeat", "err", err)
+	}
+	return beatEvery
+}
+
+// A view is how things are at one moment.
+type view struct {
+	now    time.Time
+	group  *group.Group
+	roster *group.Roster
+	peers  map[kith.ID]overlay.PeerInfo // members that have a carrier to this host
+	aliens []kith.ID                    // hosts that have one and are no members
+	heard  map[kith.ID]time.Time        // when the newest heartbeat of a member came
+}
+
+// look takes a view.
+func (m *Mesh) look() view {
+	g, _ := m.cfg.Group()
+	v := view{now: time.Now(), group: g, roster: g.Roster(), peers: make(map[kith.ID]overlay.PeerInfo), heard: make(map[kith.ID]time.Time)}
+	for _, p := range m.cfg.Overlay.Peers() {
+		if _, member := v.roster.Member(p.ID); member {
+			v.peers[p.ID] = p
+		} else {
+			v.aliens = append(v.aliens, p.ID)
+		}
+	}
+	if v.large() {
+		for _, member := range v.roster.Members() {
+			v.heard[member.ID] = g.Heard(member.ID)
+		}
+	}
+	return v
+}
+
+// large reports whether the group is too large for carriers from everybody to
+// everybody.
+func (v view) large() bool { return len(v.roster.Members()) > smallGroup }
