@@ -39,7 +39,7 @@ func (m *Mesh) AddressesOf(id kith.ID) []netip.AddrPort {
 		met.addresses = nil
 	}
 	prefixes := m.cfg.Internet.Interfaces()
-	return worthTrying(slices.Concat(met.addresses, recorded), recorded, prefixes, m.addresses(prefixes))
+	return worthTrying(slices.Concat(met.addresses, recorded), recorded, prefixes, m.addresses(prefixes), m.cfg.Port())
 }
 
 // RelaysOf are the members that keep a carrier to a member. They are what
@@ -52,7 +52,7 @@ func (m *Mesh) RelaysOf(id kith.ID) []kith.ID {
 // WorthTrying returns those of a host's addresses that can be it, seen from a
 // host whose interfaces have these prefixes.
 func WorthTrying(addresses []netip.AddrPort, prefixes []netip.Prefix) []netip.AddrPort {
-	return worthTrying(addresses, nil, prefixes, nil)
+	return worthTrying(addresses, nil, prefixes, nil, 0)
 }
 
 // worthTrying returns those of a host's addresses that can be it, seen from
@@ -61,10 +61,17 @@ func WorthTrying(addresses []netip.AddrPort, prefixes []netip.Prefix) []netip.Ad
 // are on, too, or where both are seen at the same public address: then one
 // router is before both, and there may be networks behind it that we are not
 // on. Loopback is for several nodes on one computer without a network.
-func worthTrying(addresses, recorded []netip.AddrPort, prefixes []netip.Prefix, own []netip.AddrPort) []netip.AddrPort {
+//
+// port is that of our own overlay: many computers have the same address on a
+// bridge of their own, such as that of containers.
+func worthTrying(addresses, recorded []netip.AddrPort, prefixes []netip.Prefix, own []netip.AddrPort, port uint16) []netip.AddrPort {
 	samePlace := slices.ContainsFunc(own, func(a netip.AddrPort) bool {
 		return isPublic(a.Addr()) && slices.ContainsFunc(recorded, func(b netip.AddrPort) bool { return a.Addr() == b.Addr().Unmap() })
 	})
+	var ours []netip.AddrPort
+	for _, p := range prefixes {
+		ours = append(ours, netip.AddrPortFrom(p.Addr().Unmap(), port))
+	}
 	networked := slices.ContainsFunc(own, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
 	var near, far []netip.AddrPort
 	for _, a := range addresses {
@@ -72,7 +79,7 @@ func worthTrying(addresses, recorded []netip.AddrPort, prefixes []netip.Prefix, 
 		a = netip.AddrPortFrom(ip, a.Port())
 		shared := slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Bits() > 0 && p.Masked().Contains(ip) })
 		switch {
-		case slices.Contains(near, a), slices.Contains(far, a), !a.IsValid(), a.Port() == 0:
+		case slices.Contains(near, a), slices.Contains(far, a), !a.IsValid(), a.Port() == 0, slices.Contains(ours, a):
 		case ip.IsLoopback() && networked:
 		case shared && (isPrivate(ip) || isPublic(ip) || ip.IsLoopback()):
 			near = append(near, a)
