@@ -9,9 +9,13 @@
 // arrives is bounded by the format (519 bytes at most); deadlines, dialling
 // and copying are the caller's.
 //
+// Datagrams (RFC 1928 7) begin with such a handshake, too: [Associate] and
+// [WriteAssociated]. Each carries its far address in front: [AppendDatagram]
+// and [ParseDatagram].
+//
 // The only authentication method is "none required" (RFC 1928 3): the package
 // is for loopback, where the operating system says who calls. GSSAPI, and
-// fragmentation of datagrams, are left out.
+// fragments of datagrams, are left out.
 //
 // Well-kept libraries serve whole connections: they resolve, dial, choose the
 // reply by searching the error's text, and answer "address type not supported"

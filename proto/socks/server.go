@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 )
 
 // ReadRequest has the server's half of the handshake up to the client's
@@ -67,8 +68,16 @@ func chooseMethod(conn io.ReadWriter) error {
 
 // WriteReply answers a request. The bound address, which few clients read, is
 // given as 0.0.0.0:0, since connections by name have none.
-func WriteReply(w io.Writer, reply Reply) error {
-	_, err := w.Write(Request{}.appendAddress([]byte{Version, byte(reply), 0}))
+func WriteReply(w io.Writer, reply Reply) error { return writeReply(w, reply, Request{}) }
+
+// WriteAssociated answers [CommandAssociate]: relay is where the client sends
+// its datagrams (RFC 1928 7).
+func WriteAssociated(w io.Writer, relay netip.AddrPort) error {
+	return writeReply(w, Succeeded, Request{IP: relay.Addr(), Port: relay.Port()})
+}
+
+func writeReply(w io.Writer, reply Reply, bound Request) error {
+	_, err := w.Write(bound.appendAddress([]byte{Version, byte(reply), 0}))
 	return err
 }
 
