@@ -246,9 +246,10 @@ func (g *Group) Room() (used, limit int) {
 
 // An InviteRequest says what a ticket is good for.
 type InviteRequest struct {
-	Uses    int           // hosts that it admits, 1 to MaxUses; 0 means 1
-	Expires time.Duration // from now; 0 means 24 hours
-	Admin   bool          // they become admins
+	Uses      int           // hosts that it admits, 1 to MaxUses; 0 means 1
+	Expires   time.Duration // from now; 0 means 24 hours
+	Admin     bool          // they become admins
+	Introduce bool          // the ticket says that this host can be met by [Ticket.Meeting]
 }
 
 // Invite makes a ticket. Addresses are where this host can be reached; the
@@ -264,7 +265,8 @@ func (g *Group) Invite(ctx context.Context, request InviteRequest, addresses []n
 		return Ticket{}, fmt.Errorf("invite %d hosts for %s: a ticket is for 1 to %d hosts and for a minute to a year: %w",
 			request.Uses, request.Expires, MaxUses, kith.Invalid)
 	}
-	t := Ticket{Inviter: g.id, Secret: newSecret(), Expires: time.Now().Add(request.Expires).Truncate(time.Second), Addresses: addresses}
+	t := Ticket{Inviter: g.id, Secret: newSecret(), Expires: time.Now().Add(request.Expires).Truncate(time.Second),
+		Introduce: request.Introduce, Addresses: addresses}
 	_, err := g.write(ctx, func(r *Roster) (body, error) {
 		if !r.IsAdmin(g.id) {
 			return body{}, fmt.Errorf("only an admin can: %w", kith.Denied)

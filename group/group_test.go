@@ -3,8 +3,6 @@ package group
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,87 +96,6 @@ func await(t testing.TB, g *Group, wanted func(*Roster) bool) {
 			t.Fatalf("roster of %s stays\n%s", g.ID().Short(), describe(state.roster))
 		}
 	}
-}
-
-func TestAddressRecords(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		maple := found(t, "maple")
-		oak := enlarge(t, maple, "oak")
-		home := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4747"), netip.MustParseAddrPort("[2001:db8::1]:4747")}
-		if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: home}); err != nil {
-			t.Fatal(err)
-		}
-		connect(t, maple, oak)
-		synctest.Wait()
-		if got := oak.Whereabouts(maple.ID()).Addresses; !slices.Equal(got, home) {
-			t.Errorf("addresses are %v", got)
-		}
-		number := maple.state.Load().records[maple.ID()].body.Sequence
-		if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: home}); err != nil {
-			t.Fatal(err)
-		}
-		if again := maple.state.Load().records[maple.ID()].body.Sequence; again != number {
-			t.Error("unchanged addresses were signed anew")
-		}
-		time.Sleep(whereaboutsExpiry + time.Second)
-		if got := oak.Whereabouts(maple.ID()).Addresses; got != nil {
-			t.Errorf("addresses of 30 days ago: %v", got)
-		}
-		if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: home}); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if got := oak.Whereabouts(maple.ID()).Addresses; !slices.Equal(got, home) {
-			t.Errorf("renewed addresses are %v", got)
-		}
-
-		// A restored host meets a record of its own that it does not know.
-		ahead, err := signRecord(testKey("maple"), recordBody{Group: maple.log.genesis, Sequence: 1 << 40})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := oak.applyRecords(t.Context(), []*record{ahead}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * recordPause)
-		synctest.Wait()
-		if got := oak.Whereabouts(maple.ID()).Addresses; !slices.Equal(got, home) {
-			t.Errorf("after a restore: %v", got)
-		}
-		if err := maple.Revoke(t.Context(), oak.ID()); err != nil {
-			t.Fatal(err)
-		}
-		for _, bad := range []string{"0.0.0.0:1", "224.0.0.1:1", "192.0.2.1:0"} {
-			if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: []netip.AddrPort{netip.MustParseAddrPort(bad)}}); !errors.Is(err, kith.Invalid) {
-				t.Errorf("%s: %v", bad, err)
-			}
-		}
-		synctest.Wait()
-	})
-}
-
-// A host's records are taken once a second, by whatever way they come.
-func TestRecordsArePaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		maple := found(t, "maple")
-		oak := enlarge(t, maple, "oak")
-		start := time.Now()
-		for i := range 10 {
-			r, err := signRecord(testKey("oak"), recordBody{Group: maple.log.genesis, Sequence: 1<<40 + uint64(i)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := maple.applyRecords(t.Context(), []*record{r}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if took := time.Since(start); took != 9*time.Second {
-			t.Errorf("took ten records of %s in %s", oak.ID().Short(), took)
-		}
-		if n := maple.state.Load().records[oak.ID()].body.Sequence; n != 1<<40+9 {
-			t.Errorf("the last record taken is %d", n)
-		}
-	})
 }
 
 // A host is held to the limits to which the others hold it: otherwise they

@@ -329,11 +329,11 @@ func TestStrangersDoNotCount(t *testing.T) {
 	wantMembers(t, s.merge(), "ada* founder* kid")
 }
 
-func must(e *Entry, err error) *Entry {
+func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return e
+	return value
 }
 
 func TestKilledFounder(t *testing.T) {

@@ -29,6 +29,13 @@ const (
 	ticketMaxBytes = (MaxTicket - len(ticketPrefix)) * 5 / 8
 )
 
+// Items after the head of a ticket, each begun by its kind.
+const (
+	itemIntroduce = 1 // nothing
+	itemIPv4      = 4 // address, port
+	itemIPv6      = 6 // address, port
+)
+
 var ticketEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // A Ticket lets a host join a group. Whoever has it can use it: its text is a
@@ -36,13 +43,14 @@ var ticketEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").With
 //
 // Its text form is "kith" and lower-case base32 of: version, length in bytes,
 // 20 bytes of the genesis hash, the inviter's ID, the secret, expiry in Unix
-// seconds (4 bytes), addresses (a byte 4 or 6, address, port), and the first
-// four bytes of SHA-256 over all that.
+// seconds (4 bytes), a byte 1 where Introduce is set, addresses (a byte 4 or 6,
+// address, port), and the first four bytes of SHA-256 over all that.
 type Ticket struct {
 	Genesis   [ticketGenesis]byte
 	Inviter   kith.ID
 	Secret    [ticketSecret]byte
 	Expires   time.Time        // whole seconds
+	Introduce bool             // the two may find each other by [Ticket.Meeting], where no address leads to the inviter
 	Addresses []netip.AddrPort // where the inviter may be reached; those that do not fit are left out of the text
 }
 
@@ -54,11 +62,14 @@ func (t Ticket) String() string {
 	raw = append(raw, t.Inviter[:]...)
 	raw = append(raw, t.Secret[:]...)
 	raw = binary.BigEndian.AppendUint32(raw, uint32(min(max(t.Expires.Unix(), 0), math.MaxUint32)))
+	if t.Introduce {
+		raw = append(raw, itemIntroduce)
+	}
 	for _, address := range t.Addresses {
 		ip := address.Addr().Unmap().WithZone("")
-		kind := byte(4)
+		kind := byte(itemIPv4)
 		if ip.Is6() {
-			kind = 6
+			kind = itemIPv6
 		}
 		if !ip.IsValid() || len(raw)+1+ip.BitLen()/8+2+ticketChecksum > ticketMaxBytes {
 			continue
@@ -117,7 +128,11 @@ func ParseTicket(text string) (Ticket, error) {
 	rest = rest[copy(t.Secret[:], rest):]
 	t.Expires = time.Unix(int64(binary.BigEndian.Uint32(rest)), 0)
 	for rest = rest[4:]; len(rest) > 0; {
-		size := map[byte]int{4: 4, 6: 16}[rest[0]]
+		if rest[0] == itemIntroduce && !t.Introduce {
+			t.Introduce, rest = true, rest[1:]
+			continue
+		}
+		size := map[byte]int{itemIPv4: 4, itemIPv6: 16}[rest[0]]
 		if size == 0 || len(rest) < 1+size+2 {
 			return Ticket{}, fmt.Errorf("ticket holds an address that cannot be read: %w", kith.Invalid)
 		}
@@ -137,14 +152,27 @@ func newSecret() (secret [ticketSecret]byte) {
 	return secret
 }
 
-// key is the key whose seed is the secret. Its public half is in the invite
+// Meeting is a secret that only those know who have the ticket: for the inviter
+// and the joiner to find each other by, in a public directory. It tells nothing
+// of the ticket's own secret, and is of no use to join with.
+func (t Ticket) Meeting() [32]byte {
+	return t.derive("kith ticket meeting 1\x00")
+}
+
+// key is the key whose seed is made of the secret. Its public half is in the invite
 // entry.
 func (t Ticket) key() ed25519.PrivateKey {
+	seed := t.derive("kith ticket key 1\x00")
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// derive makes a secret of its own for each purpose from the ticket's.
+func (t Ticket) derive(purpose string) [sha256.Size]byte {
 	h := sha256.New()
-	h.Write([]byte("kith ticket key 1\x00"))
+	h.Write([]byte(purpose))
 	h.Write(t.Genesis[:])
 	h.Write(t.Secret[:])
-	return ed25519.NewKeyFromSeed(h.Sum(nil))
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 func ticketSum(raw []byte) [ticketChecksum]byte {

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"strings"
@@ -44,6 +45,41 @@ func TestTicketText(t *testing.T) {
 	}
 }
 
+// A ticket without an introduction has the text that it always had, and one
+// with it is one byte longer.
+func TestTicketIntroduces(t *testing.T) {
+	ticket := testTicket()
+	ticket.Addresses = ticket.Addresses[:1]
+	const before = "kithafkqaaicamcakbqhbaequcymbuha6earcij6ire7ynqh3jjrd7llgouaub4wz7sthqt6umyi2yseikxv5r3llrpq6hzph5hv6337r6p27p6p37x7oe73gaaeycuacfasrnavdtoj"
+	if got := ticket.String(); got != before {
+		t.Errorf("text is now %s", got)
+	}
+	plain, meeting := ticket.String(), ticket.Meeting()
+	ticket.Introduce = true
+	got, err := ParseTicket(ticket.String())
+	if err != nil || !got.Introduce || len(got.Addresses) != 1 || len(got.String()) > len(plain)+2 {
+		t.Errorf("parsed %+v, %v", got, err)
+	}
+	if got.Meeting() != meeting || bytes.Contains(meeting[:], ticket.Secret[:4]) || bytes.Equal(meeting[:], ticket.key().Seed()) {
+		t.Errorf("meets by %x, not %x", got.Meeting(), meeting)
+	}
+	full := testTicket()
+	full.Introduce = true
+	if got, err := ParseTicket(full.String()); err != nil || !got.Introduce || len(full.String()) > MaxTicket {
+		t.Errorf("parsed %+v, %v", got, err)
+	}
+	other := testTicket()
+	other.Secret[0]++
+	if other.Meeting() == meeting {
+		t.Error("two tickets meet at one place")
+	}
+	maple := found(t, "maple")
+	invited, err := maple.Invite(t.Context(), InviteRequest{Introduce: true}, nil)
+	if err != nil || !invited.Introduce {
+		t.Errorf("invited by %+v, %v", invited, err)
+	}
+}
+
 func TestTicketErrors(t *testing.T) {
 	text := testTicket().String()
 	newer := []byte(text)
@@ -75,6 +111,7 @@ func FuzzParseTicket(f *testing.F) {
 	f.Add(text[:60])
 	f.Add(strings.ToUpper(text))
 	f.Add(Ticket{}.String())
+	f.Add(Ticket{Introduce: true}.String())
 	f.Fuzz(func(t *testing.T, text string) {
 		ticket, err := ParseTicket(text)
 		if err != nil {
