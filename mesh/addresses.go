@@ -38,21 +38,26 @@ func (m *Mesh) AddressesOf(id kith.ID) []netip.AddrPort {
 	if time.Since(met.at) >= forgetPlace {
 		met.addresses = nil
 	}
+	return m.worth(slices.Concat(met.addresses, recorded))
+}
+
+// worth returns those of the addresses of one host that can be it.
+func (m *Mesh) worth(addresses []netip.AddrPort) []netip.AddrPort {
 	prefixes := m.cfg.Internet.Interfaces()
-	return worthTrying(slices.Concat(met.addresses, recorded), recorded, prefixes, m.addresses(prefixes), m.cfg.Port())
+	return worthTrying(addresses, prefixes, m.addresses(prefixes), m.cfg.Port())
 }
 
 // RelaysOf are the members that keep a carrier to a member. They are what
 // overlay.Config.Relays wants.
 func (m *Mesh) RelaysOf(id kith.ID) []kith.ID {
 	g, _ := m.cfg.Group()
-	return slices.DeleteFunc(slices.Clone(g.Whereabouts(id).Relays), func(relay kith.ID) bool { return relay == m.cfg.ID })
+	return slices.DeleteFunc(slices.Clone(g.Whereabouts(id).Relays), func(relay kith.ID) bool { return relay == m.id })
 }
 
 // WorthTrying returns those of a host's addresses that can be it, seen from a
 // host whose interfaces have these prefixes.
 func WorthTrying(addresses []netip.AddrPort, prefixes []netip.Prefix) []netip.AddrPort {
-	return worthTrying(addresses, nil, prefixes, nil, 0)
+	return worthTrying(addresses, prefixes, nil, 0)
 }
 
 // worthTrying returns those of a host's addresses that can be it, seen from
@@ -64,9 +69,9 @@ func WorthTrying(addresses []netip.AddrPort, prefixes []netip.Prefix) []netip.Ad
 //
 // port is that of our own overlay: many computers have the same address on a
 // bridge of their own, such as that of containers.
-func worthTrying(addresses, recorded []netip.AddrPort, prefixes []netip.Prefix, own []netip.AddrPort, port uint16) []netip.AddrPort {
+func worthTrying(addresses []netip.AddrPort, prefixes []netip.Prefix, own []netip.AddrPort, port uint16) []netip.AddrPort {
 	samePlace := slices.ContainsFunc(own, func(a netip.AddrPort) bool {
-		return isPublic(a.Addr()) && slices.ContainsFunc(recorded, func(b netip.AddrPort) bool { return a.Addr() == b.Addr().Unmap() })
+		return isPublic(a.Addr()) && slices.ContainsFunc(addresses, func(b netip.AddrPort) bool { return a.Addr() == b.Addr().Unmap() })
 	})
 	var ours []netip.AddrPort
 	for _, p := range prefixes {

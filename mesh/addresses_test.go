@@ -79,8 +79,7 @@ func TestWorthTrying(t *testing.T) {
 		{"a network that is everything", "10.0.0.7/0", "10.0.0.7:4747", "192.168.1.1:4747", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			addresses := addrs(c.addresses)
-			got := worthTrying(addresses, addresses, nets(c.prefixes), addrs(c.own), 4747)
+			got := worthTrying(addrs(c.addresses), nets(c.prefixes), addrs(c.own), 4747)
 			if !slices.Equal(got, addrs(c.want)) {
 				t.Errorf("got %v, want %s", got, c.want)
 			}

@@ -15,7 +15,7 @@ import (
 func (m *Mesh) exchangeLocked(ctx context.Context, v view, work *sync.WaitGroup) {
 	for id := range v.peers {
 		met := m.meetings[id]
-		if met == nil || met.syncing || met.releasing || string(m.cfg.ID[:]) > string(id[:]) {
+		if met == nil || met.syncing || met.releasing || string(m.id[:]) > string(id[:]) {
 			continue
 		}
 		met.syncing = true

@@ -19,7 +19,7 @@ func (m *Mesh) discover(ctx context.Context) {
 		g, membership := m.cfg.Group()
 		looking, cancel := during(ctx, membership)
 		d := discovery.New(discovery.Config{
-			Tag:    tagOf(g.Roster(), m.cfg.ID),
+			Tag:    tagOf(g.Roster(), m.id),
 			Port:   m.cfg.Port,
 			Wanted: func(tag string) bool { _, ok := m.memberOfTag(tag); return ok },
 			Found:  m.foundNearby,
@@ -53,7 +53,7 @@ func (m *Mesh) memberOfTag(tag string) (kith.ID, bool) {
 	g, _ := m.cfg.Group()
 	roster := g.Roster()
 	for _, member := range roster.Members() {
-		if member.ID != m.cfg.ID && tagOf(roster, member.ID) == tag {
+		if member.ID != m.id && tagOf(roster, member.ID) == tag {
 			return member.ID, true
 		}
 	}

@@ -79,7 +79,7 @@ func (m *Mesh) updateLocked(v view) (woke, slept []string) {
 		m.connected, m.probed = v.now, v.now.Add(-rand.N(probeEvery))
 	}
 	for _, member := range v.roster.Members() {
-		if member.ID == m.cfg.ID {
+		if member.ID == m.id {
 			continue
 		}
 		met := m.meetings[member.ID]
@@ -120,18 +120,18 @@ func (m *Mesh) wishesLocked(v view) []wish {
 		met := m.meetings[id]
 		return met != nil && met.mayBeOnline(v.now, m.connected)
 	}
-	ahead, behind := neighbours(m.cfg.ID, m.ring.of(v.roster), awake)
+	ahead, behind := neighbours(m.id, m.ring.of(v.roster), awake)
 	var wishes []wish
 	want := func(ids []kith.ID, after time.Duration) {
 		for _, id := range ids {
-			if id != m.cfg.ID && m.meetings[id] != nil && !slices.ContainsFunc(wishes, func(w wish) bool { return w.id == id }) {
+			if id != m.id && m.meetings[id] != nil && !slices.ContainsFunc(wishes, func(w wish) bool { return w.id == id }) {
 				wishes = append(wishes, wish{id, after})
 			}
 		}
 	}
 	if v.large() && len(v.peers) == 0 {
 		want(slices.Collect(maps.Keys(m.places)), 0)
-		want(v.group.Whereabouts(m.cfg.ID).Relays, 0) // they were neighbours
+		want(v.group.Whereabouts(m.id).Relays, 0) // they were neighbours
 	}
 	want(ahead, 0)
 	if v.large() {
@@ -155,7 +155,7 @@ func (m *Mesh) anchorsLocked(v view) []kith.ID {
 		if met.mayBeOnline(v.now, m.connected) && v.group.Whereabouts(id).NAT == natOpen {
 			p, up := v.peers[id]
 			held := slices.Contains(m.own.Relays, id)
-			choices = append(choices, choice{id, held, up && p.Via.IsZero(), p.RTT, orderOf(m.cfg.ID, id)})
+			choices = append(choices, choice{id, held, up && p.Via.IsZero(), p.RTT, orderOf(m.id, id)})
 		}
 	}
 	return choose(choices, anchored)
@@ -165,7 +165,7 @@ func (m *Mesh) anchorsLocked(v view) []kith.ID {
 func (m *Mesh) shuffledLocked() []kith.ID {
 	ids := slices.Collect(maps.Keys(m.meetings))
 	slices.SortFunc(ids, func(a, b kith.ID) int {
-		x, y := orderOf(m.cfg.ID, a), orderOf(m.cfg.ID, b)
+		x, y := orderOf(m.id, a), orderOf(m.id, b)
 		return bytes.Compare(x[:], y[:])
 	})
 	return ids

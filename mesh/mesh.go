@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"crypto/ed25519"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -20,7 +21,7 @@ const SyncPort = 1
 // Config is what a mesh is handed. Its functions are called concurrently and
 // never while the mesh holds a lock.
 type Config struct {
-	ID kith.ID // this host
+	Key ed25519.PrivateKey // this host's
 
 	// Group returns the group that this host is in, and a context that ends when
 	// it is in another.
@@ -39,6 +40,10 @@ type Config struct {
 	Discover bool             // by multicast, on the networks that this computer is on
 	Public   []netip.AddrPort // where this host can be dialled from everywhere, as its owner says
 
+	// Introduce has members that cannot be found otherwise sought through the
+	// BitTorrent DHT, which tells strangers that this host takes part in it.
+	Introduce bool
+
 	// Event tells this computer's owner, in plain words, what happened.
 	Event func(format string, args ...any)
 
@@ -50,6 +55,7 @@ type Config struct {
 // use.
 type Mesh struct {
 	cfg  Config
+	id   kith.ID
 	log  *slog.Logger
 	wake chan struct{} // of capacity 1
 
@@ -85,6 +91,7 @@ func New(config Config) *Mesh {
 	}
 	return &Mesh{
 		cfg:      config,
+		id:       kith.IDOf(config.Key.Public().(ed25519.PublicKey)),
 		log:      config.Log,
 		wake:     make(chan struct{}, 1),
 		meetings: make(map[kith.ID]*meeting),
@@ -109,6 +116,9 @@ func (m *Mesh) Serve(ctx context.Context) error {
 	work.Go(func() { m.watchInternet(ctx) })
 	if m.cfg.Discover {
 		work.Go(func() { m.discover(ctx) })
+	}
+	if m.cfg.Introduce {
+		work.Go(func() { m.introduce(ctx) })
 	}
 
 	timer := time.NewTimer(0)

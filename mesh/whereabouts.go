@@ -121,7 +121,7 @@ func (m *Mesh) relays(v view) []kith.ID {
 	for id, p := range v.peers {
 		outside := p.Dialled && isPublic(p.Address.Addr().Unmap())
 		if p.Via.IsZero() && (outside || v.group.Whereabouts(id).NAT == natOpen) {
-			choices = append(choices, choice{id, slices.Contains(held, id), true, p.RTT, orderOf(m.cfg.ID, id)})
+			choices = append(choices, choice{id, slices.Contains(held, id), true, p.RTT, orderOf(m.id, id)})
 		}
 	}
 	return choose(choices, maxRelays)

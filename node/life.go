@@ -231,7 +231,7 @@ func (n *Node) overlayConfig() overlay.Config {
 
 func (n *Node) meshConfig() mesh.Config {
 	return mesh.Config{
-		ID:          n.id,
+		Key:         n.key,
 		Group:       func() (*group.Group, context.Context) { c := n.current.Load(); return c.Group, c.ctx },
 		Overlay:     n.overlay,
 		OverlayHost: n.cfg.OverlayHost,
