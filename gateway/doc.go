@@ -24,6 +24,10 @@
 // WebSocket, which it sends through CONNECT. Tunnels to other ports are opaque:
 // what serves there has to look after its own requests.
 //
+// SOCKS carries datagrams, too (UDP ASSOCIATE), to and from the same names. An
+// association relays them between one address of its client, on loopback, and
+// the members to which the client has sent something.
+//
 // Pages that a browser opens through the proxy are redirected to the gateway,
 // where it tells more about its requests. /proxy.pac configures browsers.
 //
@@ -52,7 +56,8 @@
 // # Limits
 //
 // Header sections, their arrival, idle connections, negotiation, dials and the
-// number of connections are bounded by the constants in gateway.go; bodies are
+// number of connections are bounded by the constants in gateway.go, those of
+// datagrams in associate.go; bodies are
 // streamed through pooled buffers. A Gateway opens nothing before Serve, which
 // owns all goroutines. There is no lock but those of net/http.
 //

@@ -31,11 +31,15 @@ const (
 )
 
 // Config is what a [Gateway] depends on. Everything is required except
-// Dashboard.
+// ListenPacket and Dashboard.
 type Config struct {
 	// Dial opens a socket to a member's process, named "<ID>.kith.alt", with
 	// the errors of kith.Network. The far side sees a local program.
 	Dial func(ctx context.Context, address kith.Address) (net.Conn, error)
+
+	// ListenPacket takes a datagram port, as kith.PacketNetwork has it. The
+	// socket writes to IDs, and members see a local program. Nil: no datagrams.
+	ListenPacket func(ctx context.Context, address kith.Address) (net.PacketConn, error)
 
 	// Self is this host's name; it may change.
 	Self func() kith.Name
@@ -63,7 +67,8 @@ type Gateway struct {
 	transport *http.Transport
 	httpLog   *log.Logger // what net/http has to say
 
-	requests, navigations, tunnels    *kith.Counter
+	requests, navigations             *kith.Counter
+	tunnels, associated               *kith.Counter
 	wrongHost, crossSites, badTargets *kith.Counter
 }
 
@@ -88,6 +93,7 @@ func New(config Config) *Gateway {
 	g.requests = count("requests_total", "HTTP requests passed to members' sites.")
 	g.navigations = count("redirects_total", "Pages asked of the proxy and redirected to the web gateway.")
 	g.tunnels = count("tunnels_total", "Connections opened through SOCKS or CONNECT.")
+	g.associated = count("associations_total", "Associations for datagrams opened through SOCKS.")
 	const refusals = "Requests and connections refused."
 	g.wrongHost = count("refused_total", refusals, "reason", "host")
 	g.crossSites = count("refused_total", refusals, "reason", "cross_site")

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/network/memory"
 )
 
 // A group is a small world of members, each a listener on loopback or an error.
@@ -24,10 +25,11 @@ type group struct {
 	errs  map[string]error  // "elm.home.kith.alt" to what dialling it gives
 	names map[kith.ID]string
 	dials int
+	hub   *memory.Hub // of datagrams
 }
 
 func newGroup() *group {
-	return &group{addrs: make(map[string]string), errs: make(map[string]error), names: make(map[kith.ID]string)}
+	return &group{addrs: make(map[string]string), errs: make(map[string]error), names: make(map[kith.ID]string), hub: memory.NewHub()}
 }
 
 // idOf makes an ID for a test host.
@@ -149,14 +151,15 @@ func start(t testing.TB, g *group, dashboard http.Handler) *running {
 		proxy: listeners[1].Addr().String(), proxyPort: listeners[1].Addr().(*net.TCPAddr).Port,
 	}
 	r.Gateway = New(Config{
-		Dial:      g.dial,
-		Resolve:   g.resolve,
-		Self:      func() kith.Name { return kith.Name{Host: "oak", Group: "home"} },
-		Dashboard: dashboard,
-		HTTPPort:  func() int { return r.webPort },
-		ProxyPort: func() int { return r.proxyPort },
-		Log:       slog.New(slog.DiscardHandler),
-		Metrics:   new(kith.Metrics),
+		Dial:         g.dial,
+		ListenPacket: g.hub.Network(idOf("oak.home.kith.alt")).ListenPacket,
+		Resolve:      g.resolve,
+		Self:         func() kith.Name { return kith.Name{Host: "oak", Group: "home"} },
+		Dashboard:    dashboard,
+		HTTPPort:     func() int { return r.webPort },
+		ProxyPort:    func() int { return r.proxyPort },
+		Log:          slog.New(slog.DiscardHandler),
+		Metrics:      new(kith.Metrics),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)

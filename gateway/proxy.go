@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kith.alt/kith"
@@ -20,14 +21,15 @@ import (
 // A proxy serves the proxy's port.
 type proxy struct {
 	*Gateway
-	queue *handoff // connections for the HTTP server
+	queue        *handoff     // connections for the HTTP server
+	associations atomic.Int32 // of SOCKS, for datagrams
 }
 
 // serveProxy runs the proxy.
 func (g *Gateway) serveProxy(ctx context.Context, l *limitListener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	p := &proxy{g, &handoff{conns: make(chan net.Conn), closed: make(chan struct{}), addr: l.Addr()}}
+	p := &proxy{Gateway: g, queue: &handoff{conns: make(chan net.Conn), closed: make(chan struct{}), addr: l.Addr()}}
 	unregister := context.AfterFunc(ctx, func() { l.Close() })
 	defer unregister()
 
@@ -103,7 +105,12 @@ func (p *proxy) serveSOCKS(ctx context.Context, conn net.Conn, first []byte) {
 		conn.Close()
 		return
 	}
-	if request.Command != socks.CommandConnect {
+	switch request.Command {
+	case socks.CommandConnect:
+	case socks.CommandAssociate:
+		p.serveAssociation(ctx, conn, request)
+		return
+	default:
 		p.refuseSOCKS(conn, request, socks.CommandUnsupported, nil)
 		return
 	}
