@@ -59,7 +59,8 @@ type session struct {
 	known      []node // knownNodes, the latest last
 	bootstrap  []node
 	resolved   time.Time
-	unfinished sync.WaitGroup // lookups
+	ended      bool
+	unfinished sync.WaitGroup // lookups; nothing is added after ended
 }
 
 func newSession(ctx context.Context, config Config, views *views) (*session, error) {
@@ -90,7 +91,8 @@ func (silence) Handle(log.Record) {}
 // close ends the library's goroutines and waits until nothing reads from the
 // shared socket. The session's context has ended.
 func (s *session) close() {
-	s.mu.Lock() // who enters after this sees that the context has ended
+	s.mu.Lock()
+	s.ended = true
 	s.mu.Unlock()
 	s.unfinished.Wait()
 	s.server.Close() // before the socket, whose error it would take for a reason to panic
@@ -152,9 +154,9 @@ func (s *session) enter(ctx context.Context) (_ context.Context, leave func(), e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.ctx.Err(); err != nil {
+	if s.ended {
 		<-s.turns
-		return nil, nil, err
+		return nil, nil, context.Canceled
 	}
 	s.unfinished.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
@@ -347,13 +349,15 @@ func (s *session) resolve(ctx context.Context, name string) ([]netip.AddrPort, e
 	return addresses, nil
 }
 
-// nodesFrom returns those nodes that the node at from may send us to. Nothing
-// on the Internet can make us send a packet into a private network.
+// nodesFrom returns those nodes that the node at from may send us to: as many as
+// BEP 5 has in an answer, since all could be dead ones right at the target, and
+// none in a private network if from is on the Internet.
 func nodesFrom(from netip.Addr, nodes []krpc.NodeInfo) []krpc.NodeInfo {
-	return slices.DeleteFunc(nodes, func(n krpc.NodeInfo) bool {
+	nodes = slices.DeleteFunc(nodes, func(n krpc.NodeInfo) bool {
 		a := n.Addr.ToNodeAddrPort().AddrPort
 		return !dialable(a) || public(from) && !public(a.Addr())
 	})
+	return nodes[:min(len(nodes), copies)]
 }
 
 func public(ip netip.Addr) bool {
