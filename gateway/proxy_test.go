@@ -127,7 +127,7 @@ func TestFirstBytes(t *testing.T) {
 		"get / HTTP/1.1\r\n\r\n":                                       "",                                                 // not a method
 		"\x05\x01\x02":                                                 "\x05\xff",                                         // a password or nothing
 		"\x05\x01\x00\x05\x02\x00\x03\x05maple\x00\x07":                "\x05\x00\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00", // BIND
-		"\x05\x01\x00\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00":         "\x05\x00\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00", // UDP
+		"\x05\x01\x00\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00":         "\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01",         // UDP
 		"\x05\x01\x00\x05\x01\x00\x09":                                 "\x05\x00\x05\x08\x00\x01\x00\x00\x00\x00\x00\x00", // an address of no type
 		"CONNECT maple HTTP/1.1\r\nHost: x\r\n\r\n":                    "HTTP/1.1 400 ",
 		"GET https://maple.home.kith.alt/ HTTP/1.1\r\nHost: x\r\n\r\n": "HTTP/1.1 400 ",

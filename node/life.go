@@ -303,15 +303,16 @@ func first(start func(opened func(error))) error {
 func (n *Node) startGateway(run *supervisor, apps []admin.App) {
 	dashboard := admin.New(admin.Config{Node: n, Accounts: people{n.accounts}, Apps: apps, Log: n.log.With("service", "admin")})
 	g := gateway.New(gateway.Config{
-		Dial:      n.programs.Dial,
-		Self:      n.name,
-		Resolve:   n.resolve,
-		Dashboard: dashboard,
-		HTTPPort:  func() int { return n.port(control.AppGateway, control.ProtocolHTTP) },
-		ProxyPort: func() int { return n.port(control.AppGateway, control.ProtocolProxy) },
-		Shared:    n.dir.Node().SharedLoopback,
-		Log:       n.log.With("service", control.AppGateway),
-		Metrics:   n.metrics,
+		Dial:         n.programs.Dial,
+		ListenPacket: n.programs.ListenPacket,
+		Self:         n.name,
+		Resolve:      n.resolve,
+		Dashboard:    dashboard,
+		HTTPPort:     func() int { return n.port(control.AppGateway, control.ProtocolHTTP) },
+		ProxyPort:    func() int { return n.port(control.AppGateway, control.ProtocolProxy) },
+		Shared:       n.dir.Node().SharedLoopback,
+		Log:          n.log.With("service", control.AppGateway),
+		Metrics:      n.metrics,
 	})
 	first(func(opened func(error)) {
 		run.start(control.AppGateway, func(ctx context.Context) error {
