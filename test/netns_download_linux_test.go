@@ -16,7 +16,7 @@ import (
 
 // A download runs over one socket for as long as a test wants: a server on one
 // member, which its node exposes, sends fresh bytes as fast as they are taken,
-// and "kith dial" on another prints them for a reader that takes 8 MiB a second.
+// and "kith dial" on another prints them for a reader that takes 4 MiB a second.
 // So the buffers on the way are full.
 type download struct {
 	t              *testing.T
@@ -101,7 +101,7 @@ func (d *download) serve(conn net.Conn) sum {
 func (d *download) read(out io.Reader) sum {
 	hash := sha256.New()
 	buf := make([]byte, 64<<10)
-	pace := time.NewTicker(time.Second / 128)
+	pace := time.NewTicker(time.Second / 64)
 	defer pace.Stop()
 	for {
 		n, err := out.Read(buf)

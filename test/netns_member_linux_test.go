@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,33 +14,27 @@ import (
 	"kith.alt/kith/kithtest/require"
 )
 
-// awaiting names the tests that need what is not built yet, and what that is.
+// awaiting names tests that need what is not built yet, and says what that is.
+// They run where KITH_TEST_AWAITED is set.
 var awaiting = map[string]string{
-	"TestNAT":              relays,
-	"TestNATCarrierGrade":  relays,
-	"TestMoveAddress":      relays,
-	"TestMoveInterface":    relays,
-	"TestMoveBoth":         relays,
-	"TestMoveTogether":     relays,
-	"TestRelayDies":        relays,
-	"TestDirectBlocked":    relays,
-	"TestSuspendedProcess": relays,
-	"TestRouterForgets":    relays,
-	"TestLoss":             relays,
-	"TestKill":             relays,
-	"TestAllWereOff":       relays,
-	"TestSentTo":           relays,
+	"TestMoves/both": "members that tell a host its address again after it has moved",
 }
 
-const relays = "relays and punching in package overlay"
-
-// await skips the test if it is in the list.
-func await(t *testing.T) {
-	t.Helper()
-	name, _, _ := strings.Cut(t.Name(), "/")
-	if what := awaiting[name]; what != "" && os.Getenv("KITH_TEST_AWAITED") == "" {
-		t.Skip("awaits " + what)
+// together runs tests beside each other, however few processors there are: most
+// of the time they wait.
+func together(t *testing.T, tests map[string]func(*testing.T)) {
+	var running sync.WaitGroup
+	for name, test := range tests {
+		running.Go(func() {
+			t.Run(name, func(t *testing.T) {
+				if what := awaiting[t.Name()]; what != "" && os.Getenv("KITH_TEST_AWAITED") == "" {
+					t.Skip("awaits " + what)
+				}
+				test(t)
+			})
+		})
 	}
+	running.Wait()
 }
 
 // A member is a computer on which a person runs kith. The computer's name is

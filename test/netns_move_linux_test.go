@@ -8,6 +8,24 @@ import (
 	"kith.alt/kith/control"
 )
 
+// TestMoves has a download between two homes go on over one socket, whatever
+// happens to the hosts, their routers and the paths between them.
+func TestMoves(t *testing.T) {
+	together(t, map[string]func(*testing.T){
+		"address":             moveAddress,
+		"router":              moveRouter,
+		"interface":           moveInterface,
+		"both":                moveBoth,
+		"to the LAN":          moveTogether,
+		"relay dies":          relayDies,
+		"path cut":            pathCut,
+		"suspended":           suspended,
+		"forgetting":          routersForget,
+		"relayed, forgetting": routersForgetRelay,
+		"loss":                loss,
+	})
+}
+
 // A pair is two homes, with a host each and a download from one to the other,
 // and members that everybody can reach.
 type pair struct {
@@ -23,8 +41,6 @@ type pair struct {
 // are on the path.
 func newPair(t *testing.T, kind nat, path string, public ...string) *pair {
 	t.Helper()
-	await(t)
-	t.Parallel()
 	l := newLab(t)
 	world := l.internet()
 	p := &pair{lab: l, world: world, a: l.home("a", world, kind), b: l.home("b", world, kind)}
@@ -53,22 +69,35 @@ func (m *member) move(to uplink) {
 	to.attach(m.computer, "eth0")
 }
 
-// TestMoveAddress gives the sender, then the receiver, another address on its
-// local network, and then its router another one on the Internet.
-func TestMoveAddress(t *testing.T) {
+// moveAddress gives the sender, then the receiver, another address on its local
+// network. To each member the routers then use another port, as those of before
+// are taken until they are forgotten: what the path is meanwhile is open.
+func moveAddress(t *testing.T) {
 	p := newPair(t, portRestricted, control.PathDirect, "birch")
 	p.a.renumber(p.maple.computer, "eth0")
 	p.download.goesOn("maple has a new address")
 	p.b.renumber(p.oak.computer, "eth0")
 	p.download.goesOn("oak has a new address")
-	p.world.renumber(p.a.computer)
-	p.download.goesOn("maple's router has a new address")
+	p.a.forget()
+	p.b.forget()
 	p.reach(control.PathDirect)
 	p.download.finish()
 }
 
-// TestMoveInterface takes the cable out and goes on by another interface.
-func TestMoveInterface(t *testing.T) {
+// moveRouter gives the routers other addresses on the Internet, which hosts
+// learn of only from what others tell them.
+func moveRouter(t *testing.T) {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.world.renumber(p.a.computer)
+	p.download.goesOn("maple's router has a new address")
+	p.world.renumber(p.b.computer)
+	p.download.goesOn("oak's router has a new address")
+	p.reach(control.PathDirect)
+	p.download.finish()
+}
+
+// moveInterface takes the cable out and goes on by Wi-Fi, and back.
+func moveInterface(t *testing.T) {
 	p := newPair(t, portRestricted, control.PathDirect, "birch")
 	p.oak.ip("link", "set", "eth0", "down")
 	p.b.attach(p.oak.computer, "wlan0")
@@ -81,9 +110,9 @@ func TestMoveInterface(t *testing.T) {
 	p.download.finish()
 }
 
-// TestMoveBoth moves both hosts to other homes at once. The third member is all
+// moveBoth moves both hosts to other homes at once. The third member is all
 // that they find each other by.
-func TestMoveBoth(t *testing.T) {
+func moveBoth(t *testing.T) {
 	p := newPair(t, portRestricted, control.PathDirect, "birch")
 	c, d := p.lab.home("c", p.world, portRestricted), p.lab.home("d", p.world, portRestricted)
 	p.maple.move(c)
@@ -93,9 +122,9 @@ func TestMoveBoth(t *testing.T) {
 	p.download.finish()
 }
 
-// TestMoveTogether brings the host that received from afar home to the sender:
-// the download goes on over the local network.
-func TestMoveTogether(t *testing.T) {
+// moveTogether brings the host that received from afar home to the sender: the
+// download goes on over the local network.
+func moveTogether(t *testing.T) {
 	p := newPair(t, portRestricted, control.PathDirect, "birch")
 	p.oak.move(p.a)
 	p.download.goesOn("oak comes to maple")
@@ -103,9 +132,9 @@ func TestMoveTogether(t *testing.T) {
 	p.download.finish()
 }
 
-// TestRelayDies kills the member that relays, without a warning: another takes
+// relayDies kills the member that relays, without a warning: another takes
 // over.
-func TestRelayDies(t *testing.T) {
+func relayDies(t *testing.T) {
 	p := newPair(t, symmetric, control.PathRelayed, "birch", "elm")
 	via := p.oak.reaches(p.maple, control.PathRelayed).Via
 	for _, relay := range p.public {
@@ -120,9 +149,9 @@ func TestRelayDies(t *testing.T) {
 	p.download.finish()
 }
 
-// TestDirectBlocked cuts the direct path and heals it: the download goes by the
-// relay meanwhile, and comes back.
-func TestDirectBlocked(t *testing.T) {
+// pathCut cuts the direct path and heals it: the download goes by the relay
+// meanwhile, and comes back.
+func pathCut(t *testing.T) {
 	p := newPair(t, portRestricted, control.PathDirect, "birch")
 	p.world.cut(p.a.computer, p.b.computer)
 	p.download.goesOn("the direct path is cut")
@@ -133,9 +162,9 @@ func TestDirectBlocked(t *testing.T) {
 	p.download.finish()
 }
 
-// TestSuspendedProcess stops the receiver's process for 20 s, as a computer
-// that sleeps does.
-func TestSuspendedProcess(t *testing.T) {
+// suspended stops the receiver's process for 20 s, as a computer that sleeps
+// does.
+func suspended(t *testing.T) {
 	p := newPair(t, portRestricted, control.PathDirect, "birch")
 	p.oak.node.signal(syscall.SIGSTOP)
 	<-time.After(20 * time.Second)
@@ -145,25 +174,23 @@ func TestSuspendedProcess(t *testing.T) {
 	p.download.finish()
 }
 
-// TestRouterForgets has both routers lose their mappings, and then, with
-// symmetric ones, a relayed download too.
-func TestRouterForgets(t *testing.T) {
-	for kind, path := range map[nat]string{portRestricted: control.PathDirect, symmetric: control.PathRelayed} {
-		t.Run(string(kind), func(t *testing.T) {
-			p := newPair(t, kind, path, "birch")
-			p.a.forget()
-			p.download.goesOn("maple's router has forgotten")
-			p.a.forget()
-			p.b.forget()
-			p.download.goesOn("both routers have forgotten")
-			p.reach(path)
-			p.download.finish()
-		})
-	}
+func routersForget(t *testing.T)      { forgetting(t, portRestricted, control.PathDirect) }
+func routersForgetRelay(t *testing.T) { forgetting(t, symmetric, control.PathRelayed) }
+
+// forgetting has one router, then both, lose their mappings.
+func forgetting(t *testing.T, kind nat, path string) {
+	p := newPair(t, kind, path, "birch")
+	p.a.forget()
+	p.download.goesOn("maple's router has forgotten")
+	p.a.forget()
+	p.b.forget()
+	p.download.goesOn("both routers have forgotten")
+	p.reach(path)
+	p.download.finish()
 }
 
-// TestLoss has a download cross an Internet that loses every fiftieth packet.
-func TestLoss(t *testing.T) {
+// loss has a download cross an Internet that loses every fiftieth packet.
+func loss(t *testing.T) {
 	p := newPair(t, portRestricted, control.PathDirect, "birch")
 	p.world.lose(0.02)
 	p.download.goesOn("packets are lost")

@@ -6,10 +6,17 @@ import (
 	"kith.alt/kith/control"
 )
 
-// TestKill kills a node and starts it again in another home.
-func TestKill(t *testing.T) {
-	await(t)
-	t.Parallel()
+// TestRestarts has nodes end and start again while their group, or a host's
+// address, changes.
+func TestRestarts(t *testing.T) {
+	together(t, map[string]func(*testing.T){
+		"killed":       killed,
+		"all were off": allWereOff,
+	})
+}
+
+// killed kills a node and starts it again in another home.
+func killed(t *testing.T) {
 	l := newLab(t)
 	world := l.internet()
 	a, b, c := l.home("a", world, portRestricted), l.home("b", world, portRestricted), l.home("c", world, portRestricted)
@@ -26,11 +33,9 @@ func TestKill(t *testing.T) {
 	oak.reads(maple)
 }
 
-// TestAllWereOff stops a whole group, and starts it with one host in another
+// allWereOff stops a whole group, and starts it with one host in another
 // home. What they find each other by is on their disks.
-func TestAllWereOff(t *testing.T) {
-	await(t)
-	t.Parallel()
+func allWereOff(t *testing.T) {
 	l := newLab(t)
 	world := l.internet()
 	a, b, c := l.home("a", world, portRestricted), l.home("b", world, portRestricted), l.home("c", world, portRestricted)

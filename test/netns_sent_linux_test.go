@@ -13,7 +13,6 @@ import (
 // join, punch, are cut off, move and restart: they go to addresses of members, to
 // the multicast groups of the local network, and to the default gateway.
 func TestSentTo(t *testing.T) {
-	await(t)
 	t.Parallel()
 	l := newLab(t)
 	world := l.internet()
