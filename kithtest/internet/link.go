@@ -1,0 +1,59 @@
+package internet
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// A Link joins a host or a router with the network that it is on, in both
+// directions.
+type Link struct {
+	net     *Net
+	random  *rand.Rand
+	delay   time.Duration
+	loss    float64
+	reorder float64
+}
+
+func (n *Net) newLink(to *Router) *Link {
+	l := &Link{net: n, random: n.random(), delay: n.config.LANDelay}
+	if to == n.public {
+		l.delay, l.loss = n.config.Delay, n.config.Loss
+	}
+	return l
+}
+
+// SetDelay sets how long a packet takes in each direction.
+func (l *Link) SetDelay(d time.Duration) {
+	l.net.mu.Lock()
+	defer l.net.mu.Unlock()
+	l.delay = d
+}
+
+// SetLoss sets the probability, from 0 to 1, that a packet is lost.
+func (l *Link) SetLoss(probability float64) {
+	l.net.mu.Lock()
+	defer l.net.mu.Unlock()
+	l.loss = probability
+}
+
+// SetReorder sets the probability, from 0 to 1, that a packet takes up to
+// twice the delay and 1 ms more, so that later ones overtake it.
+func (l *Link) SetReorder(probability float64) {
+	l.net.mu.Lock()
+	defer l.net.mu.Unlock()
+	l.reorder = probability
+}
+
+// cross carries p over the link to its other end.
+func (l *Link) cross(p *packet, arrive func(*packet)) {
+	if l.loss > 0 && l.random.Float64() < l.loss {
+		l.net.drop(p, Lost)
+		return
+	}
+	delay := l.delay
+	if l.reorder > 0 && l.random.Float64() < l.reorder {
+		delay += time.Duration(l.random.Int64N(int64(l.delay + time.Millisecond)))
+	}
+	l.net.after(delay, func() { arrive(p) })
+}
