@@ -183,14 +183,17 @@ func TestErrors(t *testing.T) {
 }
 
 // TestTutorial: the programs that docs/sockets.md shows are those in
-// docs/examples/sockets.
+// docs/examples.
 func TestTutorial(t *testing.T) {
 	text, err := os.ReadFile("../docs/sockets.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"server/main.go", "client/main.go", "server.py", "client.py"} {
-		program, err := os.ReadFile("../docs/examples/sockets/" + file)
+	for _, file := range []string{
+		"sockets/server/main.go", "sockets/client/main.go", "sockets/server.py", "sockets/client.py",
+		"datagrams/server/main.go", "datagrams/client/main.go", "datagrams/client.py",
+	} {
+		program, err := os.ReadFile("../docs/examples/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}
