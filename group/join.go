@@ -19,7 +19,7 @@ const (
 	joinDomain      = "kith join 1\x00"
 	expiryTolerance = 10 * time.Minute // of clocks that differ
 
-	redemptionsPerMinute = 100
+	redemptionsPerMinute = 300 // a school joins in one lesson
 )
 
 // joinRequest is what a joiner asks a member for.

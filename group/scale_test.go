@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,9 +71,31 @@ func (w *web) link(a, b int) {
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
 	w.links[pair] = cancel
-	left, right := newPipe()
-	w.running.Go(func() { w.groups[a].Sync(ctx, left, w.groups[b].ID(), nil) })
-	w.running.Go(func() { w.groups[b].Sync(ctx, right, w.groups[a].ID(), nil) })
+	w.running.Go(func() {
+		a, b := w.groups[a], w.groups[b]
+		out := func(g, of *Group) bool { _, out := of.Roster().Removal(g.ID()); return out }
+		for ctx.Err() == nil && !out(a, b) && !out(b, a) { // where one has not heard of the other yet, again
+			a.Admit(b.ID(), b.Proof())
+			b.Admit(a.ID(), a.Proof())
+			left, right := newPipe()
+			var both sync.WaitGroup
+			both.Go(func() { a.Sync(ctx, left, b.ID(), nil) })
+			both.Go(func() { b.Sync(ctx, right, a.ID(), nil) })
+			both.Wait()
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	})
+}
+
+func (w *web) unlink(a, b int) {
+	pair := [2]int{min(a, b), max(a, b)}
+	if cancel := w.links[pair]; cancel != nil {
+		cancel()
+		delete(w.links, pair)
+	}
 }
 
 // cut ends the exchanges between the groups before at and those from at on,
@@ -151,7 +174,7 @@ func TestHundredHosts(t *testing.T) {
 
 		// All beat every 30 seconds.
 		before := w.traffic()
-		const rounds, interval = 3, 30 * time.Second
+		const rounds, interval = 2, 30 * time.Second
 		for range rounds {
 			start = time.Now()
 			for _, g := range groups {
@@ -213,6 +236,68 @@ func TestHundredHosts(t *testing.T) {
 		if used = w.traffic().since(before); used.Frames > 0 {
 			t.Errorf("%d frames in an idle hour", used.Frames)
 		}
+		cancel()
+		w.running.Wait()
+	})
+}
+
+// A school: 200 hosts join one after the other by one ticket, through one admin,
+// within a second or two, and each takes its exchanges with six others up.
+func TestJoinStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const joiners = 200
+		maple := found(t, "maple")
+		ticket, err := maple.Invite(t.Context(), InviteRequest{Uses: joiners}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		w := &web{groups: []*Group{maple}, ctx: ctx, links: make(map[[2]int]context.CancelFunc)}
+		random := rand.New(rand.NewPCG(3, 4))
+		for i := range joiners {
+			g, err := join(t, maple, ticket, fmt.Sprintf("host%03d", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.groups = append(w.groups, g)
+			w.link(0, len(w.groups)-1)
+			if err := g.AwaitJoined(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 { // and as many that come later
+				if other := random.IntN(len(w.groups)); w.groups[other] != g {
+					w.link(other, len(w.groups)-1)
+				}
+			}
+			if len(w.links) > 20 { // the admin does not keep everybody
+				w.unlink(0, len(w.groups)-10)
+			}
+			if err := g.SetWhereabouts(ctx, Whereabouts{Addresses: addressList(fmt.Sprintf("192.0.2.%d:4747", i+1))}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		start := time.Now()
+		level := func() bool {
+			for _, g := range w.groups {
+				if g.Digest() != maple.Digest() {
+					return false
+				}
+			}
+			addresses, _ := w.lacking(time.Time{})
+			return addresses == len(w.groups) // the admin's own
+		}
+		for !level() {
+			if time.Since(start) > 10*time.Second {
+				addresses, _ := w.lacking(time.Time{})
+				others := slices.DeleteFunc(slices.Clone(w.groups), func(g *Group) bool { return g.Digest() == maple.Digest() })
+				t.Fatalf("ten seconds after the last one joined %d hosts have another roster, %d records are missing", len(others), addresses-len(w.groups))
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		used := w.traffic()
+		t.Logf("%d joined; all agree %s after the last; per host %.0f frames (%.0f of entries, %.0f of records), %.0f bytes", joiners, time.Since(start),
+			float64(used.Frames)/joiners, float64(used.Entries)/joiners, float64(used.Records)/joiners, float64(used.Bytes)/joiners)
 		cancel()
 		w.running.Wait()
 	})

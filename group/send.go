@@ -116,26 +116,37 @@ func (s *stream) next(state *state, member bool) (frame []byte, rest time.Durati
 	case !s.entries:
 		return nil, 0
 	}
-	if frame, rest = s.nextEntries(state, member); frame != nil {
-		return frame, 0
-	}
-	if rest <= 0 && !s.same && !s.sent {
-		s.sent = true
-		return beginFrame(frameSent), 0
+	if state != s.done {
+		if frame, rest = s.nextRoster(state, member); frame != nil {
+			return frame, 0
+		}
+		if rest <= 0 && s.records {
+			s.done = state
+		}
 	}
 	if !member {
 		return nil, rest
-	}
-	if rest <= 0 && s.records { // the peer takes records only of hosts whose entries it has
-		if frame, rest = s.nextRecords(state); frame != nil {
-			return frame, 0
-		}
 	}
 	frame, wait := s.nextBeats()
 	if rest <= 0 || wait > 0 && wait < rest {
 		rest = wait
 	}
 	return frame, rest
+}
+
+// nextRoster is next for what state holds.
+func (s *stream) nextRoster(state *state, member bool) (frame []byte, rest time.Duration) {
+	frame, rest = s.nextEntries(state, member)
+	switch {
+	case frame != nil || rest > 0: // the peer takes no record of a host before the entry that admits it
+		return frame, rest
+	case !s.same && !s.sent:
+		s.sent = true
+		return beginFrame(frameSent), 0
+	case s.records && member:
+		return s.nextRecords(state)
+	}
+	return nil, 0
 }
 
 // nextHave tells the peer what entries we have.

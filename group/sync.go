@@ -178,6 +178,7 @@ type stream struct {
 
 	// The writer's.
 	entryPace, recordPace, beatPace pace
+	done                            *state // the peer lacks nothing of it
 
 	mu        sync.Mutex
 	greeted   bool               // the peer's hello is there
