@@ -1,6 +1,6 @@
 // Package rendezvous lets two hosts that share a secret, and know no address of
 // each other, meet through the BitTorrent main line: a distributed hash table
-// that millions of computers hold, and none of ours (BEP 5). It is for an
+// that very many computers hold, and none of ours (BEP 5). It is for an
 // invitation that is redeemed far away, and for two members that both moved while
 // all others slept. It is off unless its owner turns it on; docs/adr/0005 says
 // what it tells to whom.
@@ -33,7 +33,8 @@
 // after 30 s; two run at a time. A Meet looks up one place every 2 to 4 s for a
 // minute, every 15 to 30 s for ten, every 1 to 2 minutes for an hour, then every 5
 // to 10 minutes; three places every fourth time and when 5 minutes have passed. It
-// writes to eight nodes when the board lacks something, and every 20 minutes. Packets go to bootstrap nodes and to those that other nodes name; a node
+// writes to eight nodes when the board lacks something, and every 20 minutes. The
+// first hour sends 160 KB in a DHT of ten nodes; lookups in the real one are longer. Packets go to bootstrap nodes and to those that other nodes name; a node
 // on the Internet cannot send us into a private network.
 //
 // Hosts sleep, so that this node is read-only (BEP 43): it answers nobody, holds

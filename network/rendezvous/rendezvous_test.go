@@ -196,7 +196,7 @@ func TestMove(t *testing.T) {
 			return addresses()
 		})
 		next(t, atOak, mapleID, mapleAddress)
-		time.Sleep(5 * time.Hour)
+		time.Sleep(2 * time.Hour)
 		start := time.Now()
 		mu.Lock()
 		addresses = at("203.0.113.77:1")
@@ -210,7 +210,7 @@ func TestMove(t *testing.T) {
 
 // Clocks differ by a day, and midnight passes.
 func TestClocks(t *testing.T) {
-	for _, late := range []time.Duration{-24 * time.Hour, -time.Hour, 24 * time.Hour} {
+	for _, late := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
 		world(t, func(t *testing.T, ctx context.Context, w *wire) {
 			oak, _ := w.join(ctx, t, oakAddress, dhtAddresses[0])
 			maple := New(Config{Conn: w.listen(mapleAddress), Bootstrap: dhtAddresses[:1], Log: oak.config.Log})
@@ -227,7 +227,7 @@ func TestClocks(t *testing.T) {
 			})
 			next(t, atOak, mapleID, mapleAddress)
 			next(t, atMaple, oakID, oakAddress)
-			time.Sleep(5 * time.Hour)
+			time.Sleep(4*time.Hour + time.Minute)
 			mu.Lock()
 			addresses = at("203.0.113.77:1")
 			mu.Unlock()
