@@ -40,7 +40,7 @@ const (
 	forRelaying  kindOfStream = 5 // host (32), candidates: relay to the host; verdict, then the host's bytes
 	forRelayed   kindOfStream = 6 // host (32), candidates: a carrier from the host follows
 	forPunching  kindOfStream = 7 // candidates; candidates
-	forPing      kindOfStream = 8 // nothing; verdict
+	forPing      kindOfStream = 8 // candidates: none; candidates: where the receiver sees the sender
 	forDatagrams kindOfStream = 9 // the sender's datagrams follow
 
 	headerVersion = 3 // 2 had flags for kinds
@@ -83,7 +83,7 @@ func (h header) append(b []byte) []byte {
 		body = append(append(body, h.position.dialler[:]...), h.position.acceptor[:]...)
 	case forRelaying, forRelayed:
 		body = appendAddresses(append(body, h.host[:]...), h.candidates)
-	case forPunching:
+	case forPunching, forPing:
 		body = appendAddresses(body, h.candidates)
 	}
 	b = binary.BigEndian.AppendUint16(append(b, headerVersion, byte(h.kind), flags), uint16(len(body)))
@@ -111,7 +111,7 @@ func readHeader(r io.Reader) (header, error) {
 }
 
 func (h *header) parse(body []byte) (err error) {
-	least := map[kindOfStream]int{forSocket: socketSize, forResuming: resumeSize, forRelaying: 33, forRelayed: 33, forPunching: 1}[h.kind]
+	least := map[kindOfStream]int{forSocket: socketSize, forResuming: resumeSize, forRelaying: 33, forRelayed: 33, forPunching: 1, forPing: 1}[h.kind]
 	if len(body) < least {
 		return fmt.Errorf("stream header ends early: %w", kith.Invalid)
 	}
@@ -132,9 +132,9 @@ func (h *header) parse(body []byte) (err error) {
 	case forRelaying, forRelayed:
 		h.host = kith.ID(body[:32])
 		h.candidates, err = parseAddresses(body[32:])
-	case forPunching:
+	case forPunching, forPing:
 		h.candidates, err = parseAddresses(body)
-	case forGoodbye, forControl, forPing, forDatagrams:
+	case forGoodbye, forControl, forDatagrams:
 	default:
 		return fmt.Errorf("stream of unknown kind %d: %w", h.kind, kith.Invalid)
 	}

@@ -182,8 +182,7 @@ func (o *Overlay) answer(l *link, st stream) {
 			l.hearDatagrams(st)
 			return
 		case forPing:
-			writeVerdict(st, nil)
-			st.close()
+			l.answerPing(st)
 			return
 		}
 		port := h.port

@@ -2,10 +2,10 @@ package overlay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"kith.alt/kith"
@@ -148,12 +148,21 @@ func (o *Overlay) worthDialling(candidates []netip.AddrPort) []netip.AddrPort {
 	for _, a := range candidates {
 		ip := a.Addr().Unmap()
 		switch {
-		case a.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback():
+		case a.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback() || o.own(a):
 		case o.nearby(ip), !private(ip) && ip.IsGlobalUnicast(), private(ip) && samePlace:
 			worth = append(worth, unmapped(a))
 		}
 	}
 	return worth
+}
+
+// own reports whether this host itself listens at the address.
+func (o *Overlay) own(a netip.AddrPort) bool {
+	o.mu.Lock()
+	d := o.door
+	o.mu.Unlock()
+	return d != nil && addressOf(d.tcp.Addr()).Port() == a.Port() &&
+		slices.ContainsFunc(o.cfg.Internet.Interfaces(), func(p netip.Prefix) bool { return p.Addr() == a.Addr() })
 }
 
 var carrierGrade = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
@@ -219,27 +228,80 @@ func (o *Overlay) Ping(ctx context.Context, id kith.ID) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	rtt, err := l.ping(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil:
+		return 0, fmt.Errorf("host %s does not answer (%v): %w", id.Short(), err, kith.Unreachable)
+	}
+	return rtt, nil
+}
+
+// ping asks the peer's node for a word. The answer tells where it sees us now,
+// which changes while a QUIC connection lives on.
+func (l *link) ping(ctx context.Context) (time.Duration, error) {
 	st, err := l.openStream(ctx)
 	if err != nil {
-		return 0, l.lost(err)
+		return 0, err
 	}
 	defer st.reset()
 	stop := context.AfterFunc(ctx, st.reset)
 	defer stop()
 	began := time.Now()
 	st.SetReadDeadline(began.Add(verdictPatience))
-	_, err = st.Write(header{kind: forPing}.append(nil))
-	var refusal error
-	if err == nil {
-		refusal, err = readVerdict(st)
+	if _, err := st.Write(header{kind: forPing}.append(nil)); err != nil {
+		return 0, err
 	}
-	if ctx.Err() != nil {
-		return 0, ctx.Err()
+	h, err := readHeader(st)
+	if err != nil {
+		return 0, err
 	}
-	if err = errors.Join(err, refusal); err != nil {
-		return 0, fmt.Errorf("host %s does not answer (%v): %w", id.Short(), err, kith.Unreachable)
+	rtt := time.Since(began)
+	if len(h.candidates) > 0 {
+		o := l.overlay
+		o.mu.Lock()
+		l.observed = h.candidates[0]
+		o.mu.Unlock()
+		o.reachChanged()
 	}
-	return time.Since(began), nil
+	return rtt, nil
+}
+
+// answerPing tells the peer where we see it.
+func (l *link) answerPing(st stream) {
+	h := header{kind: forPing}
+	if a := l.remote(); a.IsValid() {
+		h.candidates = []netip.AddrPort{a}
+	}
+	st.SetWriteDeadline(time.Now().Add(headerPatience))
+	st.Write(h.append(nil))
+	st.close()
+}
+
+const (
+	observers    = 3           // asked where they see us
+	observePause = time.Second // for their answers
+)
+
+// observe asks some of those who see this host from outside where that is by
+// now.
+func (o *Overlay) observe() {
+	var asked []*link
+	o.mu.Lock()
+	for l := range o.links {
+		if l.rank() == 1 && l.kind() == carrierQUIC && len(asked) < observers {
+			asked = append(asked, l)
+		}
+	}
+	o.mu.Unlock()
+	ctx, cancel := context.WithTimeout(o.ctx, observePause)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, l := range asked {
+		wg.Go(func() { l.ping(ctx) })
+	}
+	wg.Wait()
 }
 
 // Release ends the peer's carriers if no socket uses them but those of

@@ -178,6 +178,7 @@ func (o *Overlay) tryCandidates(l *link, candidates []netip.AddrPort) {
 }
 
 func (o *Overlay) exchangeCandidates(l *link) ([]netip.AddrPort, error) {
+	o.observe()
 	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
 	defer cancel()
 	st, err := l.openStream(ctx)
@@ -201,10 +202,16 @@ func (o *Overlay) exchangeCandidates(l *link) ([]netip.AddrPort, error) {
 // punch answers exchangeCandidates, and dials when the answer has arrived, by
 // the round-trip time.
 func (o *Overlay) punch(l *link, st stream, h header) {
+	now := time.Now().UnixNano()
+	if now-l.punched.Swap(now) < int64(punchPause) {
+		st.reset()
+		return
+	}
+	o.observe()
 	st.SetWriteDeadline(time.Now().Add(headerPatience))
 	_, err := st.Write(header{kind: forPunching, candidates: o.candidates()}.append(nil))
 	st.close()
-	if now := time.Now().UnixNano(); err != nil || now-l.punched.Swap(now) < int64(punchPause) {
+	if err != nil {
 		return
 	}
 	timer := time.NewTimer(min(l.rtt()/2, time.Second))
