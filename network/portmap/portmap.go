@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -187,22 +188,34 @@ func (m *Mapper) try(ctx context.Context) (time.Duration, error) {
 		m.state(nil, nil)
 		return lookEvery, nil
 	}
-	failure := error(fmt.Errorf("no default gateway: %w", kith.NotFound))
-	for i, gateway := range gateways {
-		if i == 0 {
-			failure = nil
-		}
+	var failures failures
+	for _, gateway := range gateways {
 		for _, method := range m.methods(gateway) {
 			leases, err := m.ask(ctx, method, port)
 			if err == nil {
 				return m.hold(&session{gateway, method, port}, leases), nil
 			}
-			m.config.Log.Debug("port not mapped", "gateway", gateway, "by", method.name(), "err", err)
-			failure = errors.Join(failure, fmt.Errorf("%s of %s: %w", method.name(), gateway, err))
+			failures = append(failures, fmt.Errorf("%s of %s: %w", method.name(), gateway, err))
 		}
 	}
-	m.state(m.Mapped(), failure)
-	return 0, failure
+	if len(gateways) == 0 {
+		failures = append(failures, fmt.Errorf("no default gateway: %w", kith.NotFound))
+	}
+	m.state(m.Mapped(), failures)
+	return 0, failures
+}
+
+// failures are what each protocol said, in one line.
+type failures []error
+
+func (f failures) Unwrap() []error { return f }
+
+func (f failures) Error() string {
+	var text []string
+	for _, err := range f {
+		text = append(text, err.Error())
+	}
+	return strings.Join(text, "; ")
 }
 
 func (m *Mapper) methods(gateway netip.Addr) []method {

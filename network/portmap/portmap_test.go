@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,13 +173,14 @@ func TestMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		home, away := newGateway(), newGateway()
 		away.external = netip.MustParseAddr("198.51.100.7")
-		now := at("192.168.1.1")
+		var now atomic.Value
+		now.Store(at("192.168.1.1"))
 		w := world{"192.168.1.1": home, "10.0.0.1": away}
-		m := newMapper(w.wire(), func() []netip.Addr { return now() })
+		m := newMapper(w.wire(), func() []netip.Addr { return now.Load().(func() []netip.Addr)() })
 		serve(t, m)
 		time.Sleep(time.Minute)
 		_, before, _ := home.state()
-		now = at("10.0.0.1")
+		now.Store(at("10.0.0.1"))
 		m.Again()
 		time.Sleep(time.Second)
 		if got := describeAll(m.Mapped()); !strings.HasPrefix(got, "udp 198.51.100.7:4747 by pcp") {
@@ -187,7 +189,7 @@ func TestMoved(t *testing.T) {
 		if _, after, _ := home.state(); after != before {
 			t.Errorf("%d packets to a gateway that is not there any more", after-before)
 		}
-		now = at()
+		now.Store(at())
 		m.Again()
 		time.Sleep(time.Second)
 		if len(m.Mapped()) != 0 || !errors.Is(m.Failure(), kith.NotFound) {
@@ -200,16 +202,16 @@ func TestMoved(t *testing.T) {
 func TestPort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway()
-		current := uint16(0)
+		var current atomic.Uint32
 		m := newMapper(world{"192.168.1.1": g}.wire(), at("192.168.1.1"))
-		m.config.Port = func() uint16 { return current }
+		m.config.Port = func() uint16 { return uint16(current.Load()) }
 		serve(t, m)
 		for _, step := range []struct {
 			port     uint16
 			mappings int
 			deleted  int
 		}{{0, 0, 0}, {port, 2, 0}, {port + 1, 2, 2}, {0, 0, 4}} {
-			current = step.port
+			current.Store(uint32(step.port))
 			m.Again()
 			time.Sleep(2 * minPause)
 			mappings, asked, deleted := g.state()

@@ -133,8 +133,8 @@ func parseDescription(r io.Reader, location string) (*goupnp.RootDevice, error) 
 	root := new(goupnp.RootDevice)
 	decoder := xml.NewDecoder(r)
 	decoder.DefaultSpace = goupnp.DeviceXMLNamespace
-	if err := decoder.Decode(root); err != nil {
-		return nil, fmt.Errorf("description: %w: %w", err, kith.Unreachable)
+	if err := decoder.Decode(root); err != nil { // which quotes what it is about
+		return nil, fmt.Errorf("the description is not one: %w", kith.Unreachable)
 	}
 	if root.URLBaseStr == "" {
 		root.URLBaseStr = location

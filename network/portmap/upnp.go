@@ -181,7 +181,7 @@ func (s *connectionService) call(ctx context.Context, action string, in, out any
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return fmt.Errorf("%s: %w: %w", action, err, kith.Unreachable)
+	return fmt.Errorf("%s: no answer, or none that is understood: %w", action, kith.Unreachable) // err quotes the answer, however long
 }
 
 // A fault is the code with which a gateway refuses an action.

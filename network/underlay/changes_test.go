@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,9 +77,10 @@ func TestPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		home, away := netip.MustParsePrefix("192.168.1.5/24"), netip.MustParsePrefix("10.0.0.9/8")
-		now := []netip.Prefix{home}
+		var now atomic.Pointer[[]netip.Prefix]
+		now.Store(&[]netip.Prefix{home})
 		notified := 0
-		go poll(ctx, func() []netip.Prefix { return slices.Clone(now) }, func() { notified++ })
+		go poll(ctx, func() []netip.Prefix { return *now.Load() }, func() { notified++ })
 		for step, change := range []struct {
 			to   []netip.Prefix
 			want int
@@ -90,7 +92,7 @@ func TestPoll(t *testing.T) {
 			{nil, 3},
 		} {
 			synctest.Wait()
-			now = change.to
+			now.Store(&change.to)
 			time.Sleep(pollEvery)
 			synctest.Wait()
 			if notified != change.want {
