@@ -127,7 +127,7 @@ func (g *Group) Beat(ctx context.Context) error {
 
 // beatAbove beats with a number above last. Numbers begin at the clock, so that
 // a host that starts again goes on above itself, and at the number of its
-// address record, below which nobody takes any.
+// address record, below which who has heard none yet takes none.
 func (g *Group) beatAbove(state *state, last uint64) error {
 	if last == math.MaxUint64 {
 		return fmt.Errorf("beat: the sequence numbers are used up: %w", kith.Quota)
@@ -140,8 +140,8 @@ func (g *Group) beatAbove(state *state, last uint64) error {
 	return nil
 }
 
-// floor is the least number of a beat of the host id that is no replay: that of
-// its record, which is on disk and renewed every week.
+// floor is the least number that the first beat heard of the host id may have
+// to be no replay: that of its record, which is on disk and renewed every week.
 func (st *state) floor(id kith.ID) uint64 {
 	if r := st.records[id]; r != nil {
 		return r.body.Sequence
@@ -176,14 +176,17 @@ func (s *stream) takeBeats(beats []beat) error {
 	var fresh []beat
 	for _, b := range beats {
 		last := g.pulse.of(b.host)
-		if _, ok := state.roster.Member(b.host); !ok || b.sequence < state.floor(b.host) {
+		if _, ok := state.roster.Member(b.host); !ok {
 			continue
 		}
 		if b.sequence < last.sequence && b.host == s.peer {
 			// Its clock went back while it was off. It goes on above this.
 			s.tell(func() { s.beats[b.host] = last.beat })
 		}
-		if b.sequence <= last.sequence || b.host != g.id && time.Since(last.at) < beatPause {
+		switch {
+		case b.sequence <= last.sequence, b.host != g.id && time.Since(last.at) < beatPause:
+			continue
+		case last.at.IsZero() && b.sequence < state.floor(b.host):
 			continue
 		}
 		if err := b.verify(g.log.genesis); err != nil {

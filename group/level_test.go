@@ -137,3 +137,32 @@ func TestDigest(t *testing.T) {
 		t.Error("other entries have the same digest")
 	}
 }
+
+// What came from a peer is not sent back to it.
+func TestNothingGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maple := found(t, "maple")
+		oak := enlarge(t, maple, "oak")
+		stop := connect(t, maple, oak)
+		synctest.Wait()
+		before := maple.Traffic()
+		for i := range 50 {
+			rename(t, oak, fmt.Sprintf("elm%d", i))
+			if err := oak.SetWhereabouts(t.Context(), Whereabouts{Addresses: addressList(fmt.Sprintf("192.0.2.%d:4747", i+1))}); err != nil {
+				t.Fatal(err)
+			}
+			if err := oak.Beat(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		if maple.Digest() != oak.Digest() || maple.Whereabouts(oak.ID()).Addresses[0] != oak.Whereabouts(oak.ID()).Addresses[0] {
+			t.Error("the two do not agree")
+		}
+		if used := maple.Traffic().since(before); used.Frames != 0 {
+			t.Errorf("maple, which has nothing to say, sent %+v", used)
+		}
+		stop()
+	})
+}

@@ -3,6 +3,7 @@ package group
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"kith.alt/kith"
@@ -241,15 +242,16 @@ func (r *Roster) nameMembers(claims []int, entitled []bool) {
 	// from its admission on.
 	short := make(map[string]int)
 	for _, id := range r.merge.ids {
+		suffix := id.Short()
 		for _, a := range r.merge.hosts[id].admissions {
-			if at, ok := short[id.Short()]; entitled[a] && (!ok || a < at) {
-				short[id.Short()] = a
+			if at, ok := short[suffix]; entitled[a] && (!ok || a < at) {
+				short[suffix] = a
 			}
 		}
 	}
 	for i := range r.members {
 		member := &r.members[i]
-		for _, name := range []string{member.Wanted, fallbackName(member.Wanted, member.ID), member.ID.String()} {
+		for name := range member.names() {
 			if _, taken := r.byName[name]; taken {
 				continue
 			}
@@ -275,6 +277,13 @@ func (r *Roster) nameMembers(claims []int, entitled []bool) {
 	slices.SortFunc(r.members, func(a, b Member) int { return cmp.Compare(a.Host, b.Host) })
 	for i, member := range r.members {
 		r.byID[member.ID] = i
+	}
+}
+
+// names are what the member may be called, best first.
+func (m *Member) names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		_ = yield(m.Wanted) && yield(fallbackName(m.Wanted, m.ID)) && yield(m.ID.String())
 	}
 }
 

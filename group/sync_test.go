@@ -428,6 +428,8 @@ func FuzzSync(f *testing.F) {
 	f.Add(true, frame(frameHave, append([]byte{1}, make([]byte, prefixLen)...)))
 	f.Add(true, frame(frameSequences, make([]byte, 40)))
 	f.Add(true, frame(frameRecords, []byte{0, 2, '{', '}'}))
+	f.Add(true, frame(frameBeats, appendBeat(nil, signBeat("oak", s.genesis, 7))))
+	f.Add(true, append(frame(frameSent, nil), frame(frameTaken, nil)...))
 	f.Add(false, validHello(f, s.genesis))
 	f.Fuzz(func(t *testing.T, greet bool, stream []byte) {
 		g := newGroup(testKey("ada"), newLog(s.genesis))
@@ -441,7 +443,11 @@ func FuzzSync(f *testing.F) {
 		left, right := newPipe()
 		right.Write(stream)
 		right.(*pipe).out.close()
-		g.Sync(context.Background(), left, testID("oak"), nil)
+		levels := 0
+		g.Sync(context.Background(), left, testID("oak"), func() { levels++ })
+		if levels > 1 {
+			t.Errorf("level was called %d times", levels)
+		}
 		if got := members(g.Roster()); got != "ada* elm* founder*" {
 			t.Errorf("members are %q", got)
 		}
