@@ -171,10 +171,7 @@ func (m *Mapper) try(ctx context.Context) (time.Duration, error) {
 		gateways = gateways[:min(len(gateways), maxGateways)]
 	}
 	if s := m.session; s != nil {
-		if port != 0 && !slices.Contains(gateways, s.gateway) {
-			m.session = nil // in another network: whoever has the address of the old gateway there is not asked
-			m.state(nil, nil)
-		} else if s.port != port {
+		if s.port != port || !slices.Contains(gateways, s.gateway) {
 			m.release(ctx)
 		} else if leases, err := m.ask(ctx, s.method, port); err == nil {
 			return m.hold(s, leases), nil
@@ -286,6 +283,10 @@ func (m *Mapper) release(ctx context.Context) {
 	if s == nil {
 		return
 	}
+	defer m.state(nil, nil)
+	if !slices.Contains(m.config.Gateways(), s.gateway) {
+		return // in another network, where nobody but the gateway is asked anything
+	}
 	ctx, cancel := context.WithTimeout(ctx, releaseWithin)
 	defer cancel()
 	var deletions sync.WaitGroup
@@ -297,7 +298,6 @@ func (m *Mapper) release(ctx context.Context) {
 		})
 	}
 	deletions.Wait()
-	m.state(nil, nil)
 }
 
 // state sets what Mapped and Failure say.
