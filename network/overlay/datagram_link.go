@@ -30,6 +30,7 @@ type outbox struct {
 const (
 	outboxBytes      = 128 << 10 // of datagrams, each counted with datagramOverhead
 	datagramOverhead = 64
+	streamBatch      = 32 << 10 // about so many bytes go in one write
 )
 
 // put adds a datagram, and drops the oldest ones for which there is no room.
@@ -49,19 +50,21 @@ func (b *outbox) put(wire []byte) (start bool, dropped int) {
 	return start, dropped
 }
 
-// take returns the oldest datagram; nil: there is none, and emptying ends.
-func (b *outbox) take() []byte {
+// take returns the oldest datagrams, more than one as long as they have fewer
+// than enough bytes. Without any, emptying ends.
+func (b *outbox) take(enough int) (oldest [][]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiting) == 0 {
-		b.waiting, b.sending = nil, false
-		return nil
+	n := 0
+	for bytes := 0; n < len(b.waiting) && (n == 0 || bytes < enough); n++ {
+		bytes += len(b.waiting[n])
+		b.bytes -= len(b.waiting[n]) + datagramOverhead
 	}
-	wire := b.waiting[0]
-	b.bytes -= len(wire) + datagramOverhead
-	b.waiting[0] = nil
-	b.waiting = b.waiting[1:]
-	return wire
+	oldest, b.waiting = b.waiting[:n:n], b.waiting[n:]
+	if n == 0 {
+		b.waiting, b.sending = nil, false
+	}
+	return oldest
 }
 
 // sendDatagram has a datagram sent as the carrier can. It does not wait.
@@ -98,14 +101,16 @@ func (l *link) sendPackets(c datagramCarrier) {
 		return
 	}
 	for {
-		wire := l.datagrams.packets.take()
-		switch {
-		case wire == nil || l.ended():
+		oldest := l.datagrams.packets.take(1)
+		if len(oldest) == 0 || l.ended() {
 			return
-		case c.sendDatagram(wire) == nil:
-			l.sent.Add(uint64(len(wire)))
-		default:
-			l.post(&l.datagrams.streamed, wire, l.sendStreamed)
+		}
+		for _, wire := range oldest {
+			if c.sendDatagram(wire) == nil {
+				l.sent.Add(uint64(len(wire)))
+			} else {
+				l.post(&l.datagrams.streamed, wire, l.sendStreamed)
+			}
 		}
 	}
 }
@@ -116,19 +121,15 @@ func (l *link) sendStreamed() {
 	if !l.untilLevel() {
 		return
 	}
-	const batch = 32 << 10
 	var wire []byte
 	for {
-		wire = wire[:0]
-		for len(wire) < batch {
-			d := l.datagrams.streamed.take()
-			if d == nil {
-				break
-			}
-			wire = append(binary.BigEndian.AppendUint16(wire, uint16(len(d))), d...)
-		}
-		if len(wire) == 0 || l.ended() {
+		oldest := l.datagrams.streamed.take(streamBatch)
+		if len(oldest) == 0 || l.ended() {
 			return
+		}
+		wire = wire[:0]
+		for _, d := range oldest {
+			wire = append(binary.BigEndian.AppendUint16(wire, uint16(len(d))), d...)
 		}
 		if err := l.writeDatagrams(wire); err != nil && l.datagrams.stream != nil {
 			l.datagrams.stream.reset()

@@ -338,8 +338,16 @@ func TestOutbox(t *testing.T) {
 		t.Errorf("%d bytes", b.bytes)
 	}
 	last := ""
-	for wire := b.take(); wire != nil; wire = b.take() {
-		last = string(bytes.TrimSpace(wire))
+	for _, enough := range []int{0, 1, 3000} {
+		if n, want := len(b.take(enough)), max(1, enough/1000); n != want {
+			t.Errorf("%d datagrams of 1000 bytes for %d", n, enough)
+		}
+		if !b.sending {
+			t.Fatal("the outbox is not empty, and nobody empties it")
+		}
+	}
+	for oldest := b.take(5000); len(oldest) > 0; oldest = b.take(5000) {
+		last = string(bytes.TrimSpace(oldest[len(oldest)-1]))
 	}
 	if last != "999" || b.bytes != 0 || b.sending {
 		t.Errorf("last is %s, %d bytes are left", last, b.bytes)
