@@ -183,7 +183,7 @@ func testPacketNotTwice(t *testing.T, p PacketPair) {
 	seen := make(map[string]bool)
 	buffer := make([]byte, 64)
 	for {
-		far.SetReadDeadline(time.Now().Add(time.Second))
+		far.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 		n, _, err := far.ReadFrom(buffer)
 		if isTimeout(err) {
 			break
