@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kith.alt/kith"
 )
 
 // linkDatagrams is the part of a link that carries datagrams.
@@ -16,6 +18,19 @@ type linkDatagrams struct {
 	streamed  outbox // for the stream: the carrier has no packets, or they are too long for one
 	stream    stream // ours; of sendStreamed alone
 	receiving atomic.Bool
+	passed    atomic.Int64 // when one was sent or received last, Unix seconds
+}
+
+// datagramsPause is how long a link without datagrams counts as used by them.
+const datagramsPause = 2 * time.Minute
+
+// datagramsPass reports whether datagrams were sent to or came from a peer of
+// late.
+func (o *Overlay) datagramsPass(id kith.ID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.peers[id]
+	return p != nil && p.current != nil && time.Since(time.Unix(p.current.datagrams.passed.Load(), 0)) < datagramsPause
 }
 
 // An outbox holds datagrams until the carrier takes them: the newest ones. A
@@ -69,6 +84,7 @@ func (b *outbox) take(enough int) (oldest [][]byte) {
 
 // sendDatagram has a datagram sent as the carrier can. It does not wait.
 func (l *link) sendDatagram(wire []byte) {
+	l.datagrams.passed.Store(time.Now().Unix())
 	if c, ok := l.carrier.(datagramCarrier); ok {
 		l.post(&l.datagrams.packets, wire, func() { l.sendPackets(c) })
 		return
@@ -167,9 +183,14 @@ func (l *link) hearPackets() {
 		if err != nil {
 			return
 		}
-		l.received.Add(uint64(len(wire)))
-		l.overlay.deliverDatagram(l.peer, wire)
+		l.receiveDatagram(wire)
 	}
+}
+
+func (l *link) receiveDatagram(wire []byte) {
+	l.received.Add(uint64(len(wire)))
+	l.datagrams.passed.Store(time.Now().Unix())
+	l.overlay.deliverDatagram(l.peer, wire)
 }
 
 // hearDatagrams delivers what comes on the peer's datagram stream until it
@@ -197,7 +218,6 @@ func (l *link) hearDatagrams(st stream) {
 		if _, err := io.ReadFull(r, wire); err != nil {
 			return
 		}
-		l.received.Add(uint64(n))
-		l.overlay.deliverDatagram(l.peer, wire)
+		l.receiveDatagram(wire)
 	}
 }

@@ -170,6 +170,38 @@ func TestPacketsCut(t *testing.T) {
 	}
 }
 
+// TestPacketsRelayed: datagrams go through a relay, and on a direct path when
+// there is one. A carrier that they use is not released.
+func TestPacketsRelayed(t *testing.T) {
+	c := newClub()
+	a, b, m := c.member(t, 1), c.member(t, 2), c.member(t, 3, relaysMuch)
+	where := c.where(b.id)
+	c.hidden(a, b)
+	meet(t, m, a, b)
+	s, far := packets(t, a, 0), packets(t, b, 0)
+	for _, size := range []int{1, kith.SmallDatagram, kith.MaxDatagram} {
+		sendUntil(t, s, far, strings.Repeat("x", size))
+		sendUntil(t, far, s, strings.Repeat("x", size))
+	}
+	if path, via := pathOf(a, b); path != pathRelayed || via != m.id {
+		t.Errorf("path %q through %v", path, via.Short())
+	}
+	if a.Release(b.id) || b.Release(a.id) {
+		t.Error("a carrier was released under a conversation")
+	}
+	if !a.Release(m.id) {
+		t.Error("a carrier without datagrams was not released")
+	}
+	c.place(b.id, where...)
+	waitFor(t, "datagrams on a direct path", func() bool {
+		sendUntil(t, s, far, "hello")
+		path, _ := pathOf(a, b)
+		return path == pathLAN
+	})
+	sendUntil(t, s, far, "direct")
+	sendUntil(t, far, s, "direct")
+}
+
 // TestPacketsUnreachable: a host that cannot be reached holds a few datagrams
 // for a while, and nothing later.
 func TestPacketsUnreachable(t *testing.T) {

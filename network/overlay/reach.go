@@ -305,8 +305,11 @@ func (o *Overlay) observe() {
 }
 
 // Release ends the peer's carriers if no socket uses them but those of
-// SyncPort, and reports whether it did.
+// SyncPort, and no datagrams of late, and reports whether it did.
 func (o *Overlay) Release(id kith.ID) bool {
+	if o.datagramsPass(id) {
+		return false
+	}
 	for _, s := range o.socketsOf(&id) {
 		if s.port != o.cfg.SyncPort {
 			return false
