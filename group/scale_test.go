@@ -149,6 +149,7 @@ func (w *web) lacking(since time.Time) (addresses, beats int) {
 }
 
 func TestHundredHosts(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		groups := bigGroup(t, 100)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -244,6 +245,7 @@ func TestHundredHosts(t *testing.T) {
 // A school: 200 hosts join one after the other by one ticket, through one admin,
 // within a second or two, and each takes its exchanges with six others up.
 func TestJoinStorm(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const joiners = 200
 		maple := found(t, "maple")
