@@ -8,5 +8,5 @@
 //	""                                  the overlay, this host itself
 //
 // Names are resolved by the group, never by DNS: an address of the Internet has
-// to be an IP address. It holds no state.
+// to be an IP address. Datagrams go to the overlay only. It holds no state.
 package composite

@@ -56,6 +56,17 @@
 // that does not answer three packets are sent, whoever named it, and then none
 // for a while (contacts.go).
 //
+// # Datagrams
+//
+// An Overlay is a [kith.PacketNetwork], too. A datagram (datagram.go) travels
+// in a DATAGRAM frame of QUIC (RFC 9221). Where the carrier is TLS, or it is too
+// long for a packet, it travels on a stream of the carrier that each side has
+// for them (datagram_link.go), behind an outbox that loses the oldest when the
+// path is slower than the sender. Nothing is repeated, and nothing ever waits for
+// a carrier but the last 16 datagrams for a host that is being dialled. What
+// arrives is queued at its socket (datagram_inbox.go) for a reader who takes from
+// each peer in turn.
+//
 // # Handshake
 //
 // Mutual TLS 1.3 (RFC 8446) with self-signed Ed25519 certificates that say
@@ -91,11 +102,16 @@
 // peer's suspended sockets are 1,024 with 32 MiB at most, and the one that has
 // waited longest ends first.
 //
+// A packet socket queues 512 KiB, and the peer that has most in it loses what
+// there is no room for. A link has 128 KiB of datagrams that wait to be sent, for
+// packets and for its stream each; datagrams wait for 256 hosts that are dialled.
+//
 // # Locking
 //
 // Overlay.mu guards the tables of peers, links, ports and sockets and is never
 // held while a callback runs or a byte is sent. Sockets have locks of their own,
-// which are taken before Overlay.mu and never after it.
+// which are taken before Overlay.mu and never after it, and so is the one of the
+// tables of datagrams.
 //
 // Addresses, admission and what is proved in a join are the business of
 // whoever configures the overlay: package group, by functions.
