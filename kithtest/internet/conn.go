@@ -99,9 +99,18 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 }
 
+// Write is one piece to the peer, whoever else writes. It waits while 256 KiB are
+// not acknowledged.
 func (c *conn) Write(p []byte) (n int, err error) {
 	c.host.net.mu.Lock()
 	defer c.host.net.mu.Unlock()
+	ours := false
+	defer func() {
+		if ours {
+			c.writing = false
+			c.wake.Broadcast()
+		}
+	}()
 	for {
 		switch {
 		case c.closed:
@@ -113,6 +122,11 @@ func (c *conn) Write(p []byte) (n int, err error) {
 		case c.writeDeadline.passed():
 			return n, c.fail("write", os.ErrDeadlineExceeded)
 		}
+		if c.writing && !ours {
+			c.wake.Wait()
+			continue
+		}
+		ours, c.writing = true, true
 		room := min(bufferSize-len(c.out), len(p)-n)
 		c.out = append(c.out, p[n:n+room]...)
 		n += room

@@ -2,6 +2,7 @@ package internet
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +35,8 @@ func Expectations(markdown string) (map[[2]NAT]Path, error) {
 			continue
 		case strings.HasPrefix(cells[0], "-"): // the rule
 			continue
+		case !slices.Contains(kinds, NAT(cells[0])):
+			return nil, fmt.Errorf("row %q is not one of the columns", cells[0])
 		case len(cells) != len(kinds)+1:
 			return nil, fmt.Errorf("row %q has %d cells instead of %d", cells[0], len(cells), len(kinds)+1)
 		}
@@ -46,11 +49,11 @@ func Expectations(markdown string) (map[[2]NAT]Path, error) {
 		}
 	}
 	if len(expected) != len(kinds)*len(kinds) {
-		return nil, fmt.Errorf("%d pairs of kinds instead of %d: a row is missing, or is not one of the columns", len(expected), len(kinds)*len(kinds))
+		return nil, fmt.Errorf("%d pairs of kinds instead of %d", len(expected), len(kinds)*len(kinds))
 	}
 	for pair, path := range expected {
-		if other, ok := expected[[2]NAT{pair[1], pair[0]}]; other != path {
-			return nil, fmt.Errorf("%s and %s: %s one way, and %q (%t) the other", pair[0], pair[1], path, other, ok)
+		if other := expected[[2]NAT{pair[1], pair[0]}]; other != path {
+			return nil, fmt.Errorf("%s and %s: %s one way, and %s the other", pair[0], pair[1], path, other)
 		}
 	}
 	return expected, nil

@@ -164,3 +164,18 @@ func (s *speaker) dials(address netip.AddrPort) bool {
 	conn.Close()
 	return true
 }
+
+func FuzzExpectations(f *testing.F) {
+	text, err := os.ReadFile("../../docs/nat.md")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(text))
+	f.Add("| | none |\n|---|\n| none | direct |")
+	f.Fuzz(func(t *testing.T, markdown string) {
+		expected, err := internet.Expectations(markdown)
+		if kinds := len(internet.Kinds()); err == nil && len(expected) != kinds*kinds {
+			t.Errorf("%d pairs", len(expected))
+		}
+	})
+}

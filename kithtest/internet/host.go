@@ -54,8 +54,8 @@ func (h *Host) Router() *Router {
 	return h.router
 }
 
-// Link returns the host's link to the network that it is on. Moving takes it
-// along.
+// Link returns the host's link to the network that it is on. It stays the same
+// when the host moves, with the delay and loss of the new place.
 func (h *Host) Link() *Link { return h.link }
 
 // Address returns the host's address on the network that it is on; it is
@@ -80,7 +80,7 @@ func (h *Host) Move(to *Router) {
 	defer h.net.mu.Unlock()
 	h.leave()
 	h.router = to
-	h.link.delay = h.net.newLink(to).delay
+	h.link.attach(to)
 	h.address = to.lease(h)
 	h.changed()
 }

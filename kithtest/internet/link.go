@@ -16,11 +16,17 @@ type Link struct {
 }
 
 func (n *Net) newLink(to *Router) *Link {
-	l := &Link{net: n, random: n.random(), delay: n.config.LANDelay}
-	if to == n.public {
-		l.delay, l.loss = n.config.Delay, n.config.Loss
-	}
+	l := &Link{net: n, random: n.random()}
+	l.attach(to)
 	return l
+}
+
+// attach gives the link what links to that network have at first.
+func (l *Link) attach(to *Router) {
+	l.delay, l.loss, l.reorder = l.net.config.LANDelay, 0, 0
+	if to == l.net.public {
+		l.delay, l.loss = l.net.config.Delay, l.net.config.Loss
+	}
 }
 
 // SetDelay sets how long a packet takes in each direction.
@@ -48,7 +54,7 @@ func (l *Link) SetReorder(probability float64) {
 // cross carries p over the link to its other end.
 func (l *Link) cross(p *packet, arrive func(*packet)) {
 	if l.loss > 0 && l.random.Float64() < l.loss {
-		l.net.drop(p, Lost)
+		l.net.end(p, Lost)
 		return
 	}
 	delay := l.delay

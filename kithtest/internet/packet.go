@@ -66,8 +66,8 @@ const (
 )
 
 // Capture has f called with every packet at its end, delivered or not. Packets
-// that a host sends to itself are not shown. f is called with the Net locked:
-// it must be quick and not call the Net, its routers, hosts or sockets.
+// that never leave their host are not shown. f is called with the Net locked: it
+// must be quick, and must not call the Net, its routers, hosts or sockets.
 func (n *Net) Capture(f func(Packet)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -82,14 +82,13 @@ func (n *Net) Sent() map[netip.AddrPort]int {
 	return maps.Clone(n.sent)
 }
 
-// Traffic counts packets and bytes with headers.
+// Traffic is what a host exchanged with others. Bytes include headers.
 type Traffic struct {
 	PacketsSent, PacketsReceived int
 	BytesSent, BytesReceived     int64
 }
 
-func (n *Net) drop(p *packet, why Fate) { n.end(p, why) }
-
+// end shows what became of p.
 func (n *Net) end(p *packet, fate Fate) {
 	if len(n.captures) == 0 {
 		return

@@ -130,12 +130,14 @@ func (r *Router) SetHairpin(on bool) {
 func (r *Router) SetLifetime(d time.Duration) {
 	r.net.mu.Lock()
 	defer r.net.mu.Unlock()
-	r.nat.udpLifetime = d
+	if r.nat != nil {
+		r.nat.udpLifetime = d
+	}
 }
 
 // Forward gives the host the outside port of the same number, for UDP and TCP,
 // at the address that the host has now. Where there are routers between this
-// one and the host, each needs its own.
+// one and the host, each needs its own. A router without NAT forwards anyway.
 func (r *Router) Forward(port uint16, host *Host) {
 	r.net.mu.Lock()
 	defer r.net.mu.Unlock()
@@ -146,14 +148,18 @@ func (r *Router) Forward(port uint16, host *Host) {
 		}
 		to = via.outside
 	}
-	r.nat.forwards[port] = netip.AddrPortFrom(to, port)
+	if r.nat != nil {
+		r.nat.forwards[port] = netip.AddrPortFrom(to, port)
+	}
 }
 
 // Forget drops all mappings, but not what was forwarded.
 func (r *Router) Forget() {
 	r.net.mu.Lock()
 	defer r.net.mu.Unlock()
-	r.nat.forget()
+	if r.nat != nil {
+		r.nat.forget()
+	}
 }
 
 // Reboot drops all mappings, passes nothing on for 30 s, and then has another
@@ -218,9 +224,9 @@ func (r *Router) forward(p *packet) {
 	case here:
 		to.uplink().cross(p, to.arrive)
 	case r.outer == nil || r.inside.Contains(p.destination.Addr()):
-		r.net.drop(p, NoRoute)
+		r.net.end(p, NoRoute)
 	case r.down:
-		r.net.drop(p, Down)
+		r.net.end(p, Down)
 	case r.nat == nil:
 		r.link.cross(p, r.outer.forward)
 	default:
@@ -232,12 +238,12 @@ func (r *Router) forward(p *packet) {
 func (r *Router) translate(p *packet) {
 	turned := p.destination.Addr() == r.outside
 	if turned && !r.hairpin {
-		r.net.drop(p, NoHairpin)
+		r.net.end(p, NoHairpin)
 		return
 	}
 	port, fate := r.nat.out(p, r.net.now())
 	if fate != Delivered {
-		r.net.drop(p, fate)
+		r.net.end(p, fate)
 		return
 	}
 	p.source = netip.AddrPortFrom(r.outside, port)
@@ -251,24 +257,24 @@ func (r *Router) translate(p *packet) {
 // arrive takes a packet from the outside.
 func (r *Router) arrive(p *packet) {
 	if r.down {
-		r.net.drop(p, Down)
+		r.net.end(p, Down)
 		return
 	}
 	if r.nat != nil {
 		if p.destination.Addr() != r.outside { // it was, when the packet was on its way
-			r.net.drop(p, NoRoute)
+			r.net.end(p, NoRoute)
 			return
 		}
 		inside, fate := r.nat.in(p, r.net.now())
 		if fate != Delivered {
-			r.net.drop(p, fate)
+			r.net.end(p, fate)
 			return
 		}
 		p.destination = inside
 	}
 	to, here := r.nodes[p.destination.Addr()]
 	if !here {
-		r.net.drop(p, NoRoute)
+		r.net.end(p, NoRoute)
 		return
 	}
 	to.uplink().cross(p, to.arrive)

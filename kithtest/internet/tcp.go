@@ -23,6 +23,7 @@ type conn struct {
 
 	// What we send.
 	out      []byte // from position acked
+	writing  bool   // a Write is at it
 	finished bool   // nothing follows out,
 	end      int64  // which ends here
 	acked    int64  // all before was acknowledged

@@ -204,3 +204,91 @@ func TestTCPClose(t *testing.T) {
 		}
 	})
 }
+
+// TestTCPWriters: writes at the same time do not mix.
+func TestTCPWriters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := internet.New(internet.Config{Seed: 1})
+		near, far := connect(t, n.Public().Host("oak"), n.Public().Host("elm"))
+		const size = 600 << 10 // more than buffers hold
+		for _, letter := range "abc" {
+			go near.Write(bytes.Repeat([]byte{byte(letter)}, size))
+		}
+		var order []byte
+		for range 3 {
+			got := make([]byte, size)
+			if _, err := io.ReadFull(far, got); err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Count(got, got[:1]) != size {
+				t.Fatal("writes were mixed")
+			}
+			order = append(order, got[0])
+		}
+		t.Logf("%s", order)
+	})
+}
+
+// TestTCPBacklog: connections that nobody accepts wait, are accepted in the end,
+// and are reset when the listener closes.
+func TestTCPBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := internet.New(internet.Config{Seed: 1})
+		oak, elm := n.Public().Host("oak"), n.Public().Host("elm")
+		l := listenTCP(t, elm, 80)
+		first, err := oak.DialTCP(t.Context(), at(elm, 80))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close()
+		for range 127 {
+			conn, err := oak.DialTCP(t.Context(), at(elm, 80))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := oak.DialTCP(ctx, at(elm, 80)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one more than the backlog: %v", err)
+		}
+		l.Close()
+		if _, err := first.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("not accepted when the listener closed: %v", err)
+		}
+	})
+}
+
+// TestTCPServerSpeaksFirst over links that lose so much that every segment of
+// the handshake is lost with one seed or another.
+func TestTCPServerSpeaksFirst(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			n := internet.New(internet.Config{Seed: seed, Loss: 0.05})
+			oak, elm := n.Public().Host("oak"), n.Public().Host("elm")
+			l := listenTCP(t, elm, 80)
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				conn.Write([]byte("220 elm\r\n"))
+				conn.Close()
+			}()
+			conn, err := oak.DialTCP(t.Context(), at(elm, 80))
+			if errors.Is(err, syscall.ETIMEDOUT) { // all three SYNs, or their answers
+				t.Logf("seed %d: %v", seed, err)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(conn)
+			if string(got) != "220 elm\r\n" || err != nil {
+				t.Errorf("seed %d: read %q: %v", seed, got, err)
+			}
+			conn.Close()
+		})
+	}
+}
