@@ -39,6 +39,7 @@ func (m *Mesh) meet(ctx context.Context, v view, work *sync.WaitGroup) time.Dura
 	m.mu.Lock()
 	woke, slept := m.updateLocked(v)
 	wishes := m.wishesLocked(v)
+	m.wishes = wishes
 	wait := m.dialLocked(ctx, v, wishes, work)
 	m.exchangeLocked(ctx, v, work)
 	surplus := m.surplusLocked(v, wishes)
@@ -87,8 +88,7 @@ func (m *Mesh) updateLocked(v view) (woke, slept []string) {
 			met = new(meeting)
 			m.meetings[member.ID] = met
 		}
-		_, up := v.peers[member.ID]
-		met.hear(v.now, up, v.heard[member.ID])
+		met.hear(v.peers[member.ID], v.heard[member.ID])
 		online := met.isOnline(v.now)
 		switch {
 		case online && !met.online:
@@ -113,6 +113,10 @@ type wish struct {
 	after time.Duration // that it has been missing, to dial
 }
 
+func wanted(wishes []wish, id kith.ID) bool {
+	return slices.ContainsFunc(wishes, func(w wish) bool { return w.id == id })
+}
+
 // wishesLocked returns whom to keep carriers to, the most urgent first. A host
 // that is not connected at all wants everybody.
 func (m *Mesh) wishesLocked(v view) []wish {
@@ -124,7 +128,7 @@ func (m *Mesh) wishesLocked(v view) []wish {
 	var wishes []wish
 	want := func(ids []kith.ID, after time.Duration) {
 		for _, id := range ids {
-			if id != m.id && m.meetings[id] != nil && !slices.ContainsFunc(wishes, func(w wish) bool { return w.id == id }) {
+			if id != m.id && m.meetings[id] != nil && !wanted(wishes, id) {
 				wishes = append(wishes, wish{id, after})
 			}
 		}
@@ -135,7 +139,8 @@ func (m *Mesh) wishesLocked(v view) []wish {
 	}
 	want(ahead, 0)
 	if v.large() {
-		want(m.anchorsLocked(v), 0)
+		m.anchors = m.anchorsLocked(v)
+		want(m.anchors, 0)
 		want(behind, yield)
 	}
 	if v.large() && len(v.peers) == 0 {
@@ -153,9 +158,7 @@ func (m *Mesh) anchorsLocked(v view) []kith.ID {
 	var choices []choice
 	for id, met := range m.meetings {
 		if met.mayBeOnline(v.now, m.connected) && v.group.Whereabouts(id).NAT == natOpen {
-			p, up := v.peers[id]
-			held := slices.Contains(m.own.Relays, id)
-			choices = append(choices, choice{id, held, up && p.Via.IsZero(), p.RTT, orderOf(m.id, id)})
+			choices = append(choices, choice{id: id, held: slices.Contains(m.anchors, id), order: orderOf(m.id, id)})
 		}
 	}
 	return choose(choices, anchored)
@@ -269,7 +272,7 @@ func (met *meeting) retry() { met.failures, met.pause, met.next = 0, 0, time.Tim
 func (m *Mesh) surplusLocked(v view, wishes []wish) []kith.ID {
 	var surplus []kith.ID
 	for id, met := range m.meetings {
-		if p, up := v.peers[id]; !up || !p.Dialled || slices.ContainsFunc(wishes, func(w wish) bool { return w.id == id }) {
+		if p, up := v.peers[id]; !up || !p.Dialled || wanted(wishes, id) {
 			met.surplus = time.Time{}
 		} else if met.surplus.IsZero() {
 			met.surplus = v.now

@@ -68,6 +68,8 @@ type Mesh struct {
 	group     *group.Group // that the meetings are in
 	meetings  map[kith.ID]*meeting
 	places    map[kith.ID]place
+	wishes    []wish            // of the last look
+	anchors   []kith.ID         // among them
 	own       group.Whereabouts // this host's, as they are now
 	connected time.Time         // since when there has been a carrier, or the host has moved since then; zero: there is none
 	probed    time.Time         // when a member was dialled last that is believed asleep
@@ -103,7 +105,9 @@ func New(config Config) *Mesh {
 // when somebody else listens on SyncPort. The overlay is served meanwhile.
 func (m *Mesh) Serve(ctx context.Context) error {
 	ln, err := m.cfg.Overlay.Listen(ctx, kith.Address{Port: SyncPort})
-	if err != nil {
+	if ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	var work sync.WaitGroup

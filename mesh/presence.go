@@ -42,14 +42,14 @@ type meeting struct {
 	end       context.CancelFunc // of contact
 }
 
-// hear takes what is known now: whether there is a carrier, and when the newest
+// hear takes what is known now: the carrier, if there is one, and when the newest
 // heartbeat came. One that was on its way when the member said goodbye says
 // nothing.
-func (met *meeting) hear(now time.Time, up bool, beat time.Time) {
-	met.up = up
+func (met *meeting) hear(peer overlay.PeerInfo, beat time.Time) {
+	met.up = !peer.ID.IsZero()
 	switch {
-	case up:
-		met.seen, met.gone = now, time.Time{}
+	case met.up:
+		met.seen, met.gone = peer.Heard, time.Time{}
 		met.failures, met.pause, met.next, met.wanted, met.refusal = 0, 0, time.Time{}, time.Time{}, ""
 	case beat.After(met.seen) && (met.gone.IsZero() || beat.After(met.gone.Add(beatLate))):
 		met.seen, met.gone = beat, time.Time{}
@@ -101,9 +101,9 @@ func (m *Mesh) Presences() map[kith.ID]Presence {
 	defer m.mu.Unlock()
 	presences := make(map[kith.ID]Presence, len(m.meetings))
 	for id, met := range m.meetings {
-		peer, up := v.peers[id]
+		peer := v.peers[id]
 		now := *met
-		now.hear(v.now, up, v.heard[id])
+		now.hear(peer, v.heard[id])
 		presences[id] = Presence{
 			Online: now.isOnline(v.now), Seen: now.seen, Refusal: now.refusal,
 			Path: peer.Path, Via: peer.Via, Carrier: peer.Carrier, Address: peer.Address, RTT: peer.RTT,

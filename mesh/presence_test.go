@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/network/overlay"
 )
 
 func TestMeeting(t *testing.T) {
@@ -18,21 +19,21 @@ func TestMeeting(t *testing.T) {
 	if !met.mayBeOnline(at(0), time.Time{}) || !met.mayBeOnline(at(9), at(0)) || met.mayBeOnline(at(40), at(0)) {
 		t.Error("a member counts as awake until its heartbeat should have come, and not longer")
 	}
-	met.hear(at(10), true, time.Time{})
-	met.hear(at(20), false, time.Time{})
-	if !met.isOnline(at(69)) || met.isOnline(at(71)) {
+	met.hear(overlay.PeerInfo{ID: kith.ID{1}, Heard: at(20)}, time.Time{})
+	met.hear(overlay.PeerInfo{}, time.Time{})
+	if !met.isOnline(at(79)) || met.isOnline(at(81)) {
 		t.Error("a lost carrier counts for a minute")
 	}
-	met.hear(at(30), false, at(30))
+	met.hear(overlay.PeerInfo{}, at(30))
 	if !met.isOnline(at(89)) || met.isOnline(at(91)) {
 		t.Error("a heartbeat counts for a minute")
 	}
 	met.gone = at(40)
-	met.hear(at(45), false, at(44))
+	met.hear(overlay.PeerInfo{}, at(44))
 	if met.isOnline(at(45)) || met.mayBeOnline(at(45), at(0)) {
 		t.Error("a heartbeat that was on its way counts after the goodbye")
 	}
-	met.hear(at(60), false, at(60))
+	met.hear(overlay.PeerInfo{}, at(60))
 	if !met.isOnline(at(60)) {
 		t.Error("a member that said goodbye and beats again is not online")
 	}

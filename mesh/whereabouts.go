@@ -111,16 +111,16 @@ func (m *Mesh) whereabouts(v view, prefixes []netip.Prefix) group.Whereabouts {
 	return own
 }
 
-// relays are the members that keep a carrier to this host and can be reached by
-// others.
+// relays are the members to whom this host keeps a carrier and that others can
+// reach.
 func (m *Mesh) relays(v view) []kith.ID {
 	m.mu.Lock()
-	held := m.own.Relays
+	held, wishes := m.own.Relays, m.wishes
 	m.mu.Unlock()
 	var choices []choice
 	for id, p := range v.peers {
 		outside := p.Dialled && isPublic(p.Address.Addr().Unmap())
-		if p.Via.IsZero() && (outside || v.group.Whereabouts(id).NAT == natOpen) {
+		if p.Via.IsZero() && wanted(wishes, id) && (outside || v.group.Whereabouts(id).NAT == natOpen) {
 			choices = append(choices, choice{id, slices.Contains(held, id), true, p.RTT, orderOf(m.id, id)})
 		}
 	}
