@@ -217,6 +217,7 @@ func (n *Node) overlayConfig() overlay.Config {
 		JoinOpen:   n.joinOpen,
 		Join:       n.redeem,
 		Addresses:  func(peer kith.ID) []netip.AddrPort { return n.mesh.AddressesOf(peer) },
+		NAT:        func(peer kith.ID) string { return n.group().Whereabouts(peer).NAT },
 		Relays:     func(peer kith.ID) []kith.ID { return n.mesh.RelaysOf(peer) },
 		Candidates: func() []netip.AddrPort { return n.mesh.OwnAddresses() },
 		Digest:     func() [32]byte { return n.group().Digest() },

@@ -320,7 +320,7 @@ func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.C
 		}
 		dialling, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		if !o.contacts.allow(w.address) {
+		if !o.contacts.allowTCP(w.address) {
 			return candidate{}, errRests
 		}
 		tcp, err := o.cfg.Internet.DialTCP(dialling, w.address)

@@ -36,7 +36,8 @@ type contacts struct {
 type contact struct {
 	known  bool // a host answered there with the key that was expected
 	silent bool // nothing came from there since the last attempt began
-	sent   int  // packets since then
+	sent   int  // packets since then, a TCP connection's first one included
+	saved  int  // of those that may be sent, for a TCP connection
 	rest   time.Duration
 	until  time.Time // when it may be tried again
 }
@@ -44,8 +45,8 @@ type contact struct {
 func newContacts() *contacts { return &contacts{list: make(map[netip.AddrPort]*contact)} }
 
 // begin opens an attempt to an address, or reports that it rests. Attempts
-// beside each other share what may be sent.
-func (c *contacts) begin(a netip.AddrPort) bool {
+// beside each other share what may be sent. overTCP saves one packet for TCP.
+func (c *contacts) begin(a netip.AddrPort, overTCP bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.contactLocked(a)
@@ -55,7 +56,10 @@ func (c *contacts) begin(a netip.AddrPort) bool {
 	}
 	if !k.silent || !k.until.IsZero() {
 		c.setSilent(k, true)
-		k.sent, k.until = 0, time.Time{}
+		k.sent, k.saved, k.until = 0, 0, time.Time{}
+	}
+	if overTCP {
+		k.saved = 1
 	}
 	return true
 }
@@ -87,8 +91,21 @@ func (c *contacts) allow(a netip.AddrPort) bool {
 	if k == nil || !k.silent {
 		return true
 	}
+	if k.sent+k.saved >= unanswered {
+		return false
+	}
 	k.sent++
-	return k.sent <= unanswered
+	return true
+}
+
+// allowTCP is allow for the first packet of a TCP connection.
+func (c *contacts) allowTCP(a netip.AddrPort) bool {
+	c.mu.Lock()
+	if k := c.list[a]; k != nil {
+		k.saved = 0
+	}
+	c.mu.Unlock()
+	return c.allow(a)
 }
 
 // answered says that something came from the address: somebody is there.

@@ -23,13 +23,13 @@ func TestContactsRest(t *testing.T) {
 					contacts.succeeded(a)
 				}
 				for _, pause := range c.pauses {
-					if !contacts.begin(a) {
+					if !contacts.begin(a, false) {
 						t.Fatal("rests already")
 					}
 					contacts.failed(a)
 					contacts.failed(a) // by another attempt, at the same time
 					time.Sleep(pause*time.Second - 1)
-					if contacts.begin(a) {
+					if contacts.begin(a, false) {
 						t.Fatalf("rests for less than %d s", pause)
 					}
 					time.Sleep(1)
@@ -38,7 +38,7 @@ func TestContactsRest(t *testing.T) {
 					}
 				}
 				contacts.succeeded(a)
-				contacts.begin(a)
+				contacts.begin(a, false)
 				contacts.failed(a)
 				time.Sleep(restKnown)
 				if contacts.rests(a) {
@@ -64,8 +64,8 @@ func TestContactsPackets(t *testing.T) {
 			}
 			return n
 		}
-		contacts.begin(a)
-		contacts.begin(a)
+		contacts.begin(a, false)
+		contacts.begin(a, false)
 		if n := sent(a); n != unanswered {
 			t.Errorf("%d packets were sent, want %d", n, unanswered)
 		}
@@ -80,7 +80,7 @@ func TestContactsPackets(t *testing.T) {
 			t.Error("an address that never answered was woken")
 		}
 		time.Sleep(restUnknown)
-		contacts.begin(a)
+		contacts.begin(a, false)
 		if n := sent(a); n != unanswered {
 			t.Errorf("%d packets were sent the second time, want %d", n, unanswered)
 		}
@@ -95,7 +95,7 @@ func TestContactsMemory(t *testing.T) {
 	contacts := newContacts()
 	for i := range 3 * maxContacts {
 		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)
-		contacts.begin(a)
+		contacts.begin(a, false)
 		if i%2 == 0 {
 			contacts.failed(a)
 		}

@@ -186,8 +186,37 @@ func (o *Overlay) connect(ctx context.Context, id kith.ID) (*link, error) {
 	if err := o.admit(id, nil); err != nil {
 		return nil, err
 	}
-	direct := o.ways(o.addressesOf(id), o.cfg.Carriers)
-	return o.reach(ctx, id, append(direct, o.relays(id, direct)...))
+	addresses := o.addressesOf(id)
+	relays := o.relays(id, addresses)
+	if len(relays) > 0 {
+		addresses = o.openTo(id, addresses)
+	}
+	return o.reach(ctx, id, append(o.ways(addresses, o.cfg.Carriers), relays...))
+}
+
+// openTo returns the addresses at which a peer can be dialled out of the blue.
+// At those where its router would keep us out, and where it will dial us from
+// after an introduction, we open our own router to it.
+func (o *Overlay) openTo(id kith.ID, addresses []netip.AddrPort) []netip.AddrPort {
+	nat := natUnknown
+	if o.cfg.NAT != nil {
+		nat = o.cfg.NAT(id)
+	}
+	if nat == natUnknown || nat == natOpen {
+		return addresses
+	}
+	var open, closed []netip.AddrPort
+	for _, a := range addresses {
+		if o.nearby(a.Addr()) || o.contacts.known(unmapped(a)) {
+			open = append(open, a)
+		} else {
+			closed = append(closed, a)
+		}
+	}
+	if nat != natBlocked {
+		o.Punch(closed)
+	}
+	return open
 }
 
 // connectDirect is connect without relays, to addresses of the peer's record
@@ -231,7 +260,7 @@ func (o *Overlay) Punch(addresses []netip.AddrPort) {
 		return
 	}
 	for _, a := range addresses[:min(len(addresses), maxAddresses)] {
-		if a = unmapped(a); o.contacts.begin(a) {
+		if a = unmapped(a); o.contacts.begin(a, false) {
 			d.socket.WriteTo([]byte{0}, net.UDPAddrFromAddrPort(a)) // QUIC ignores it (RFC 9443)
 		}
 	}
@@ -251,7 +280,13 @@ func (o *Overlay) reach(ctx context.Context, id kith.ID, ways []way) (*link, err
 	if err != nil {
 		return nil, err
 	}
-	ways = slices.DeleteFunc(ways, func(w way) bool { return w.carrier != carrierRelay && !o.contacts.begin(w.address) })
+	overTCP := make(map[netip.AddrPort]bool)
+	for _, w := range ways {
+		overTCP[w.address] = overTCP[w.address] || w.carrier == carrierTLS
+	}
+	ways = slices.DeleteFunc(ways, func(w way) bool {
+		return w.carrier != carrierRelay && !o.contacts.begin(w.address, overTCP[w.address])
+	})
 	if len(ways) == 0 {
 		return nil, fmt.Errorf("no address of host %s to try: %w", id.Short(), kith.Unreachable)
 	}

@@ -42,11 +42,12 @@ type Config struct {
 	// Internet is what the carriers ride on; nil is the operating system's.
 	Internet underlay.Internet
 
-	// Addresses returns where the peer may be, the best first. Relays returns
-	// members that keep a carrier to it, and Candidates where this host may be
-	// dialled by UDP, which those are told that are to dial it. The last two may
-	// be nil.
+	// Addresses returns where the peer may be, the best first. NAT returns what
+	// the peer's own Reach says of its router, and Relays members that keep a
+	// carrier to it. Candidates returns where this host may be dialled by UDP,
+	// which those are told that are to dial it. The last three may be nil.
 	Addresses  func(peer kith.ID) []netip.AddrPort
+	NAT        func(peer kith.ID) string
 	Relays     func(peer kith.ID) []kith.ID
 	Candidates func() []netip.AddrPort
 

@@ -24,7 +24,7 @@ const (
 // relays are the ways to a peer through other members: those that its record
 // names, then others that we have a direct carrier to, the nearest first. They
 // wait where an address has answered before, and else begin with the rest.
-func (o *Overlay) relays(id kith.ID, direct []way) []way {
+func (o *Overlay) relays(id kith.ID, addresses []netip.AddrPort) []way {
 	var listed []kith.ID
 	if o.cfg.Relays != nil {
 		listed = o.cfg.Relays(id)
@@ -54,7 +54,7 @@ func (o *Overlay) relays(id kith.ID, direct []way) []way {
 	slices.SortFunc(all, func(a, b neighbour) int { return cmp.Or(a.rank-b.rank, int(a.rtt-b.rtt)) })
 
 	after := time.Duration(0)
-	if slices.ContainsFunc(direct, func(w way) bool { return o.nearby(w.address.Addr()) || o.contacts.known(w.address) }) {
+	if slices.ContainsFunc(addresses, func(a netip.AddrPort) bool { return o.nearby(a.Addr()) || o.contacts.known(unmapped(a)) }) {
 		after = relayDelay
 	}
 	var ways []way
