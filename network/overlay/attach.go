@@ -150,7 +150,7 @@ func (s *socket) suspend() {
 		late := !s.since.IsZero() && time.Since(s.since) >= s.suspendFor
 		s.mu.Unlock()
 		if late {
-			s.abort(fmt.Errorf("no path to host %s for %s: %w", s.host.Short(), s.suspendFor, kith.Unreachable))
+			s.abort(fmt.Errorf("no path to host %s for %v: %w", s.host.Short(), s.suspendFor, kith.Unreachable))
 		}
 	})
 }
@@ -205,11 +205,10 @@ func (s *socket) attach(l *link, st stream) *attachment {
 	l.sockets[s] = struct{}{}
 	s.on = &attachment{stream: st, link: l, pending: s.inbound}
 	s.telling, s.urgent = false, false
-	s.resumed()
+	s.pathChanged()
 	if !s.inbound && s.end.Load() == nil {
 		st.SetReadDeadline(s.readDeadline)
 	}
-	s.wake()
 	return s.on
 }
 
@@ -279,7 +278,9 @@ func (s *socket) resume(l *link) (settled bool) {
 	}
 	st.SetReadDeadline(time.Now().Add(resumePatience))
 	st.SetWriteDeadline(time.Now().Add(resumePatience))
+	answered := l.ask(st)
 	theirs, refusal, err := askToResume(st, h)
+	answered()
 	if errors.Is(refusal, kith.NotFound) {
 		s.abort(errUnknown)
 	}

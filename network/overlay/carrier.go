@@ -32,6 +32,8 @@ type carrier interface {
 	local() netip.AddrPort  // invalid where it may change
 	remote() netip.AddrPort // invalid for carrierSelf and through a relay
 	rtt() time.Duration     // 0 until measured
+	arrived() uint64        // bytes from the peer so far, of any kind
+	onArrival(tell func())  // while bytes arrive and the peer does not see it, tell is called now and then
 
 	openStream(ctx context.Context) (stream, error)
 	acceptStream() (stream, error) // ends with an error once the carrier has ended; errGoodbye: the peer said so

@@ -7,8 +7,6 @@ import (
 	"io"
 	"sync"
 	"time"
-
-	"kith.alt/kith"
 )
 
 // A notice is a message about a socket beside its bytes. Each side sends its
@@ -169,7 +167,6 @@ func (o *Overlay) hearNotices(l *link, st stream) {
 			st.reset()
 			return
 		}
-		l.heard.Add(1)
 		switch n.kind {
 		case noticePing:
 			l.tell(nil, &notice{kind: noticePong}, true)
@@ -182,6 +179,8 @@ func (o *Overlay) hearNotices(l *link, st stream) {
 		case n.kind == noticeQuery && s == nil:
 			l.tell(nil, &notice{kind: noticeGone, dialled: !n.dialled, socket: n.socket}, true)
 		case s == nil:
+		case n.kind == noticeQuery:
+			s.missed(l)
 		case n.kind == noticePosition:
 			s.acknowledged(n.position)
 		case n.kind == noticeClosed:
@@ -204,52 +203,3 @@ func (s *socket) positionNotice() notice {
 	}
 	return n
 }
-
-const (
-	watchTick  = 5 * time.Second
-	watchTicks = 4 // ticks in silence, the later ones with a ping, after which the carrier is given up
-)
-
-// watch has a carrier with unacknowledged bytes answer within 20 to 25 s, well
-// before its own pings find it dead.
-func (l *link) watch() {
-	if l.watching.CompareAndSwap(false, true) {
-		time.AfterFunc(watchTick, func() { l.watched(l.heard.Load()+l.received.Load(), 0) })
-	}
-}
-
-func (l *link) watched(before uint64, silent int) {
-	if l.ended() {
-		return
-	}
-	if !l.outstanding() {
-		l.watching.Store(false)
-		return
-	}
-	now := l.heard.Load() + l.received.Load()
-	if silent++; now != before {
-		silent = 0
-	}
-	if silent == watchTicks {
-		l.finish(errStalled)
-		return
-	}
-	l.tell(nil, &notice{kind: noticePing}, true)
-	time.AfterFunc(watchTick, func() { l.watched(now, silent) })
-}
-
-// outstanding reports whether a socket on the link waits for an
-// acknowledgement.
-func (l *link) outstanding() bool {
-	for _, s := range l.attached() {
-		s.mu.Lock()
-		n := s.state.outstanding()
-		s.mu.Unlock()
-		if n > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-var errStalled = fmt.Errorf("the connection stalled: %w", kith.Unreachable)

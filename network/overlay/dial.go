@@ -80,7 +80,9 @@ func (o *Overlay) openSocket(ctx context.Context, address kith.Address, h header
 		case ctx.Err() != nil || redialled == redials:
 			return nil, l.lost(err)
 		}
-		l.close() // it retired, or the path is gone: it has ended, or is about to
+		if err != errStalled {
+			l.close() // it retired, or the path is gone: it has ended, or is about to
+		}
 	}
 }
 
@@ -93,8 +95,13 @@ func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket,
 	}
 	stop := context.AfterFunc(ctx, st.reset)
 	st.SetReadDeadline(time.Now().Add(verdictPatience))
+	answered := l.ask(st)
 	if _, err = st.Write(h.append(nil)); err == nil {
 		refusal, err = readVerdict(st)
+	}
+	answered()
+	if err == errReset && l.vigil.stalled.Load() {
+		err = errStalled
 	}
 	if !stop() { // st.reset has begun
 		return nil, nil, ctx.Err()
@@ -156,6 +163,9 @@ func (o *Overlay) linkTo(ctx context.Context, id kith.ID) (*link, error) {
 
 	select {
 	case <-a.done:
+		if errors.Is(a.err, errMoved) {
+			return o.linkTo(ctx, id)
+		}
 		return a.link, a.err
 	case <-ctx.Done():
 		return nil, ctx.Err()

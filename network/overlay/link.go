@@ -43,9 +43,9 @@ type link struct {
 	punched    atomic.Int64  // when the peer asked for it last, Unix nanoseconds
 
 	sent, received atomic.Uint64
-	heard          atomic.Uint64         // notices
-	watching       atomic.Bool           // while bytes wait for an acknowledgement
 	cause          atomic.Pointer[error] // why we ended it
+
+	vigil vigil
 
 	datagrams linkDatagrams
 
@@ -175,6 +175,20 @@ var (
 	errTooManyLinks = fmt.Errorf("the host opened more than %d connections: %w", maxLinks, kith.Quota)
 )
 
+// succeed puts the best of the other links in the place of the current one,
+// which has ended or stalled.
+func (p *peer) succeed(last *link) {
+	p.current = nil
+	for l := range p.links {
+		if l != last && !l.leaving && !l.vigil.stalled.Load() && (p.current == nil || l.rank() > p.current.rank()) {
+			p.current = l
+		}
+	}
+	if p.current != nil { // it retired, but it lives
+		p.current.retired = false
+	}
+}
+
 // surplus returns the oldest of the links that retire, as many as there are
 // beyond maxLinks.
 func (p *peer) surplus() []*link {
@@ -257,15 +271,8 @@ func (o *Overlay) serveLink(l *link) {
 	if p := o.peers[l.peer]; p != nil {
 		delete(p.links, l)
 		if p.current == l {
-			p.current, p.lost = nil, l.lost(err)
-			for other := range p.links {
-				if !other.leaving && (p.current == nil || other.rank() > p.current.rank()) {
-					p.current = other
-				}
-			}
-			if p.current != nil { // it retired, but it lives
-				p.current.retired = false
-			}
+			p.lost = l.lost(err)
+			p.succeed(l)
 		}
 		o.forgetLocked(l.peer, p)
 	}

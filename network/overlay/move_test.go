@@ -179,7 +179,7 @@ func TestDeadlinesWhileSuspended(t *testing.T) {
 	if _, err := b.Open(t.Context(), "127.0.0.1", port); err != nil {
 		t.Skip("somebody else took the port: ", err)
 	}
-	a.Retry()
+	a.Moved()
 	go dialed.Write(data[n:])
 	got := make([]byte, len(data))
 	if _, err := io.ReadFull(accepted, got); err != nil || !bytes.Equal(got, data) {
@@ -228,6 +228,7 @@ func TestPeerRestartsWhileSuspended(t *testing.T) {
 		c := newClub()
 		a, b := c.member(t, 1, only(carrier)), c.member(t, 2, only(carrier))
 		dialed, _ := connected(t, a, b)
+		c.place(a.id)
 		c.place(b.id)
 		b.Shut()
 		cut(a, b)

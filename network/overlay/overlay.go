@@ -108,7 +108,8 @@ type Overlay struct {
 	links    map[*link]struct{}
 	sockets  map[socketKey]*socket
 	budgets  map[kith.ID]*budget       // of peers with sockets
-	revivals map[kith.ID]chan struct{} // who seeks a path for sockets; a message has it look again
+	revivals map[kith.ID]chan struct{} // who seeks a path for sockets; a message ends its pause
+	moved    time.Time                 // when this host did last
 	ports    map[uint16]*listener      // of sockets; datagrams has its own
 	reached  reached
 	told     Reach // what OnReach heard last

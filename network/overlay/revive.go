@@ -127,14 +127,46 @@ var (
 )
 
 // carryOn uses a link that has come into service: the peer is asked about
-// sockets that only it can resume, and ours move to the peer's current link.
+// sockets that only it can resume, ours move to the peer's current link, and the
+// peer's other links must prove that they live, as it may have lost them.
 func (o *Overlay) carryOn(l *link) {
+	l.onArrival(func() { l.tell(nil, &notice{kind: noticePong}, true) })
+	o.askAfter(l)
+	o.mu.Lock()
+	var others []*link
+	if p := o.peers[l.peer]; p != nil && !l.dialled {
+		for other := range p.links {
+			if other != l {
+				others = append(others, other)
+			}
+		}
+	}
+	o.mu.Unlock()
+	for _, other := range others {
+		other.doubt(max(moveDoubt, 3*other.rtt()))
+	}
+	o.revive(l.peer)
+	o.hasten(l.peer)
+}
+
+// askAfter asks the peer about the sockets that it has to resume.
+func (o *Overlay) askAfter(l *link) {
 	for _, s := range o.socketsOf(&l.peer) {
 		if s.inbound && !s.suspendedSince().IsZero() {
 			l.tell(nil, &notice{kind: noticeQuery, socket: s.id}, true)
 		}
 	}
-	o.revive(l.peer)
+}
+
+// missed takes the acceptor's question after a socket that it cannot reach.
+// If it is on another link here, that one has failed, at the far end at least.
+func (s *socket) missed(l *link) {
+	s.mu.Lock()
+	on := s.on
+	s.mu.Unlock()
+	if on != nil && on.link != l {
+		on.link.doubt(0)
+	}
 }
 
 // revive has somebody look after the peer's sockets if they need it.
@@ -147,29 +179,20 @@ func (o *Overlay) revive(peer kith.ID) {
 	if o.stopped {
 		return
 	}
-	again := o.revivals[peer]
-	if again == nil {
-		again = make(chan struct{}, 1)
+	if o.revivals[peer] == nil {
+		again := make(chan struct{}, 1)
 		o.revivals[peer] = again
 		o.tasks.Go(func() { o.reviver(peer, again) })
-		return
-	}
-	select {
-	case again <- struct{}{}:
-	default:
 	}
 }
 
-// Retry seeks a path for suspended sockets now and not after a pause, because
-// addresses of this host or of its peers have changed.
-func (o *Overlay) Retry() {
+// hasten ends the pause of whoever looks after the peer's sockets.
+func (o *Overlay) hasten(peer kith.ID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, again := range o.revivals {
-		select {
-		case again <- struct{}{}:
-		default:
-		}
+	select {
+	case o.revivals[peer] <- struct{}{}:
+	default:
 	}
 }
 
@@ -199,25 +222,21 @@ func (o *Overlay) retires(l *link) bool {
 }
 
 // reviver seeks a path for the peer's sockets and resumes them, until none
-// needs it.
+// needs it. It makes an attempt each reviveFirst at most.
 func (o *Overlay) reviver(peer kith.ID, again chan struct{}) {
 	pause := reviveFirst
 	for {
+		began := time.Now()
 		ours, theirs := o.restless(peer)
 		if len(ours)+theirs == 0 || o.ctx.Err() != nil {
 			o.mu.Lock()
-			select {
-			case <-again: // somebody came meanwhile
-				o.mu.Unlock()
-				continue
-			default:
-			}
 			delete(o.revivals, peer)
 			o.mu.Unlock()
+			o.revive(peer) // somebody may have relied on us meanwhile
 			return
 		}
 		l := o.currentLink(peer)
-		if l == nil && len(ours) == 0 && pause == reviveFirst {
+		if l == nil && len(ours) == 0 && pause == reviveFirst && o.sinceMoved() > reviveYield {
 			pause = reviveYield // the peer resumes them, or we dial next time
 		} else if l == nil {
 			var err error
@@ -228,15 +247,31 @@ func (o *Overlay) reviver(peer kith.ID, again chan struct{}) {
 		if l != nil && resumeAll(ours, l) {
 			pause = reviveFirst
 		}
-		timer := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-timer.C:
-		case <-again:
-		case <-o.ctx.Done():
+		if o.pause(pause/2+rand.N(pause/2), again) {
+			pause = reviveFirst
+			o.pause(reviveFirst-time.Since(began), again)
+		} else {
+			pause = min(2*pause, reviveMost)
 		}
-		timer.Stop()
-		pause = min(2*pause, reviveMost)
 	}
+}
+
+func (o *Overlay) pause(d time.Duration, again chan struct{}) (hastened bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-again:
+		hastened = true
+	case <-o.ctx.Done():
+	}
+	return hastened
+}
+
+func (o *Overlay) sinceMoved() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return time.Since(o.moved)
 }
 
 // resumeAll moves the sockets to the link and reports whether all are settled.

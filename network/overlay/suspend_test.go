@@ -115,8 +115,9 @@ func TestResumeAfterSleep(t *testing.T) {
 	})
 }
 
-// TestStall has a carrier swallow what is sent without an end: with bytes
-// outstanding that is noticed within 25 s, and another carrier takes over.
+// TestStall has a carrier swallow what is sent: with bytes outstanding that is
+// noticed, another carrier is sought, and the sockets go on there. The old one
+// is ended at last.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)
@@ -129,20 +130,150 @@ func TestStall(t *testing.T) {
 		if _, err := dialed.Write([]byte("into the void")); err != nil {
 			t.Fatal(err)
 		}
-		stalled := time.Now()
-		for len(a.Peers()) > 0 {
-			time.Sleep(100 * time.Millisecond)
+		silent := time.Now()
+		old := links(a, b.id)[0]
+		waitUntil(func() bool { return old.vigil.doubtful })
+		if took := time.Since(silent); took < doubtAfter || took > doubtAfter+2*waitingTick {
+			t.Errorf("pinged after %v, want %v", took, doubtAfter)
 		}
-		if took := time.Since(stalled); took > 25*time.Second {
-			t.Errorf("noticed after %v", took)
+		waitUntil(func() bool { return len(a.Peers()) == 0 })
+		if took := time.Since(silent); took < doubtAfter+stallAfter || took > doubtAfter+stallAfter+2*waitingTick {
+			t.Errorf("stalled after %v, want %v", took, doubtAfter+stallAfter)
 		}
+		waitUntil(func() bool { return !a.Sockets()[0].Suspended.IsZero() })
 		together(t, a, b, new(atomic.Bool))
 		got := make([]byte, 13)
 		if _, err := accepted.Read(got); err != nil || string(got) != "into the void" {
 			t.Errorf("read %q, %v", got, err)
 		}
 		exchange(t, dialed, accepted)
+		if took := time.Since(silent); took > doubtAfter+stallAfter+time.Second {
+			t.Errorf("goes on after %v", took)
+		}
+		<-old.done()
+		if took := time.Since(silent); took > giveUp+time.Second {
+			t.Errorf("given up after %v, want %v at most", took, giveUp)
+		}
 	})
+}
+
+// TestStallPasses has a carrier silent for so long that another one is sought,
+// in vain. Then it is heard again, and the sockets go on there.
+func TestStallPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		h := newHose(t, a, b)
+		dialed, accepted := dialOn(t, a, b)
+		exchange(t, dialed, accepted)
+		h.held.Store(true)
+		dialed.Write([]byte("late"))
+		waitUntil(func() bool { return !a.Sockets()[0].Suspended.IsZero() })
+		time.Sleep(10 * time.Second)
+		h.held.Store(false)
+		got := make([]byte, 4)
+		if _, err := io.ReadFull(accepted, got); err != nil || string(got) != "late" {
+			t.Errorf("read %q, %v", got, err)
+		}
+		time.Sleep(time.Second)
+		if len(a.Peers()) != 1 || !a.Sockets()[0].Suspended.IsZero() {
+			t.Errorf("the link is not back: %v, %v", a.Peers(), a.Sockets())
+		}
+		exchange(t, dialed, accepted)
+		for _, s := range a.socketsOf(nil) {
+			if s.state.generation != 0 {
+				t.Error("the socket was resumed elsewhere")
+			}
+		}
+	})
+}
+
+// TestSlowPath writes to a peer that reads nothing, over a path that takes a
+// minute for what is under way: it is slow, but not dead.
+func TestSlowPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		h := newHose(t, a, b)
+		dialed, accepted := dialOn(t, a, b)
+		exchange(t, dialed, accepted)
+		h.rate.Store(16 << 10) // bytes a second
+		data := make([]byte, 1<<20)
+		go dialed.Write(data)
+		for began := time.Now(); time.Since(began) < 100*time.Second; time.Sleep(time.Second) {
+			if len(a.Peers()) != 1 || len(links(a, b.id)) != 1 || !a.Sockets()[0].Suspended.IsZero() {
+				t.Fatalf("taken for dead after %v", time.Since(began))
+			}
+		}
+		h.rate.Store(0)
+		if _, err := io.ReadFull(accepted, data); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// waitUntil waits in virtual time.
+func waitUntil(condition func() bool) {
+	for !condition() {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A hose is a carrier between two overlays whose bytes can be held back or
+// slowed down, with buffers like those of TCP.
+type hose struct {
+	held atomic.Bool
+	rate atomic.Int64 // bytes a second, 0: no limit
+}
+
+func newHose(t *testing.T, a, b *Overlay) *hose {
+	h := new(hose)
+	aEnd, aFar := net.Pipe()
+	bEnd, bFar := net.Pipe()
+	t.Cleanup(func() {
+		for _, c := range []net.Conn{aEnd, aFar, bEnd, bFar} {
+			c.Close()
+		}
+	})
+	go h.carry(aFar, bFar)
+	go h.carry(bFar, aFar)
+	for _, end := range []struct {
+		overlay, peer *Overlay
+		conn          net.Conn
+		dialled       bool
+	}{{b, a, bEnd, false}, {a, b, aEnd, true}} {
+		c, err := newYamuxCarrier(carrierTLS, end.conn, end.dialled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := end.overlay.adopt(c, arrival{peer: end.peer.id, dialled: end.dialled, theirs: hello{instance: end.peer.instance}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func (h *hose) carry(from, to net.Conn) {
+	queue := make(chan []byte, 4096)
+	go func() {
+		defer close(queue)
+		for {
+			p := make([]byte, 1<<10)
+			n, err := from.Read(p)
+			if err != nil {
+				return
+			}
+			queue <- p[:n]
+		}
+	}()
+	defer to.Close()
+	for p := range queue {
+		if rate := h.rate.Load(); rate > 0 {
+			time.Sleep(time.Duration(len(p)) * time.Second / time.Duration(rate))
+		}
+		waitUntil(func() bool { return !h.held.Load() })
+		if _, err := to.Write(p); err != nil {
+			return
+		}
+	}
 }
 
 // TestSuspendedSocketsAreCapped suspends too many, by number and by bytes.

@@ -25,6 +25,7 @@ type yamuxCarrier struct {
 	session *yamux.Session
 	near    netip.AddrPort
 	far     netip.AddrPort
+	heard   *arrivals
 }
 
 // newYamuxCarrier multiplexes conn, which it closes when the carrier ends.
@@ -46,9 +47,10 @@ func newYamuxCarrier(name string, conn net.Conn, dialled bool) (*yamuxCarrier, e
 		newSession = yamux.Server
 	}
 	c := &yamuxCarrier{name: name, near: addressOf(conn.LocalAddr()), far: addressOf(conn.RemoteAddr())}
+	c.heard = &arrivals{Conn: conn}
 	windows := new(atomic.Int64)
 	var err error
-	c.session, err = newSession(conn, cfg, func() (yamux.MemoryManager, error) { return &windowBudget{total: windows}, nil })
+	c.session, err = newSession(c.heard, cfg, func() (yamux.MemoryManager, error) { return &windowBudget{total: windows}, nil })
 	return c, err
 }
 
@@ -56,6 +58,8 @@ func (c *yamuxCarrier) kind() string           { return c.name }
 func (c *yamuxCarrier) local() netip.AddrPort  { return c.near }
 func (c *yamuxCarrier) remote() netip.AddrPort { return c.far }
 func (c *yamuxCarrier) rtt() time.Duration     { return c.session.RTT() }
+func (c *yamuxCarrier) arrived() uint64        { return c.heard.bytes.Load() }
+func (c *yamuxCarrier) onArrival(tell func())  { c.heard.tell.Store(&tell) }
 func (c *yamuxCarrier) done() <-chan struct{}  { return c.session.CloseChan() }
 func (c *yamuxCarrier) close() error           { return c.session.Close() }
 
@@ -88,6 +92,36 @@ func (c *yamuxCarrier) drain(ctx context.Context) {
 	case <-c.session.CloseChan():
 	case <-ctx.Done():
 	}
+}
+
+// arrivals counts what comes from the peer. As it cannot see what TCP
+// acknowledges, it has the peer told while bytes come that nobody reads: a slow
+// path is not a dead one.
+type arrivals struct {
+	net.Conn
+	bytes atomic.Uint64
+	tell  atomic.Pointer[func()]
+
+	told     uint64 // of bytes; of Read alone
+	toldLast time.Time
+}
+
+const (
+	tellBytes = 4 << 10
+	tellEvery = doubtAfter / 2
+)
+
+func (a *arrivals) Read(p []byte) (int, error) {
+	n, err := a.Conn.Read(p)
+	if bytes := a.bytes.Add(uint64(n)); bytes-a.told >= tellBytes {
+		if now := time.Now(); now.Sub(a.toldLast) >= tellEvery {
+			a.told, a.toldLast = bytes, now
+			if tell := a.tell.Load(); tell != nil {
+				(*tell)()
+			}
+		}
+	}
+	return n, err
 }
 
 // windowBudget bounds by how much the windows of a session may grow together

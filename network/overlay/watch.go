@@ -1,0 +1,265 @@
+package overlay
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// How long a link may be silent while somebody waits for the peer.
+const (
+	doubtAfter = time.Second      // or 4 round trips: then a ping is sent
+	stallAfter = 3 * time.Second  // or 8 round trips more: then another carrier is sought
+	giveUp     = 25 * time.Second // in all: then the carrier is ended
+
+	moveDoubt = 300 * time.Millisecond // or 3 round trips: in place of stallAfter, when paths have changed
+
+	waitingTick = doubtAfter / 4 // how exactly silence is measured
+)
+
+// A vigil is how a link finds out that its path is dead. It runs only while
+// bytes, a question or a ping wait for an answer; an idle carrier pings for
+// itself. Whatever arrives from the peer is a sign of life.
+//
+// A link that is silent for too long has stalled: its sockets count as
+// suspended, and another carrier is sought. They stay where they are until there is
+// one, and go on if the link is heard of again before.
+type vigil struct {
+	running atomic.Bool
+	stalled atomic.Bool
+
+	mu       sync.Mutex // taken before those of sockets and Overlay.mu
+	timer    *time.Timer
+	arrived  uint64 // bytes, when last looked
+	since    time.Time
+	doubtful bool      // a ping is under way
+	until    time.Time // how long it may take
+	asked    map[stream]struct{}
+}
+
+// watch has the link prove that it lives. It is called when something begins to
+// wait for the peer.
+func (l *link) watch() {
+	v := &l.vigil
+	if v.running.Load() || !v.running.CompareAndSwap(false, true) {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.arrived, v.since = l.arrived(), time.Now()
+	l.lookAfter(waitingTick)
+}
+
+func (l *link) lookAfter(d time.Duration) {
+	if v := &l.vigil; v.timer == nil {
+		v.timer = time.AfterFunc(d, l.look)
+	} else {
+		v.timer.Reset(d)
+	}
+}
+
+// doubt pings the peer, and has the link stall unless something arrives within
+// patience.
+func (l *link) doubt(patience time.Duration) {
+	v := &l.vigil
+	v.mu.Lock()
+	if !v.stalled.Load() {
+		now := time.Now()
+		if arrived := l.arrived(); arrived != v.arrived || !v.running.Load() {
+			v.arrived, v.since = arrived, now
+		}
+		if until := now.Add(patience); !v.doubtful || until.Before(v.until) {
+			v.doubtful, v.until = true, until
+		}
+		v.running.Store(true)
+		l.lookAfter(min(patience, waitingTick))
+	}
+	v.mu.Unlock()
+	l.tell(nil, &notice{kind: noticePing}, true)
+}
+
+// ask notes that the answer to a question is awaited on a stream of the
+// link. The stream is reset when the link stalls.
+func (l *link) ask(st stream) (answered func()) {
+	v := &l.vigil
+	v.mu.Lock()
+	if v.asked == nil {
+		v.asked = make(map[stream]struct{})
+	}
+	v.asked[st] = struct{}{}
+	v.mu.Unlock()
+	l.watch()
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.asked, st)
+	}
+}
+
+// look draws the conclusions from what has arrived since it looked last.
+func (l *link) look() {
+	v := &l.vigil
+	if l.ended() {
+		return
+	}
+	rtt := l.rtt()
+	now := time.Now()
+	v.mu.Lock()
+	if arrived := l.arrived(); arrived != v.arrived {
+		v.arrived, v.since, v.doubtful = arrived, now, false
+	}
+	silence := now.Sub(v.since)
+	stalled, ping := v.stalled.Load(), false
+	next := max(waitingTick, rtt)
+	switch {
+	case silence == 0:
+		v.stalled.Store(false)
+	case stalled:
+	case v.doubtful:
+		if !now.Before(v.until) {
+			v.stalled.Store(true)
+		}
+		next = min(next, max(v.until.Sub(now), time.Millisecond))
+	case len(v.asked) == 0 && !l.outstanding():
+		next = 0
+	case silence >= max(doubtAfter, 4*rtt):
+		ping = true
+		v.doubtful, v.until = true, now.Add(max(stallAfter, 8*rtt))
+	}
+	changed := stalled != v.stalled.Load()
+	v.running.Store(next > 0)
+	if next > 0 {
+		l.lookAfter(min(next, max(giveUp-silence, time.Millisecond)))
+	}
+	v.mu.Unlock()
+
+	switch {
+	case changed:
+		l.overlay.spawn(func() { l.overlay.settle(l) })
+	case ping:
+		l.tell(nil, &notice{kind: noticePing}, true)
+	case next == 0 && l.outstanding(): // it began meanwhile, and saw us running
+		l.watch()
+	case silence >= giveUp:
+		l.finish(errStalled)
+	}
+}
+
+var errStalled = fmt.Errorf("the host does not answer any more: %w", kith.Unreachable)
+
+// settle makes a link that has stalled, or goes on, what it is now: its sockets
+// count as suspended, or do not, and the peer's current link is one that
+// works.
+func (o *Overlay) settle(l *link) {
+	o.mu.Lock()
+	stalled := l.vigil.stalled.Load()
+	if p := o.peers[l.peer]; p != nil && !l.gone {
+		switch {
+		case stalled && p.current == l:
+			p.lost = errStalled
+			p.succeed(l)
+		case !stalled && p.current == nil && !l.leaving:
+			p.current, l.retired = l, false
+			if p.attempt != nil {
+				p.attempt.cancel(errAdopted)
+			}
+		case !stalled && p.current != l && l.rank() > p.current.rank():
+			p.current.retireLocked()
+			p.current, l.retired = l, false
+		case !stalled && p.current != l:
+			l.retireLocked()
+		}
+	}
+	o.mu.Unlock()
+	o.log.Debug("carrier silent", "peer", l.peer.Short(), "carrier", l.kind(), "stalled", stalled)
+	o.tellPeer(l.peer)
+	for _, s := range l.attached() {
+		s.mu.Lock()
+		if s.on != nil && s.on.link == l {
+			s.pathChanged()
+		}
+		s.mu.Unlock()
+	}
+	if !stalled {
+		return
+	}
+	v := &l.vigil
+	v.mu.Lock()
+	for st := range v.asked {
+		o.spawn(st.reset)
+	}
+	v.mu.Unlock()
+	o.trim(l.peer)
+	if other := o.currentLink(l.peer); other != nil {
+		o.askAfter(other)
+	}
+	o.revive(l.peer)
+}
+
+// pathChanged suspends an attached socket while its link has stalled.
+func (s *socket) pathChanged() {
+	if s.on.link.vigil.stalled.Load() {
+		s.suspend()
+	} else {
+		s.resumed()
+	}
+	s.wake()
+}
+
+// outstanding reports whether a socket on the link waits for an
+// acknowledgement.
+func (l *link) outstanding() bool {
+	for _, s := range l.attached() {
+		s.mu.Lock()
+		n := s.state.outstanding()
+		s.mu.Unlock()
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Moved looks at every carrier now, since interfaces of this host or its
+// addresses have changed, or it woke from sleep. Carriers from an address that
+// is gone end at once; the others must answer within moveDoubt. A path is
+// sought at once for sockets that have none.
+func (o *Overlay) Moved() {
+	own := make(map[netip.Addr]bool)
+	for _, prefix := range o.cfg.Internet.Interfaces() {
+		own[prefix.Addr().Unmap().WithZone("")] = true
+	}
+	o.mu.Lock()
+	o.moved = time.Now()
+	var links []*link
+	for l := range o.links {
+		if l.peer != o.id {
+			links = append(links, l)
+		}
+	}
+	for _, p := range o.peers {
+		if p.attempt != nil {
+			p.attempt.cancel(errMoved)
+		}
+	}
+	for _, again := range o.revivals {
+		select {
+		case again <- struct{}{}:
+		default:
+		}
+	}
+	o.mu.Unlock()
+	for _, l := range links {
+		if from := l.local().Addr(); from.IsValid() && !own[from.Unmap().WithZone("")] {
+			l.finish(errMoved)
+		} else {
+			l.doubt(max(moveDoubt, 3*l.rtt()))
+		}
+	}
+}
+
+var errMoved = fmt.Errorf("this host has other addresses now: %w", kith.Temporary)
