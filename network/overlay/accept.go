@@ -57,7 +57,7 @@ func (o *Overlay) Open(ctx context.Context, host string, port uint16) (netip.Add
 	}
 	address := d.tcp.Addr().(*net.TCPAddr).AddrPort()
 	o.log.Info("overlay open", "address", address)
-	o.Moved()
+	o.hastenAll()
 	return address, nil
 }
 

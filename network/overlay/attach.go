@@ -380,6 +380,8 @@ func (s *socket) awaitConfirmation(on *attachment) {
 		on.pending = false
 		if s.end.Load() == nil {
 			on.SetReadDeadline(s.readDeadline)
+		} else {
+			s.update()
 		}
 		s.wake()
 	}

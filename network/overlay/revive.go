@@ -196,6 +196,17 @@ func (o *Overlay) hasten(peer kith.ID) {
 	}
 }
 
+func (o *Overlay) hastenAll() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, again := range o.revivals {
+		select {
+		case again <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // restless returns the sockets that we dialled and that are on no link or on
 // one that retires, and the number of suspended ones that the peer dialled.
 func (o *Overlay) restless(peer kith.ID) (ours []*socket, theirs int) {

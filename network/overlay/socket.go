@@ -334,7 +334,7 @@ func (s *socket) pump() {
 		closed := s.end.Load() != nil
 		if p := s.state.unsent(); len(p) > 0 {
 			_, err = s.hand(on, p, byPump)
-		} else if closed && !on.closed {
+		} else if closed && !on.closed && !on.pending { // else the peer could not confirm
 			on.closed = true
 			s.state.endOut = true
 			closing := func() error { on.close(); return nil } // an error is of no interest: the stream is gone, or its carrier
@@ -418,9 +418,11 @@ func (s *socket) Close() error {
 // flush is pump for callers that must not wait for the peer to take what was
 // written.
 func (s *socket) flush() {
-	if len(s.state.unsent()) > 0 {
+	switch {
+	case s.on == nil || s.sending != nobody: // whoever attaches or sends does it
+	case len(s.state.unsent()) > 0:
 		s.update()
-	} else {
+	default:
 		s.pump()
 	}
 }

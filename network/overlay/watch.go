@@ -246,13 +246,8 @@ func (o *Overlay) Moved() {
 			p.attempt.cancel(errMoved)
 		}
 	}
-	for _, again := range o.revivals {
-		select {
-		case again <- struct{}{}:
-		default:
-		}
-	}
 	o.mu.Unlock()
+	o.hastenAll()
 	for _, l := range links {
 		if from := l.local().Addr(); from.IsValid() && !own[from.Unmap().WithZone("")] {
 			l.finish(errMoved)
