@@ -258,3 +258,6 @@ func (o *Overlay) Moved() {
 }
 
 var errMoved = fmt.Errorf("this host has other addresses now: %w", kith.Temporary)
+
+// Retry is Moved.
+func (o *Overlay) Retry() { o.Moved() }
