@@ -17,6 +17,8 @@ import (
 // fakeNode is a node whose answers a test sets. It does what it is asked to
 // its own fields and keeps a list of what that was.
 type fakeNode struct {
+	kith.PacketNetwork // nil: no screen has datagrams
+
 	mu       sync.Mutex
 	status   control.Status
 	findings []control.Finding
