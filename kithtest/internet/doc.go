@@ -5,14 +5,17 @@
 // what stands on it run here as they do on the kernel's.
 //
 //	net := internet.New(internet.Config{Seed: 1})
-//	elm := net.Public().Host("elm")                            // a public address
-//	oak := net.Router(internet.PortRestricted).Host("oak")     // at home
-//	ash := net.Router(internet.CarrierGrade).Host("ash")       // a home of a carrier that shares addresses
-//	net.Router(internet.Symmetric).SetHairpin(true)
+//	elm := net.Public().Host("elm")              // a public address
+//	home := net.Router(internet.PortRestricted)
+//	oak, fir := home.Host("oak"), home.Host("fir") // on one LAN
+//	ash := net.Router(internet.Double).Host("ash") // behind two routers
+//	oak.Move(net.Router(internet.Symmetric))
 //
 // It is made for a bubble of testing/synctest: nothing reads or writes outside
-// the process, whoever waits is durably blocked, and no goroutine outlives a
-// call. Make the Net inside the bubble. It works in real time as well.
+// the process, whoever waits is durably blocked, and there is no goroutine to
+// stop. Make the Net inside the bubble. What one end closes the other learns
+// after the delay of the path; a bubble that ends before has readers left. It
+// works in real time as well.
 //
 // # What is modelled
 //
