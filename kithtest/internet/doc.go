@@ -38,6 +38,6 @@
 //
 // # Locking
 //
-// Net.mu guards everything, that of the sockets too, who wait on it with
+// Net.mu guards everything, the sockets too, which wait on it with
 // condition variables. One timer runs what is due (clock.go), holding it.
 package internet
