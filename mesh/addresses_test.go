@@ -27,7 +27,7 @@ func nets(text string) []netip.Prefix {
 
 func TestOwnAddresses(t *testing.T) {
 	for _, c := range []struct {
-		name, bound, prefixes, owner, outside, want string
+		name, bound, prefixes, forwarded, outside, want string
 	}{
 		{name: "alone", prefixes: "127.0.0.1/8 ::1/128", want: "127.0.0.1:4747 [::1]:4747"},
 		{name: "behind a router", prefixes: "127.0.0.1/8 192.168.1.20/24 fe80::1/64", outside: "203.0.113.9:50001",
@@ -37,7 +37,7 @@ func TestOwnAddresses(t *testing.T) {
 		{name: "a server", prefixes: "127.0.0.1/8 198.51.100.7/24 2001:db8::7/64 10.0.0.7/8", outside: "198.51.100.7:4747",
 			want: "198.51.100.7:4747 [2001:db8::7]:4747 10.0.0.7:4747"},
 		{name: "mapped form", prefixes: "::ffff:198.51.100.7/120", want: "198.51.100.7:4747"},
-		{name: "as its owner says", prefixes: "192.168.1.20/24", owner: "203.0.113.9:4747", outside: "203.0.113.9:4747",
+		{name: "forwarded", prefixes: "192.168.1.20/24", forwarded: "203.0.113.9:4747", outside: "203.0.113.9:4747",
 			want: "203.0.113.9:4747 192.168.1.20:4747"},
 		{name: "symmetric NAT", prefixes: "192.168.1.20/24", outside: "203.0.113.9:1 203.0.113.9:2 203.0.113.9:3",
 			want: "203.0.113.9:1 203.0.113.9:2 192.168.1.20:4747"},
@@ -53,7 +53,7 @@ func TestOwnAddresses(t *testing.T) {
 			if c.bound != "" {
 				bound = netip.MustParseAddr(c.bound)
 			}
-			got := ownAddresses(4747, bound, nets(c.prefixes), addrs(c.owner), addrs(c.outside))
+			got := ownAddresses(4747, bound, nets(c.prefixes), addrs(c.forwarded), addrs(c.outside))
 			if !slices.Equal(got, addrs(c.want)) {
 				t.Errorf("got %v, want %s", got, c.want)
 			}

@@ -3,31 +3,55 @@
 // where it says that it can be reached, where it looks for the others, and which
 // of them are awake.
 //
-// A [Mesh] is one loop over the state of things. Whatever happens (the roster or
-// a record changes, a carrier comes or goes, the host moves) wakes it; it
-// then compares what is with what should be and starts what is missing.
-// Nothing depends on having seen each event.
+// A [Mesh] is one loop over the state of things. Whatever happens (the roster
+// changes, a carrier comes or goes, the host moves) wakes it; it takes a view,
+// compares what is with what should be, and starts what is missing. Nothing
+// depends on having seen each event.
 //
-// # Meeting
+// # Neighbours
 //
-// A carrier to each member is kept, and over it, on overlay port [SyncPort], the
-// exchange by which both have the same roster and address records (group.Sync).
-// The one with the smaller ID opens it. A member that does not answer is dialled
-// again after a second, then after twice that, up to a minute. The carriers of a
-// host that is out of the group are ended once it could be told so.
+// In a group of up to eight everybody keeps a carrier to everybody. In a larger
+// one a host keeps them to its neighbours on a ring of all members
+// (neighbours.go), eight at most in a group of 200, in which any of them is then
+// five steps from any other; to two members that can be dialled, if it cannot,
+// so that others reach it through them; and to whoever has sockets open. Other
+// carriers are ended, by the side that dialled, after two minutes. A host that
+// is not connected at all dials everybody, those first that were neighbours.
+// Once a minute each host dials a member, at random, that it believes asleep:
+// that heals a group which has fallen apart.
+//
+// Over each carrier, on overlay port [SyncPort], the two keep their roster and
+// records the same (exchange.go; group.Sync); the one with the smaller ID opens
+// the exchange. The carriers of a host that is out of the group are ended once
+// it could be told so.
+//
+// # Presence
+//
+// A member is online when it was heard of within a minute: by a carrier, or in a
+// large group by the signed heartbeat that each sends every 20 seconds to its
+// neighbours, who pass it on (presence.go). One that said goodbye is offline at
+// once; so is, in a small group, one that lost its carrier and does not answer.
 //
 // # Addresses
 //
-// A host's record says where it can be dialled. A member is looked for where
-// multicast saw it and at the addresses of its record; at private ones only on
-// a network that this host is on, too: elsewhere the same address is somebody
-// else's computer. Nothing is sent to any other address.
+// A host's record says where it can be dialled (whereabouts.go): the addresses
+// of its interfaces, those at which members see it, those that its router passes
+// on (portmap) and that its owner names; through which members; and what kind of
+// NAT it is behind. It changes at once when the host moves, else when the
+// changes have settled, and every five seconds at most.
+//
+// A member is looked for where it was met or multicast saw it and at the
+// addresses of its record (addresses.go); at private ones only on a network that
+// this host is on, too, or behind the same router: elsewhere the same address is
+// somebody else's computer. Nothing is sent to any other address. Where the
+// owner allows it, members that cannot be found so are sought through the
+// BitTorrent DHT (introduce.go).
 //
 // # Locking
 //
-// Mesh.mu guards the tables and is never held while the overlay or the group is
-// called.
+// Mesh.mu guards the tables. It is held while the group's snapshots are read,
+// and never while the overlay is called.
 //
-// The package opens nothing, stores nothing and knows no names but those of
-// events: the overlay's port, and what is remembered of it, are the node's.
+// The package opens no port and stores nothing: the overlay's port, and what is
+// remembered of it, are the node's.
 package mesh

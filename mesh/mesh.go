@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/group"
 	"kith.alt/kith/network/overlay"
+	"kith.alt/kith/network/portmap"
 	"kith.alt/kith/network/underlay"
 )
 
@@ -40,6 +42,9 @@ type Config struct {
 	Discover bool             // by multicast, on the networks that this computer is on
 	Public   []netip.AddrPort // where this host can be dialled from everywhere, as its owner says
 
+	// MapPort asks the router to pass on what comes for the overlay's port.
+	MapPort bool
+
 	// Introduce has members that cannot be found otherwise sought through the
 	// BitTorrent DHT, which tells strangers that this host takes part in it.
 	Introduce bool
@@ -58,11 +63,13 @@ type Mesh struct {
 	id   kith.ID
 	log  *slog.Logger
 	wake chan struct{} // of capacity 1
+	maps *portmap.Mapper
 
 	// Of Serve's loop alone.
 	ring   ring
 	beaten time.Time // when this host's last heartbeat was
 	told   told      // what its record says
+	port   uint16    // the overlay's, at the last look
 
 	mu        sync.Mutex
 	group     *group.Group // that the meetings are in
@@ -91,7 +98,7 @@ func New(config Config) *Mesh {
 	if config.Metrics == nil {
 		config.Metrics = new(kith.Metrics)
 	}
-	return &Mesh{
+	m := &Mesh{
 		cfg:      config,
 		id:       kith.IDOf(config.Key.Public().(ed25519.PublicKey)),
 		log:      config.Log,
@@ -99,6 +106,9 @@ func New(config Config) *Mesh {
 		meetings: make(map[kith.ID]*meeting),
 		places:   make(map[kith.ID]place),
 	}
+	nonce := sha256.Sum256(append([]byte("kith port mapping 1\x00"), config.Key...))
+	m.maps = portmap.New(portmap.Config{Port: config.Port, Changed: m.Wake, Nonce: [12]byte(nonce[:]), Log: m.log.With("service", "portmap")})
+	return m
 }
 
 // Serve keeps this host connected until ctx ends, then returns nil. It fails
@@ -120,6 +130,9 @@ func (m *Mesh) Serve(ctx context.Context) error {
 	work.Go(func() { m.watchInternet(ctx) })
 	if m.cfg.Discover {
 		work.Go(func() { m.discover(ctx) })
+	}
+	if m.cfg.MapPort {
+		work.Go(func() { m.maps.Serve(ctx) })
 	}
 	if m.cfg.Introduce {
 		work.Go(func() { m.introduce(ctx) })

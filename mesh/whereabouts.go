@@ -8,6 +8,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/group"
+	"kith.alt/kith/network/portmap"
 )
 
 const (
@@ -39,6 +40,7 @@ func (m *Mesh) watchInternet(ctx context.Context) {
 // learned about who does not answer is forgotten. It does not wait.
 func (m *Mesh) Moved() {
 	m.cfg.Overlay.Retry()
+	m.maps.Again()
 	m.mu.Lock()
 	m.movedLocked()
 	m.mu.Unlock()
@@ -73,11 +75,15 @@ func (m *Mesh) tellWhereabouts(ctx context.Context, v view) time.Duration {
 	if news {
 		m.cfg.Overlay.Retry()
 	}
-
-	t := &m.told
-	if m.cfg.Port() == 0 {
+	if port := m.cfg.Port(); news || port != m.port {
+		m.port = port
+		m.maps.Again()
+	}
+	if m.port == 0 {
 		return lookAround
 	}
+
+	t := &m.told
 	if t.group == v.group && same(own, t.is) {
 		t.since = time.Time{}
 		if v.now.Sub(t.at) < longestRetry {
@@ -105,11 +111,25 @@ func same(a, b group.Whereabouts) bool {
 // whereabouts are where this host can be reached now.
 func (m *Mesh) whereabouts(v view, prefixes []netip.Prefix) group.Whereabouts {
 	own := group.Whereabouts{Addresses: m.addresses(prefixes), Relays: m.relays(v), NAT: m.cfg.Overlay.Reach().NAT}
-	if len(m.cfg.Public) > 0 {
+	if len(m.cfg.Public) > 0 || m.isMapped() {
 		own.NAT = natOpen
 	}
 	return own
 }
+
+// isMapped reports whether the router passes on what comes from everywhere: it
+// has an outside address that is public, and that members see this host at.
+func (m *Mesh) isMapped() bool {
+	outside := m.cfg.Overlay.Reach().Outside
+	return slices.ContainsFunc(m.maps.Mapped(), func(at portmap.Mapping) bool {
+		seen := func(a netip.AddrPort) bool { return a.Addr() == at.External.Addr() }
+		return isPublic(at.External.Addr()) && (len(outside) == 0 || slices.ContainsFunc(outside, seen))
+	})
+}
+
+// Mapped returns the outside ports that the router passes on to the overlay's,
+// or why it does not.
+func (m *Mesh) Mapped() ([]portmap.Mapping, error) { return m.maps.Mapped(), m.maps.Failure() }
 
 // relays are the members to whom this host keeps a carrier and that others can
 // reach.
@@ -138,14 +158,18 @@ func (m *Mesh) addresses(prefixes []netip.Prefix) []netip.AddrPort {
 		return nil
 	}
 	bound, _ := netip.ParseAddr(m.cfg.OverlayHost)
-	return ownAddresses(port, bound, prefixes, m.cfg.Public, m.cfg.Overlay.Reach().Outside)
+	forwarded := slices.Clone(m.cfg.Public)
+	for _, mapping := range m.maps.Mapped() {
+		forwarded = append(forwarded, mapping.External)
+	}
+	return ownAddresses(port, bound, prefixes, forwarded, m.cfg.Overlay.Reach().Outside)
 }
 
 // ownAddresses puts together where a host can be dialled whose overlay has this
-// port: what its owner says, where members see it, then the address that it
+// port: what is forwarded to it, where members see it, then the address that it
 // binds, or all those of its interfaces, public ones first. Loopback is there
 // when there is nothing else, for several nodes on one computer.
-func ownAddresses(port uint16, bound netip.Addr, prefixes []netip.Prefix, owner, outside []netip.AddrPort) []netip.AddrPort {
+func ownAddresses(port uint16, bound netip.Addr, prefixes []netip.Prefix, forwarded, outside []netip.AddrPort) []netip.AddrPort {
 	var public, private, loopback []netip.AddrPort
 	if bound.IsValid() && !bound.IsUnspecified() {
 		public = []netip.AddrPort{netip.AddrPortFrom(bound.Unmap(), port)}
@@ -163,7 +187,7 @@ func ownAddresses(port uint16, bound netip.Addr, prefixes []netip.Prefix, owner,
 		}
 	}
 	// A symmetric NAT shows each member another one.
-	all := slices.Concat(owner, outside[:min(len(outside), 2)], public)
+	all := slices.Concat(forwarded, outside[:min(len(outside), 2)], public)
 	if len(all)+len(private) == 0 {
 		all = loopback
 	}

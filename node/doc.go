@@ -15,9 +15,10 @@
 //
 // What the package does, by file: node.go the type, life.go starting and
 // stopping, supervise.go the services in between; listen.go the loopback
-// listeners, address.go the overlay's port and this host's addresses; apps.go
-// the applications, host.go and fanin.go what they get; members.go meeting the
-// others, join.go joining and leaving, names.go which key a name has meant here.
+// listeners, address.go the overlay's port; apps.go the applications, host.go and
+// fanin.go what they get; members.go what changes in the group, join.go joining and
+// leaving, names.go which key a name has meant here. Being connected with the
+// others is package mesh's.
 // requests.go answers control.Node, status.go and doctor.go say how things are,
 // events.go what happened.
 package node

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,9 @@ type Config struct {
 	OverlayPort    int    // 0: 4747, or what was taken before
 	OverlayHost    string // the address that the overlay binds; "": every interface, and members are found by multicast
 	SharedLoopback bool   // other users of this computer may use the loopback ports
+
+	Public    []netip.AddrPort // where a router passes on what comes for the overlay's port, as the owner says
+	Introduce bool             // members that cannot be found otherwise are sought in the BitTorrent DHT
 
 	Apps    []kith.App
 	Log     *slog.Logger
