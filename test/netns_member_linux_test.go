@@ -16,9 +16,7 @@ import (
 
 // awaiting names tests that need what is not built yet, and says what that is.
 // They run where KITH_TEST_AWAITED is set.
-var awaiting = map[string]string{
-	"TestMoves/both": "members that tell a host its address again after it has moved",
-}
+var awaiting = map[string]string{}
 
 // together runs tests beside each other, however few processors there are: most
 // of the time they wait.
