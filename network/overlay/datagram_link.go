@@ -43,7 +43,7 @@ type outbox struct {
 }
 
 const (
-	outboxBytes      = 128 << 10 // of datagrams, each counted with datagramOverhead
+	outboxBytes      = 256 << 10 // of datagrams, each counted with datagramOverhead
 	datagramOverhead = 64
 	streamBatch      = 32 << 10 // about so many bytes go in one write
 )

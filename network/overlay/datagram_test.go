@@ -439,3 +439,33 @@ type scripted struct {
 
 func (s *scripted) Read(p []byte) (int, error) { return s.Reader.Read(p) }
 func (s *scripted) reset()                     {}
+
+// BenchmarkDatagrams sends datagrams in bursts of 16, each of which is read
+// before the next, and reports those that were lost.
+func BenchmarkDatagrams(b *testing.B) {
+	for _, carrier := range bothCarriers {
+		for _, size := range []int{100, kith.SmallDatagram, kith.MaxDatagram} {
+			b.Run(fmt.Sprintf("%s/%d", carrier, size), func(b *testing.B) {
+				c := newClub()
+				near, far := packets(b, c.member(b, 1, only(carrier)), 0), packets(b, c.member(b, 2, only(carrier)), 0)
+				sendUntil(b, near, far, "ready")
+				datagram, buffer := make([]byte, size), make([]byte, kith.MaxDatagram)
+				b.SetBytes(16 * int64(size))
+				lost := 0
+				for b.Loop() {
+					for range 16 {
+						near.WriteTo(datagram, far.LocalAddr())
+					}
+					for got := 0; got < 16; got++ {
+						far.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+						if _, _, err := far.ReadFrom(buffer); err != nil {
+							lost += 16 - got
+							break
+						}
+					}
+				}
+				b.ReportMetric(float64(lost)/float64(16*b.N), "lost/datagram")
+			})
+		}
+	}
+}

@@ -103,7 +103,7 @@
 // waited longest ends first.
 //
 // A packet socket queues 512 KiB, and the peer that has most in it loses what
-// there is no room for. A link has 128 KiB of datagrams that wait to be sent, for
+// there is no room for. A link has 256 KiB of datagrams that wait to be sent, for
 // packets and for its stream each; datagrams wait for 256 hosts that are dialled.
 //
 // # Locking
