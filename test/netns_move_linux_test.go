@@ -11,6 +11,7 @@ import (
 // TestMoves has a download between two homes go on over one socket, whatever
 // happens to the hosts, their routers and the paths between them.
 func TestMoves(t *testing.T) {
+	t.Parallel()
 	together(t, map[string]func(*testing.T){
 		"address":             moveAddress,
 		"router":              moveRouter,

@@ -40,6 +40,7 @@ func (n *internet) home(name string, kind nat, carrier uplink) *computer {
 // not offer, and a third that everybody can reach. What path to expect is in
 // docs/nat.md. Both join by tickets of the third, and read each other's page.
 func TestNAT(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../docs/nat.md")
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 // TestRestarts has nodes end and start again while their group, or a host's
 // address, changes.
 func TestRestarts(t *testing.T) {
+	t.Parallel()
 	together(t, map[string]func(*testing.T){
 		"killed":       killed,
 		"all were off": allWereOff,
