@@ -159,6 +159,18 @@ func (c *contacts) wake(a netip.AddrPort) bool {
 	return k == nil || !time.Now().Before(k.until)
 }
 
+// wakeAll is wake for all addresses: it may have been our own network that did
+// not let them answer.
+func (c *contacts) wakeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.list {
+		if (k.known || !k.silent) && !k.until.IsZero() {
+			k.rest, k.until = 0, time.Unix(0, 1)
+		}
+	}
+}
+
 // tried reports whether we sent to the address of late.
 func (c *contacts) tried(a netip.AddrPort) bool {
 	c.mu.Lock()

@@ -149,7 +149,7 @@ func (o *Overlay) improve(l *link) {
 		select {
 		case <-timer.C:
 		case <-l.hint:
-			pause = improveFirst
+			pause = improveFirst / 2
 		case <-l.done():
 		}
 		timer.Stop()
@@ -162,6 +162,14 @@ func (o *Overlay) improve(l *link) {
 			continue
 		}
 		o.tryCandidates(l, candidates)
+	}
+}
+
+// hasHint has improve try again soon: a direct path may be there now.
+func (l *link) hasHint() {
+	select {
+	case l.hint <- struct{}{}:
+	default:
 	}
 }
 

@@ -247,14 +247,17 @@ func (o *Overlay) Moved() {
 		}
 	}
 	o.mu.Unlock()
+	o.contacts.wakeAll()
 	o.hastenAll()
 	for _, l := range links {
+		l.hasHint()
 		if from := l.local().Addr(); from.IsValid() && !own[from.Unmap().WithZone("")] {
 			l.finish(errMoved)
 		} else {
 			l.doubt(max(moveDoubt, 3*l.rtt()))
 		}
 	}
+	o.spawn(o.observe)
 }
 
 var errMoved = fmt.Errorf("this host has other addresses now: %w", kith.Temporary)
