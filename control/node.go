@@ -145,6 +145,10 @@ type InviteRequest struct {
 	Uses    int           `json:"uses"`
 	Expires time.Duration `json:"expires"`
 	Role    string        `json:"role"` // "admin" or "member"
+
+	// Introduce has the newcomer and this host meet through the BitTorrent DHT
+	// where they cannot reach each other otherwise.
+	Introduce bool `json:"introduce,omitempty"`
 }
 
 // An Invitation is a ticket to hand to the person who is invited.

@@ -19,10 +19,29 @@ const (
 	soughtAtOnce = smallGroup - 1
 )
 
-// introduce seeks members that nobody here knows the way to through the
-// BitTorrent DHT, where both hosts of a pair publish under a secret of theirs:
-// it is how two meet that both moved while all others slept. It runs while the
-// overlay's port is open and somebody is missing.
+// A target is whom to meet in the DHT: a member, or whoever has a ticket.
+type target struct {
+	member kith.ID // zero: whoever knows the secret
+	secret [32]byte
+}
+
+// Invite has whoever comes with a ticket met in the DHT, under a secret of the
+// ticket's, until then.
+func (m *Mesh) Invite(secret [32]byte, until time.Time) {
+	m.mu.Lock()
+	m.invitations[secret] = until
+	m.mu.Unlock()
+	select {
+	case m.seekNow <- struct{}{}:
+	default:
+	}
+}
+
+// introduce meets hosts that nobody here knows the way to through the BitTorrent
+// DHT, where both of a pair publish under a secret of theirs: those who come
+// with a ticket that says so, and, where the owner wants it, members that moved
+// like this host while all others slept. It takes part in the DHT as long as
+// somebody is missing and the overlay's port is open.
 func (m *Mesh) introduce(ctx context.Context) {
 	tick := time.NewTicker(seekEvery)
 	defer tick.Stop()
@@ -31,14 +50,41 @@ func (m *Mesh) introduce(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-m.seekNow:
 		}
-		if m.cfg.Port() == 0 || len(m.missing()) == 0 {
+		if m.cfg.Port() == 0 || len(m.targets()) == 0 {
 			continue
 		}
 		if err := m.seek(ctx); err != nil {
-			m.log.Warn("look for members in the DHT", "err", err)
+			m.log.Warn("look for hosts in the DHT", "err", err)
 		}
 	}
+}
+
+// targets are whom to meet now.
+func (m *Mesh) targets() []target {
+	var list []target
+	m.mu.Lock()
+	for secret, until := range m.invitations {
+		if time.Now().After(until) {
+			delete(m.invitations, secret)
+		} else {
+			list = append(list, target{secret: secret})
+		}
+	}
+	m.mu.Unlock()
+	if !m.cfg.Introduce() {
+		return list
+	}
+	for _, id := range m.missing() {
+		secret, err := rendezvous.PairSecret(m.cfg.Key, id)
+		if err != nil {
+			m.log.Warn("secret with member", "peer", id.Short(), "err", err)
+			continue
+		}
+		list = append(list, target{id, secret})
+	}
+	return list
 }
 
 // seek takes part in the DHT until nobody is missing or the port is shut.
@@ -48,7 +94,7 @@ func (m *Mesh) seek(ctx context.Context) error {
 		return err
 	}
 	defer packets.Close()
-	dht := rendezvous.New(rendezvous.Config{Conn: packets, Log: m.log.With("service", "rendezvous")})
+	dht := rendezvous.New(rendezvous.Config{Conn: packets, Bootstrap: m.cfg.Bootstrap, Log: m.log.With("service", "rendezvous")})
 	var work sync.WaitGroup
 	defer work.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -60,55 +106,64 @@ func (m *Mesh) seek(ctx context.Context) error {
 		}
 	})
 
-	seeking := make(map[kith.ID]context.CancelFunc)
+	seeking := make(map[target]context.CancelFunc)
 	port := m.cfg.Port()
 	tick := time.NewTicker(seekEvery)
 	defer tick.Stop()
 	for {
-		missing := m.missing()
-		if len(missing) == 0 || m.cfg.Port() != port {
+		targets := m.targets()
+		if len(targets) == 0 || m.cfg.Port() != port {
 			return nil
 		}
-		for id, stop := range seeking {
-			if !slices.Contains(missing, id) {
+		for t, stop := range seeking {
+			if !slices.Contains(targets, t) {
 				stop()
-				delete(seeking, id)
+				delete(seeking, t)
 			}
 		}
-		for _, id := range missing {
-			if seeking[id] == nil {
+		for _, t := range targets {
+			if seeking[t] == nil {
 				meeting, stop := context.WithCancel(ctx)
-				seeking[id] = stop
-				work.Go(func() { m.rendezvous(meeting, dht, id) })
+				seeking[t] = stop
+				work.Go(func() { m.rendezvous(meeting, dht, t) })
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-m.seekNow:
 		}
 	}
 }
 
-// rendezvous meets one member in the DHT, and dials it where it says that it is.
-func (m *Mesh) rendezvous(ctx context.Context, dht *rendezvous.Rendezvous, id kith.ID) {
-	secret, err := rendezvous.PairSecret(m.cfg.Key, id)
-	if err != nil {
-		m.log.Warn("secret with member", "peer", id.Short(), "err", err)
-		return
-	}
+// rendezvous meets one target in the DHT. A member is dialled where it says that
+// it is; for a newcomer this host's router is opened.
+func (m *Mesh) rendezvous(ctx context.Context, dht *rendezvous.Rendezvous, t target) {
 	mine := func() []netip.AddrPort {
-		return slices.DeleteFunc(m.OwnAddresses(), func(a netip.AddrPort) bool { return a.Addr().IsLoopback() })
+		var list []netip.AddrPort
+		for _, a := range slices.Concat(dht.Outside(), m.OwnAddresses()) {
+			if !a.Addr().IsLoopback() && !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
+		return list
 	}
-	for met := range dht.Meet(ctx, secret, m.id, mine) {
-		if met.Peer != id {
+	for met := range dht.Meet(ctx, t.secret, m.id, mine) {
+		if !t.member.IsZero() && met.Peer != t.member {
 			continue
 		}
 		addresses := m.worth(met.Addresses)
-		m.log.Info("found in the DHT", "peer", id.Short(), "addresses", len(addresses))
+		group, _ := m.cfg.Group()
+		_, member := group.Roster().Member(met.Peer)
+		m.log.Info("found in the DHT", "peer", met.Peer.Short(), "member", member, "addresses", len(addresses))
+		if !member {
+			m.cfg.Overlay.Punch(addresses)
+			continue
+		}
 		dialling, cancel := context.WithTimeout(ctx, dialPatience)
-		if err := m.cfg.Overlay.ConnectAt(dialling, id, addresses); err != nil {
-			m.log.Info("dial member found in the DHT", "peer", id.Short(), "err", err)
+		if err := m.cfg.Overlay.ConnectAt(dialling, met.Peer, addresses); err != nil {
+			m.log.Info("dial member found in the DHT", "peer", met.Peer.Short(), "err", err)
 		}
 		cancel()
 	}

@@ -45,9 +45,12 @@ type Config struct {
 	// MapPort asks the router to pass on what comes for the overlay's port.
 	MapPort bool
 
-	// Introduce has members that cannot be found otherwise sought through the
-	// BitTorrent DHT, which tells strangers that this host takes part in it.
-	Introduce bool
+	// Introduce tells whether members that cannot be found otherwise are sought
+	// through the BitTorrent DHT, which tells strangers that this host takes part
+	// in it. Nil: they are not. Bootstrap are the nodes, as HOST:PORT, by which it
+	// takes part; nil: those that everybody uses.
+	Introduce func() bool
+	Bootstrap []string
 
 	// Event tells this computer's owner, in plain words, what happened.
 	Event func(format string, args ...any)
@@ -76,18 +79,23 @@ type Mesh struct {
 	meetings  map[kith.ID]*meeting
 	places    map[kith.ID]place
 	wishes    []wish            // of the last look
-	anchors   []kith.ID         // among them
 	own       group.Whereabouts // this host's, as they are now
 	connected time.Time         // since when there has been a carrier, or the host has moved since then; zero: there is none
 	probed    time.Time         // when a member was dialled last that is believed asleep
 	moved     bool              // the record is to change at once
 	prefixes  []netip.Prefix    // of the interfaces, at the last look
+
+	invitations map[[32]byte]time.Time // secrets of tickets by which newcomers are met in the DHT, and until when
+	seekNow     chan struct{}          // of capacity 1
 }
 
 // New returns a mesh that holds nothing open.
 func New(config Config) *Mesh {
 	if config.Internet == nil {
 		config.Internet = underlay.System()
+	}
+	if config.Introduce == nil {
+		config.Introduce = func() bool { return false }
 	}
 	if config.Event == nil {
 		config.Event = func(string, ...any) {}
@@ -105,6 +113,9 @@ func New(config Config) *Mesh {
 		wake:     make(chan struct{}, 1),
 		meetings: make(map[kith.ID]*meeting),
 		places:   make(map[kith.ID]place),
+
+		invitations: make(map[[32]byte]time.Time),
+		seekNow:     make(chan struct{}, 1),
 	}
 	nonce := sha256.Sum256(append([]byte("kith port mapping 1\x00"), config.Key...))
 	m.maps = portmap.New(portmap.Config{Port: config.Port, Changed: m.Wake, Nonce: [12]byte(nonce[:]), Log: m.log.With("service", "portmap")})
@@ -134,9 +145,7 @@ func (m *Mesh) Serve(ctx context.Context) error {
 	if m.cfg.MapPort {
 		work.Go(func() { m.maps.Serve(ctx) })
 	}
-	if m.cfg.Introduce {
-		work.Go(func() { m.introduce(ctx) })
-	}
+	work.Go(func() { m.introduce(ctx) })
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()

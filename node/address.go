@@ -34,11 +34,8 @@ func (n *Node) openOverlay(ctx context.Context) error {
 	if n.overlayPort.Load() != 0 {
 		return nil
 	}
-	want := cmp.Or(n.cfg.OverlayPort, n.dir.Node().OverlayPort)
-	if want == 0 && n.cfg.PortBase != config.AnyPort {
-		want = config.OverlayPort
-	}
-	got, err := n.overlay.Open(ctx, n.cfg.OverlayHost, uint16(want))
+	want := n.wantedPort()
+	got, err := n.overlay.Open(ctx, n.cfg.OverlayHost, want)
 	if errors.Is(err, kith.InUse) {
 		n.log.Info("overlay port is taken, takes a free one", "port", want)
 		got, err = n.overlay.Open(ctx, n.cfg.OverlayHost, 0)
@@ -58,6 +55,15 @@ func (n *Node) openOverlay(ctx context.Context) error {
 	}
 	n.mesh.Wake()
 	return nil
+}
+
+// wantedPort is the port that was asked for or used before, or the usual one.
+func (n *Node) wantedPort() uint16 {
+	want := cmp.Or(n.cfg.OverlayPort, n.dir.Node().OverlayPort)
+	if want == 0 && n.cfg.PortBase != config.AnyPort {
+		want = config.OverlayPort
+	}
+	return uint16(want)
 }
 
 // closeOverlay has the overlay listen no more: the host is alone again.

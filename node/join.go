@@ -113,6 +113,7 @@ func (n *Node) joinAs(ctx context.Context, ticket group.Ticket, host string) (*g
 // joinGroup redeems a ticket and returns the group as the host that redeemed it
 // knows it, not stored yet.
 func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) (*group.Group, error) {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, joinPatience)
 	defer cancel()
 	join, err := group.NewJoin(ticket, n.key, host)
@@ -133,6 +134,11 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 			addresses = found
 			reply, server, err = j.Join(ctx, ticket.Inviter, addresses, join.Request)
 		}
+	}
+	if errors.Is(err, kith.Unreachable) && ticket.Introduce {
+		n.event("The host that made the ticket does not answer at its addresses; looking for it through the BitTorrent DHT, which may take some minutes.")
+		reply, server, addresses, err = j.joinIntroduced(whole, n, ticket, join.Request)
+		ctx = whole
 	}
 	if errors.Is(err, kith.Unreachable) {
 		return nil, fmt.Errorf("the host that made the ticket does not answer; is it awake, and on a network that this computer can reach? (%w)", err)

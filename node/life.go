@@ -240,7 +240,8 @@ func (n *Node) meshConfig() mesh.Config {
 		Discover:    n.cfg.OverlayHost == "",
 		Public:      n.cfg.Public,
 		MapPort:     n.cfg.OverlayHost == "",
-		Introduce:   n.cfg.Introduce,
+		Introduce:   func() bool { return n.cfg.Introduce },
+		Bootstrap:   n.cfg.DHTNodes,
 		Event:       n.event,
 		Log:         n.log.With("service", "mesh"),
 		Metrics:     n.metrics,
@@ -262,6 +263,9 @@ func (n *Node) nodePorts() []uint16 {
 // start starts every service, in the order in which they need each other.
 func (n *Node) start(ctx context.Context, run *supervisor) error {
 	run.start("events", n.keepEvents)
+	if err := n.meetNewcomers(ctx); err != nil {
+		return err
+	}
 	run.start("overlay", n.overlay.Serve)
 	if n.reachable() {
 		if err := n.openOverlay(ctx); err != nil {

@@ -41,6 +41,7 @@ type Config struct {
 
 	Public    []netip.AddrPort // where a router passes on what comes for the overlay's port, as the owner says
 	Introduce bool             // members that cannot be found otherwise are sought in the BitTorrent DHT
+	DHTNodes  []string         // HOST:PORT of nodes by which to take part in it; nil: those that everybody uses
 
 	Apps    []kith.App
 	Log     *slog.Logger

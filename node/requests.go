@@ -38,10 +38,15 @@ func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (contr
 		return control.Invitation{}, fmt.Errorf("open the port for other members: %w", err)
 	}
 	ticket, err := n.group().Invite(ctx, group.InviteRequest{
-		Uses: request.Uses, Expires: request.Expires, Admin: role == roleAdmin,
+		Uses: request.Uses, Expires: request.Expires, Admin: role == roleAdmin, Introduce: request.Introduce,
 	}, n.mesh.OwnAddresses())
 	if err != nil {
 		return control.Invitation{}, err
+	}
+	if ticket.Introduce {
+		if err := n.meetNewcomer(ctx, ticket); err != nil {
+			return control.Invitation{}, err
+		}
 	}
 	uses := cmp.Or(request.Uses, 1)
 	if uses == 1 {
