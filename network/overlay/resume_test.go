@@ -3,6 +3,8 @@ package overlay
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"math/rand/v2"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -20,6 +22,7 @@ type wire struct {
 type half struct {
 	machine     resumable
 	wrote, read []byte
+	verified    int // bytes of read that were compared
 	notices     []uint64
 	out         *wire // nil while suspended
 	in          *wire
@@ -65,147 +68,199 @@ func (h *half) take(most int) {
 	}
 }
 
-// TestResumable has two machines talk over streams that are cut and replaced
-// at random, with acknowledgements that are late, lost or in disorder. Each
-// reader has a prefix of what was written at all times, the end only after all
-// of it, and everything once the last stream is left in peace.
-func TestResumable(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		dialler, acceptor := newHalf(), newHalf()
-		ends := []*half{dialler, acceptor}
-		generation := uint32(0)
-		var next byte
-		check := func() {
-			for i, h := range ends {
-				far := ends[1-i]
-				if !bytes.HasPrefix(far.wrote, h.read) {
-					t.Fatalf("end %d read what was not written", i)
-				}
-				if h.machine.eof && (!far.machine.ended || len(h.read) != len(far.wrote)) {
-					t.Fatalf("end %d read the end after %d of %d bytes", i, len(h.read), len(far.wrote))
-				}
-				if held := h.machine.kept.end - h.machine.kept.base; uint64(len(h.wrote)) != h.machine.kept.end || held > maxUnacknowledged {
-					t.Fatalf("end %d keeps %d bytes of %d", i, held, len(h.wrote))
-				}
-				if taken, have := h.machine.kept.budget.taken.Load(), h.machine.kept.memory(); taken != int64(have) {
-					t.Fatalf("end %d: the budget counts %d bytes, chunks have %d", i, taken, have)
-				}
-			}
-		}
-		cut := func() {
-			for _, h := range ends {
-				h.in, h.out = nil, nil
-			}
-		}
-		resume := func() {
-			cut()
-			generation++
-			if acceptor.machine.fence(generation) != nil || dialler.machine.fence(generation) != nil {
-				t.Fatal("a new generation is refused")
-			}
-			if old := rapid.Uint32Range(0, generation).Draw(t, "old"); !errors.Is(acceptor.machine.fence(old), errGeneration) {
-				t.Fatalf("generation %d is accepted after %d", old, generation)
-			}
-			there := dialler.machine.position()
-			if err := acceptor.machine.rewind(there); err != nil {
-				t.Fatal(err)
-			}
-			if rapid.IntRange(0, 5).Draw(t, "answer lost") == 0 {
-				return
-			}
-			if err := dialler.machine.rewind(acceptor.machine.position()); err != nil {
-				t.Fatal(err)
-			}
-			one, two := new(wire), new(wire)
-			dialler.out, acceptor.in = one, one
-			acceptor.out, dialler.in = two, two
-		}
-		resume()
-		any := func() (*half, *half) {
-			i := rapid.IntRange(0, 1).Draw(t, "end")
-			return ends[i], ends[1-i]
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"": func(*rapid.T) { check() },
-			"write": func(t *rapid.T) {
-				h, _ := any()
-				if h.machine.ended {
-					return
-				}
-				p := make([]byte, rapid.SampledFrom([]int{1, 10, smallChunk, smallChunk + 1, largeChunk, 3 * largeChunk}).Draw(t, "size"))
-				for i := range p {
-					p[i] = next
-					next++
-				}
-				n := h.machine.write(p, rapid.Bool().Draw(t, "suspended"))
-				h.wrote = append(h.wrote, p[:n]...)
-				next -= byte(len(p) - n)
-			},
-			"send": func(t *rapid.T) {
-				h, _ := any()
-				h.pump(rapid.SampledFrom([]int{1, 1000, largeChunk}).Draw(t, "most"))
-			},
-			"take back": func(*rapid.T) { // a Write whose deadline passed
-				h, _ := any()
-				if h.out == nil || h.machine.ended || h.machine.sent == h.machine.kept.end {
-					return
-				}
-				h.machine.takeBack()
-				next -= byte(uint64(len(h.wrote)) - h.machine.kept.end)
-				h.wrote = h.wrote[:h.machine.kept.end]
-			},
-			"read": func(t *rapid.T) {
-				h, _ := any()
-				h.take(rapid.SampledFrom([]int{1, 1000, 1 << 20}).Draw(t, "most"))
-			},
-			"tell": func(*rapid.T) {
-				h, far := any()
-				far.notices = append(far.notices, h.machine.position())
-			},
-			"hear": func(t *rapid.T) {
-				h, _ := any()
-				if len(h.notices) == 0 {
-					return
-				}
-				i := rapid.IntRange(0, len(h.notices)-1).Draw(t, "which")
-				if err := h.machine.acknowledge(h.notices[i]); err != nil {
-					t.Fatal(err)
-				}
-				h.notices = append(h.notices[:i], h.notices[i+1:]...)
-			},
-			"end": func(*rapid.T) {
-				h, _ := any()
-				h.machine.ended = true
-			},
-			"cut":    func(*rapid.T) { cut() },
-			"resume": func(*rapid.T) { resume() },
-		})
+// A chance draws numbers from 0 to below n.
+type chance func(n int) int
 
-		for dialler.out == nil {
-			resume()
+// A failure is what a model reports its faults to.
+type failure interface {
+	Fatalf(format string, args ...any)
+}
+
+// A model is two machines that talk over streams that are cut and replaced at
+// random, with acknowledgements that are late, lost or in disorder. Each reader
+// has a prefix of what was written at all times, the end only after all of it,
+// and everything once the last stream is left in peace.
+type model struct {
+	failure
+	draw       chance
+	ends       [2]*half // the dialler's and the acceptor's
+	generation uint32
+	next       byte
+}
+
+func newModel(f failure, draw chance) *model {
+	m := &model{failure: f, draw: draw, ends: [2]*half{newHalf(), newHalf()}}
+	m.resume()
+	return m
+}
+
+func (m *model) check() {
+	for i, h := range m.ends {
+		far := m.ends[1-i]
+		if !bytes.HasPrefix(far.wrote[h.verified:], h.read[h.verified:]) {
+			m.Fatalf("end %d read what was not written", i)
 		}
-		for _, h := range ends {
+		h.verified = len(h.read)
+		if h.machine.eof && (!far.machine.ended || len(h.read) != len(far.wrote)) {
+			m.Fatalf("end %d read the end after %d of %d bytes", i, len(h.read), len(far.wrote))
+		}
+		kept := &h.machine.kept
+		if held := kept.end - kept.base; uint64(len(h.wrote)) != kept.end || held > maxUnacknowledged {
+			m.Fatalf("end %d keeps %d bytes of %d", i, held, len(h.wrote))
+		}
+		if taken, have := kept.budget.taken.Load(), kept.memory(); taken != int64(have) {
+			m.Fatalf("end %d: the budget counts %d bytes, chunks have %d", i, taken, have)
+		}
+	}
+}
+
+func (m *model) cut() {
+	for _, h := range m.ends {
+		h.in, h.out = nil, nil
+	}
+}
+
+func (m *model) resume() {
+	m.cut()
+	m.generation++
+	dialler, acceptor := &m.ends[0].machine, &m.ends[1].machine
+	if acceptor.fence(m.generation) != nil || dialler.fence(m.generation) != nil {
+		m.Fatalf("a new generation is refused")
+	}
+	if old := uint32(m.draw(int(m.generation) + 1)); !errors.Is(acceptor.fence(old), errGeneration) {
+		m.Fatalf("generation %d is accepted after %d", old, m.generation)
+	}
+	there := dialler.position()
+	if err := acceptor.rewind(there); err != nil {
+		m.Fatalf("acceptor: %v", err)
+	}
+	one, two := new(wire), new(wire)
+	m.ends[1].out, m.ends[1].in = two, one
+	if m.draw(6) == 0 { // the answer is lost; what the acceptor sent, too
+		m.ends[1].pump(m.draw(largeChunk))
+		m.cut()
+		return
+	}
+	if err := dialler.rewind(acceptor.position()); err != nil {
+		m.Fatalf("dialler: %v", err)
+	}
+	m.ends[0].out, m.ends[0].in = one, two
+}
+
+func pick[T any](draw chance, of ...T) T { return of[draw(len(of))] }
+
+func (m *model) step() {
+	i := m.draw(2)
+	h, far := m.ends[i], m.ends[1-i]
+	switch m.draw(12) {
+	case 0, 1:
+		if h.machine.ended {
+			return
+		}
+		p := make([]byte, pick(m.draw, 1, 10, 100, smallChunk, smallChunk+1, largeChunk+10))
+		for i := range p {
+			p[i] = m.next
+			m.next++
+		}
+		n := h.machine.write(p, m.draw(2) == 0)
+		h.wrote = append(h.wrote, p[:n]...)
+		m.next -= byte(len(p) - n)
+	case 2, 3:
+		h.pump(pick(m.draw, 1, 1000, largeChunk))
+	case 4: // a Write whose deadline passed
+		if h.out == nil || h.machine.ended || h.machine.sent == h.machine.kept.end {
+			return
+		}
+		h.machine.takeBack()
+		m.next -= byte(uint64(len(h.wrote)) - h.machine.kept.end)
+		h.wrote = h.wrote[:h.machine.kept.end]
+	case 5, 6:
+		h.take(pick(m.draw, 1, 1000, 1<<20))
+	case 7:
+		far.notices = append(far.notices, h.machine.position())
+	case 8, 9:
+		if len(h.notices) == 0 {
+			return
+		}
+		i := m.draw(len(h.notices))
+		if err := h.machine.acknowledge(h.notices[i]); err != nil {
+			m.Fatalf("acknowledgement: %v", err)
+		}
+		if m.draw(4) > 0 { // else it comes again
+			h.notices = append(h.notices[:i], h.notices[i+1:]...)
+		}
+	case 10:
+		if m.draw(10) == 0 {
 			h.machine.ended = true
 		}
-		for i := 0; i < 2; {
-			h, far := ends[i], ends[1-i]
-			h.pump(1 << 20)
-			far.take(1 << 20)
-			if far.machine.eof {
-				i++
-			}
-			if err := h.machine.acknowledge(far.machine.position()); err != nil {
-				t.Fatal(err)
-			}
-			check()
+	case 11:
+		if m.draw(2) == 0 {
+			m.cut()
+		} else {
+			m.resume()
 		}
-		for i, h := range ends {
-			if len(h.read) != len(ends[1-i].wrote) || !h.machine.delivered() || len(h.machine.kept.chunks) != 0 {
-				t.Fatalf("end %d: read %d bytes of %d, delivered %t, keeps %d chunks", i,
-					len(h.read), len(ends[1-i].wrote), h.machine.delivered(), len(h.machine.kept.chunks))
-			}
+	}
+	m.check()
+}
+
+// finish leaves the streams in peace: everything arrives.
+func (m *model) finish() {
+	for m.ends[0].out == nil {
+		m.resume()
+	}
+	for _, h := range m.ends {
+		h.machine.ended = true
+	}
+	for i := 0; i < 2; {
+		h, far := m.ends[i], m.ends[1-i]
+		h.pump(1 << 20)
+		far.take(1 << 20)
+		if far.machine.eof {
+			i++
 		}
+		if err := h.machine.acknowledge(far.machine.position()); err != nil {
+			m.Fatalf("acknowledgement: %v", err)
+		}
+		m.check()
+	}
+	for i, h := range m.ends {
+		if len(h.read) != len(m.ends[1-i].wrote) || !h.machine.delivered() || len(h.machine.kept.chunks) != 0 {
+			m.Fatalf("end %d: read %d bytes of %d, delivered %t, keeps %d chunks", i,
+				len(h.read), len(m.ends[1-i].wrote), h.machine.delivered(), len(h.machine.kept.chunks))
+		}
+	}
+}
+
+// TestResumable looks for short ways to a fault.
+func TestResumable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "draw") }
+		m := newModel(t, draw)
+		for range draw(200) {
+			m.step()
+		}
+		m.finish()
 	})
+}
+
+var (
+	machineSteps = flag.Int("machine.steps", 2_000_000, "steps of TestResumableAtLength")
+	socketSteps  = flag.Int("socket.steps", 100_000, "steps of TestSocketsAtLength")
+	randomSeed   = flag.Uint64("random.seed", rand.Uint64(), "of both")
+)
+
+// TestResumableAtLength takes as many steps as it is told to.
+func TestResumableAtLength(t *testing.T) {
+	t.Logf("-random.seed %d", *randomSeed)
+	random := rand.New(rand.NewPCG(*randomSeed, 0))
+	for step := 0; step < *machineSteps; {
+		m := newModel(t, random.IntN)
+		for range 500 {
+			m.step()
+			step++
+		}
+		m.finish()
+	}
 }
 
 // TestResumableRefuses checks what only a lying peer says.

@@ -255,8 +255,11 @@ func (o *Overlay) reviver(peer kith.ID, again chan struct{}) {
 				o.endSuspended(peer, err)
 			}
 		}
-		if l != nil && resumeAll(ours, l) {
+		if l != nil && len(ours) > 0 && resumeAll(ours, l) {
 			pause = reviveFirst
+		}
+		if l != nil && theirs > 0 { // again: the peer may have forgotten them since it was asked
+			o.askAfter(l)
 		}
 		if o.pause(pause/2+rand.N(pause/2), again) {
 			pause = reviveFirst

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -220,21 +221,30 @@ func waitUntil(condition func() bool) {
 // A hose is a carrier between two overlays whose bytes can be held back or
 // slowed down, with buffers like those of TCP.
 type hose struct {
-	held atomic.Bool
-	rate atomic.Int64 // bytes a second, 0: no limit
+	held  atomic.Bool
+	rate  atomic.Int64 // bytes a second, 0: no limit
+	delay atomic.Int64 // nanoseconds
+	ends  [4]net.Conn
+}
+
+func (h *hose) cut() {
+	for _, c := range h.ends {
+		c.Close()
+	}
 }
 
 func newHose(t *testing.T, a, b *Overlay) *hose {
 	h := new(hose)
 	aEnd, aFar := net.Pipe()
 	bEnd, bFar := net.Pipe()
+	h.ends = [...]net.Conn{aEnd, aFar, bEnd, bFar}
+	var carrying sync.WaitGroup
+	carrying.Go(func() { h.carry(aFar, bFar) })
+	carrying.Go(func() { h.carry(bFar, aFar) })
 	t.Cleanup(func() {
-		for _, c := range []net.Conn{aEnd, aFar, bEnd, bFar} {
-			c.Close()
-		}
+		h.cut()
+		carrying.Wait()
 	})
-	go h.carry(aFar, bFar)
-	go h.carry(bFar, aFar)
 	for _, end := range []struct {
 		overlay, peer *Overlay
 		conn          net.Conn
@@ -252,25 +262,30 @@ func newHose(t *testing.T, a, b *Overlay) *hose {
 }
 
 func (h *hose) carry(from, to net.Conn) {
-	queue := make(chan []byte, 4096)
+	type parcel struct {
+		bytes []byte
+		due   time.Time
+	}
+	queue := make(chan parcel, 4096)
 	go func() {
 		defer close(queue)
 		for {
-			p := make([]byte, 1<<10)
+			p := make([]byte, 4<<10)
 			n, err := from.Read(p)
 			if err != nil {
 				return
 			}
-			queue <- p[:n]
+			queue <- parcel{p[:n], time.Now().Add(time.Duration(h.delay.Load()))}
 		}
 	}()
-	defer to.Close()
+	defer h.cut()
 	for p := range queue {
+		time.Sleep(time.Until(p.due))
 		if rate := h.rate.Load(); rate > 0 {
-			time.Sleep(time.Duration(len(p)) * time.Second / time.Duration(rate))
+			time.Sleep(time.Duration(len(p.bytes)) * time.Second / time.Duration(rate))
 		}
-		waitUntil(func() bool { return !h.held.Load() })
-		if _, err := to.Write(p); err != nil {
+		waitUntil(func() bool { return !h.held.Load() || from.SetDeadline(time.Time{}) != nil })
+		if _, err := to.Write(p.bytes); err != nil {
 			return
 		}
 	}
