@@ -11,8 +11,9 @@ import (
 func TestRestarts(t *testing.T) {
 	t.Parallel()
 	together(t, map[string]func(*testing.T){
-		"killed":       killed,
-		"all were off": allWereOff,
+		"killed":             killed,
+		"all were off":       allWereOff,
+		"before the network": beforeNetwork,
 	})
 }
 
@@ -55,4 +56,20 @@ func allWereOff(t *testing.T) {
 	oak.reaches(maple, control.PathDirect)
 	maple.reads(oak)
 	oak.reads(maple)
+}
+
+// beforeNetwork starts a node before its computer's network is up, as happens
+// when the computer starts.
+func beforeNetwork(t *testing.T) {
+	l := newLab(t)
+	world := l.internet()
+	members := l.group(world.host("birch"), world.home("maple", portRestricted, nil), world.home("oak", portRestricted, nil))
+	maple, oak := members[1], members[2]
+	oak.node.stop()
+	oak.ip("link", "set", "eth0", "down")
+	oak.up("")
+	oak.ip("link", "set", "eth0", "up")
+	oak.ip("route", "replace", "default", "via", "192.168.1.1", "dev", "eth0")
+	oak.reaches(maple, control.PathDirect)
+	maple.reaches(oak, control.PathDirect)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -123,7 +124,23 @@ func (r *router) attach(c *computer, device string) netip.Addr {
 	r.ip("link", "add", socket, "type", "veth", "peer", "name", device, "netns", c.ns)
 	r.ip("link", "set", socket, "master", "lan", "up")
 	c.ip("link", "set", device, "up")
+	r.awaitForwarding(socket)
 	return r.renumber(c, device)
+}
+
+// awaitForwarding waits until the switch passes frames of a socket on, which
+// the kernel may delay for a second.
+func (r *router) awaitForwarding(socket string) {
+	r.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		out, err := exec.Command("ip", "-n", r.ns, "-details", "link", "show", socket).Output()
+		if err == nil && strings.Contains(string(out), "state forwarding") {
+			return
+		}
+	}
+	r.t.Fatalf("%s does not forward from %s", r.name, socket)
 }
 
 // renumber gives a device on the local network the next address.
