@@ -12,8 +12,8 @@
 //
 // In a group of up to eight everybody keeps a carrier to everybody. In a larger
 // one a host keeps them to its neighbours on a ring of all members
-// (neighbours.go), eight at most in a group of 200, in which any of them is then
-// five steps from any other; to two members that can be dialled, if it cannot,
+// (neighbours.go), eight at most in a group of 200, in which any member is then
+// eight steps at most from any other; to two members that can be dialled, if it cannot,
 // so that others reach it through them; and to whoever has sockets open. Other
 // carriers are ended, by the side that dialled, after two minutes. A host that
 // is not connected at all dials everybody, those first that were neighbours.

@@ -29,7 +29,7 @@ const (
 
 	// A revoked host's carriers end after this, so that the revocation can
 	// still be told to it over them. The contract allows two seconds.
-	lastWord = 300 * time.Millisecond
+	lastWord = time.Second
 )
 
 // meet compares the carriers with those that there should be, starts the dials
@@ -133,18 +133,18 @@ func (m *Mesh) wishesLocked(v view) []wish {
 			}
 		}
 	}
-	if v.large() && len(v.peers) == 0 {
+	alone := v.large() && len(v.peers) == 0
+	if alone {
 		want(slices.Collect(maps.Keys(m.places)), 0)
 		want(v.group.Whereabouts(m.id).Relays, 0) // they were neighbours
 	}
 	want(ahead, 0)
 	if v.large() {
-		m.anchors = m.anchorsLocked(v)
-		want(m.anchors, 0)
+		want(m.anchorsLocked(v), 0)
 		want(behind, yield)
 	}
-	if v.large() && len(v.peers) == 0 {
-		want(m.shuffledLocked(), 0)
+	if alone {
+		want(m.shuffledLocked(), yield)
 	}
 	return wishes
 }
@@ -158,7 +158,7 @@ func (m *Mesh) anchorsLocked(v view) []kith.ID {
 	var choices []choice
 	for id, met := range m.meetings {
 		if met.mayBeOnline(v.now, m.connected) && v.group.Whereabouts(id).NAT == natOpen {
-			choices = append(choices, choice{id: id, held: slices.Contains(m.anchors, id), order: orderOf(m.id, id)})
+			choices = append(choices, choice{id: id, order: orderOf(m.id, id)})
 		}
 	}
 	return choose(choices, anchored)
@@ -268,11 +268,15 @@ func (met *meeting) fail(now time.Time, members int) {
 func (met *meeting) retry() { met.failures, met.pause, met.next = 0, 0, time.Time{} }
 
 // surplusLocked returns the members that this host dialled and has not wanted
-// for some time.
+// for some time, not even to relay.
 func (m *Mesh) surplusLocked(v view, wishes []wish) []kith.ID {
+	relaying := make(map[kith.ID]bool)
+	for _, p := range v.peers {
+		relaying[p.Via] = true
+	}
 	var surplus []kith.ID
 	for id, met := range m.meetings {
-		if p, up := v.peers[id]; !up || !p.Dialled || wanted(wishes, id) {
+		if p, up := v.peers[id]; !up || !p.Dialled || relaying[id] || wanted(wishes, id) {
 			met.surplus = time.Time{}
 		} else if met.surplus.IsZero() {
 			met.surplus = v.now
@@ -333,14 +337,14 @@ func (m *Mesh) dropAlien(id kith.ID) {
 // A ring is the ring of the roster that it was asked for last.
 type ring struct {
 	roster *group.Roster
-	ids    []kith.ID
+	seats  []seat
 }
 
-func (r *ring) of(roster *group.Roster) []kith.ID {
+func (r *ring) of(roster *group.Roster) []seat {
 	if r.roster != roster {
-		r.roster, r.ids = roster, ringOf(roster.Genesis(), roster.Members())
+		r.roster, r.seats = roster, ringOf(roster.Genesis(), roster.Members())
 	}
-	return r.ids
+	return r.seats
 }
 
 func nameOf(g *group.Group, id kith.ID) string {

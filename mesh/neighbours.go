@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -16,77 +17,91 @@ const (
 	// a carrier to every other.
 	smallGroup = 8
 
-	spread   = 4 // the distance of each neighbour on the ring is that of the one before times this
+	spread   = 4 // each distance on the ring is that of the one before divided by this
 	anchored = 2 // reachable members that a host keeps carriers to which is not reachable itself
 )
 
-// ringOf puts the members on the ring: an order that has nothing to do with when
-// or by whom they were admitted, the same on every host.
-func ringOf(genesis group.Hash, members []group.Member) []kith.ID {
-	type seat struct {
-		at [sha256.Size]byte
-		id kith.ID
-	}
-	seats := make([]seat, len(members))
-	for i, m := range members {
-		seats[i] = seat{seatOf(genesis, m.ID), m.ID}
-	}
-	slices.SortFunc(seats, func(a, b seat) int { return bytes.Compare(a.at[:], b.at[:]) })
-	ring := make([]kith.ID, len(seats))
-	for i, s := range seats {
-		ring[i] = s.id
-	}
-	return ring
+// A seat is a member's place on the ring: the numbers of 64 bits, of which the
+// first follows the last. It has nothing to do with when or by whom the member
+// was admitted, and is the same on every host.
+type seat struct {
+	at uint64
+	id kith.ID
 }
 
-func seatOf(genesis group.Hash, id kith.ID) [sha256.Size]byte {
-	return sha256.Sum256(slices.Concat([]byte("kith ring 1\x00"), genesis[:], id[:]))
+// ringOf returns the members by their seats.
+func ringOf(genesis group.Hash, members []group.Member) []seat {
+	ring := make([]seat, len(members))
+	for i, m := range members {
+		hash := sha256.Sum256(slices.Concat([]byte("kith ring 1\x00"), genesis[:], m.ID[:]))
+		ring[i] = seat{binary.BigEndian.Uint64(hash[:]), m.ID}
+	}
+	slices.SortFunc(ring, func(a, b seat) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), bytes.Compare(a.id[:], b.id[:]))
+	})
+	return ring
 }
 
 // neighbours returns the members that self keeps carriers to in a group on this
 // ring, of which those are there that awake reports; self is always one of them.
 //
-// In a small group they are all the others, awake or not. In a larger one, for
-// each of the distances 1, 4, 16, 64, ..., the last member awake before a
-// distance and the first one after it are a pair of neighbours: ahead are the
-// latter halves of self's pairs, behind the former. All pairs of distance 1
-// together are a cycle of those awake; the others are short cuts. A host has at
-// most two neighbours for each distance. As the distances are counted on the
-// ring of all members, one that falls asleep changes the neighbours of few.
-func neighbours(self kith.ID, ring []kith.ID, awake func(kith.ID) bool) (ahead, behind []kith.ID) {
+// In a small group they are all the others, awake or not. In a larger one those
+// awake are a cycle, each a neighbour of the next; and for each distance of a
+// quarter of the ring, a sixteenth and so on, down to about one seat, the last
+// member before a distance and the first one after it are a pair of neighbours,
+// too. Ahead are the latter halves of self's pairs, behind the former. So a host
+// has two neighbours at most for each distance, and who joins, leaves or falls
+// asleep changes those of few.
+func neighbours(self kith.ID, ring []seat, awake func(kith.ID) bool) (ahead, behind []kith.ID) {
 	if len(ring) <= smallGroup {
-		return slices.DeleteFunc(slices.Clone(ring), func(id kith.ID) bool { return id == self }), nil
+		for _, s := range ring {
+			if s.id != self {
+				ahead = append(ahead, s.id)
+			}
+		}
+		return ahead, nil
 	}
-	at := slices.Index(ring, self)
+	at := slices.IndexFunc(ring, func(s seat) bool { return s.id == self })
 	if at < 0 {
 		return nil, nil
 	}
-	seek := func(from, step int) int {
-		for i := 0; ; i += step {
-			seat := mod(from+i, len(ring))
-			if seat == at || awake(ring[seat]) {
-				return seat
-			}
+	seek := func(i, step int) int {
+		for i = mod(i, len(ring)); i != at && !awake(ring[i].id); {
+			i = mod(i+step, len(ring))
 		}
+		return i
 	}
-	for distance := 1; distance < len(ring); distance *= spread {
-		if to := seek(at+distance, 1); to != at && seek(to-distance, -1) == at {
-			ahead = append(ahead, ring[to])
+	after := func(point uint64) int { return seek(search(ring, point), 1) }
+	before := func(point uint64) int { return seek(search(ring, point+1)-1, -1) }
+
+	ahead, behind = []kith.ID{ring[seek(at+1, 1)].id}, []kith.ID{ring[seek(at-1, -1)].id}
+	distance := uint64(1) << 62
+	for n := spread; n <= len(ring); n *= spread {
+		if to := after(ring[at].at + distance); before(ring[to].at-distance) == at {
+			ahead = append(ahead, ring[to].id)
 		}
-		if from := seek(at-distance, -1); from != at && seek(from+distance, 1) == at {
-			behind = append(behind, ring[from])
+		if from := before(ring[at].at - distance); after(ring[from].at+distance) == at {
+			behind = append(behind, ring[from].id)
 		}
+		distance /= spread
 	}
-	return distinct(ahead), distinct(behind)
+	return others(self, ahead), others(self, behind)
+}
+
+// search returns the first seat at or after a point; len(ring) is the first
+// seat of all.
+func search(ring []seat, point uint64) int {
+	i, _ := slices.BinarySearchFunc(ring, point, func(s seat, point uint64) int { return cmp.Compare(s.at, point) })
+	return i
 }
 
 func mod(a, n int) int { return ((a % n) + n) % n }
 
-// distinct removes repetitions.
-func distinct(ids []kith.ID) []kith.ID {
+// others removes self and repetitions.
+func others(self kith.ID, ids []kith.ID) []kith.ID {
 	var list []kith.ID
 	for _, id := range ids {
-		if !slices.Contains(list, id) {
+		if id != self && !slices.Contains(list, id) {
 			list = append(list, id)
 		}
 	}

@@ -7,44 +7,45 @@ import (
 	"testing"
 
 	"kith.alt/kith"
+	"kith.alt/kith/group"
 )
 
-func ringOfSize(r *rand.Rand, n int) []kith.ID {
-	ring := make([]kith.ID, n)
-	for i := range ring {
-		for j := range ring[i] {
-			ring[i][j] = byte(r.Uint32())
+func ringOfSize(r *rand.Rand, n int) []seat {
+	members := make([]group.Member, n)
+	for i := range members {
+		for j := range members[i].ID {
+			members[i].ID[j] = byte(r.Uint32())
 		}
 	}
-	return ring
+	return ringOf(group.Hash{}, members)
 }
 
 // subset returns a random subset of the ring in one of several shapes: spread
 // evenly, or in runs.
-func subset(r *rand.Rand, ring []kith.ID) map[kith.ID]bool {
+func subset(r *rand.Rand, ring []seat) map[kith.ID]bool {
 	awake := make(map[kith.ID]bool)
 	share, runs := r.Float64(), r.IntN(2) == 0
 	on := false
-	for _, id := range ring {
+	for _, s := range ring {
 		if !runs || r.IntN(8) == 0 {
 			on = r.Float64() < share
 		}
-		awake[id] = on
+		awake[s.id] = on
 	}
 	if len(awake) > 0 {
-		awake[ring[r.IntN(len(ring))]] = true
+		awake[ring[r.IntN(len(ring))].id] = true
 	}
 	return awake
 }
 
 // graph is who is a neighbour of whom among those awake, by everybody's own
 // reckoning.
-func graph(ring []kith.ID, awake map[kith.ID]bool) map[kith.ID][]kith.ID {
+func graph(ring []seat, awake map[kith.ID]bool) map[kith.ID][]kith.ID {
 	graph := make(map[kith.ID][]kith.ID)
-	for _, id := range ring {
-		if awake[id] {
+	for _, s := range ring {
+		if id := s.id; awake[id] {
 			ahead, behind := neighbours(id, ring, func(id kith.ID) bool { return awake[id] })
-			graph[id] = distinct(slices.Concat(ahead, behind))
+			graph[id] = others(id, slices.Concat(ahead, behind))
 		}
 	}
 	return graph
@@ -66,10 +67,11 @@ func distances(graph map[kith.ID][]kith.ID, from kith.ID) (reached, farthest int
 	return len(steps), farthest
 }
 
-// scales is ceil(log4 n): how many distances a ring has.
+// scales is 1 + floor(log4 n): how many distances a ring has, that of the next
+// member included.
 func scales(n int) int {
 	k := 0
-	for distance := 1; distance < n; distance *= spread {
+	for ; n > 0; n /= spread {
 		k++
 	}
 	return k
@@ -108,8 +110,8 @@ func TestNeighboursOfSmallGroup(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for n := 1; n <= smallGroup; n++ {
 		ring := ringOfSize(r, n)
-		ahead, behind := neighbours(ring[0], ring, func(kith.ID) bool { return false })
-		if len(ahead) != n-1 || len(behind) != 0 || slices.Contains(ahead, ring[0]) {
+		ahead, behind := neighbours(ring[0].id, ring, func(kith.ID) bool { return false })
+		if len(ahead) != n-1 || len(behind) != 0 || slices.Contains(ahead, ring[0].id) {
 			t.Errorf("group of %d: neighbours %d and %d, want all others", n, len(ahead), len(behind))
 		}
 	}
@@ -122,13 +124,13 @@ func TestNeighboursFew(t *testing.T) {
 		n, awake      int
 		degree, steps int // at most
 	}{
-		{9, 9, 4, 2}, {40, 40, 6, 4}, {200, 200, 8, 5}, {200, 100, 8, 6}, {200, 20, 8, 6}, {1000, 1000, 10, 7},
+		{9, 9, 4, 3}, {40, 40, 6, 6}, {200, 200, 8, 8}, {200, 100, 8, 8}, {200, 20, 8, 6}, {1000, 1000, 10, 10},
 	} {
 		t.Run(fmt.Sprintf("%d of %d", c.awake, c.n), func(t *testing.T) {
 			ring := ringOfSize(r, c.n)
 			awake := make(map[kith.ID]bool)
 			for _, i := range r.Perm(c.n)[:c.awake] {
-				awake[ring[i]] = true
+				awake[ring[i].id] = true
 			}
 			graph := graph(ring, awake)
 			sum, degree, steps := 0, 0, 0
@@ -146,32 +148,42 @@ func TestNeighboursFew(t *testing.T) {
 	}
 }
 
-// TestNeighboursChangeLittle shows that one member that falls asleep does not
-// move everybody's carriers.
+// TestNeighboursChangeLittle shows that a member that falls asleep, or one that
+// joins, does not move everybody's carriers.
 func TestNeighboursChangeLittle(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	ring := ringOfSize(r, 200)
 	awake := make(map[kith.ID]bool)
-	for _, id := range ring {
-		awake[id] = r.IntN(2) == 0
+	for _, s := range ring {
+		awake[s.id] = r.IntN(2) == 0
 	}
-	before := graph(ring, awake)
-	worst := 0
-	for id := range before {
-		awake[id] = false
-		changed := 0
-		for other, list := range graph(ring, awake) {
-			for _, n := range list {
-				if !slices.Contains(before[other], n) {
-					changed++
-				}
+	all := graph(ring, awake)
+	sleeps, joins := 0, 0
+	for i, s := range ring {
+		if !awake[s.id] {
+			continue
+		}
+		awake[s.id] = false
+		without := graph(ring, awake)
+		sleeps = max(sleeps, added(all, without))
+		joins = max(joins, added(graph(slices.Delete(slices.Clone(ring), i, i+1), awake), all))
+		awake[s.id] = true
+	}
+	t.Logf("new carriers in the whole group: %d at most when one member sleeps, %d when one joins", sleeps, joins)
+	if most := 4 * scales(len(ring)); sleeps > most || joins > most {
+		t.Errorf("want at most %d", most)
+	}
+}
+
+// added counts the pairs of neighbours that after has and before has not.
+func added(before, after map[kith.ID][]kith.ID) int {
+	n := 0
+	for id, list := range after {
+		for _, other := range list {
+			if !slices.Contains(before[id], other) {
+				n++
 			}
 		}
-		awake[id] = true
-		worst = max(worst, changed/2)
 	}
-	t.Logf("new carriers in the whole group when one member sleeps: %d at most", worst)
-	if worst > 4*scales(len(ring)) {
-		t.Errorf("%d new carriers, want at most %d", worst, 4*scales(len(ring)))
-	}
+	return n / 2
 }
