@@ -406,7 +406,8 @@ func (o *Overlay) takeUp(l *link, h header) (s *socket, old *attachment, err err
 		return nil, old, fmt.Errorf("%w: %w", err, kith.Expired)
 	}
 	if err := s.state.rewind(p.received); err != nil {
-		o.spawn(func() { s.abort(err) })
+		liar := s
+		o.spawn(func() { liar.abort(err) })
 		return nil, old, fmt.Errorf("%w: %w", err, kith.NotFound)
 	}
 	return s, old, nil

@@ -28,17 +28,6 @@ type village struct {
 func (v *village) settle(t testing.TB, seed int, host *internet.Host, relays ...kith.ID) *Overlay {
 	t.Helper()
 	var o *Overlay
-	tell := func() {
-		r := o.Reach()
-		v.nats.Store(o.id, r.NAT)
-		list := r.Outside
-		for _, p := range host.Interfaces() {
-			if !p.Addr().IsLoopback() && !private(p.Addr()) {
-				list = append(list, netip.AddrPortFrom(p.Addr(), 4747))
-			}
-		}
-		v.place(o.id, list...)
-	}
 	o = New(Config{
 		Key: newKey(seed), Admit: v.admit, Addresses: v.where, Internet: host,
 		NAT: func(id kith.ID) string {
@@ -54,7 +43,7 @@ func (v *village) settle(t testing.TB, seed int, host *internet.Host, relays ...
 			}
 			return list
 		},
-		OnReach:     func() { tell() },
+		OnReach:     func() { v.tell(o, host) },
 		RelayLimits: RelayLimits{BytesPerSecond: 1 << 40},
 	})
 	v.set(o.id, true)
@@ -62,8 +51,21 @@ func (v *village) settle(t testing.TB, seed int, host *internet.Host, relays ...
 	if _, err := o.Open(t.Context(), "", 4747); err != nil {
 		t.Fatal(err)
 	}
-	tell()
+	v.tell(o, host)
 	return o
+}
+
+// tell has everybody know where a host is.
+func (v *village) tell(o *Overlay, host *internet.Host) {
+	r := o.Reach()
+	v.nats.Store(o.id, r.NAT)
+	list := r.Outside
+	for _, p := range host.Interfaces() {
+		if !p.Addr().IsLoopback() && !private(p.Addr()) {
+			list = append(list, netip.AddrPortFrom(p.Addr(), 4747))
+		}
+	}
+	v.place(o.id, list...)
 }
 
 // TestNATs has hosts behind every pair of NATs meet, with one member that can
