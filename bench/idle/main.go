@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kith.alt/kith/bench/harness"
+	"kith.alt/kith/bench/measure"
 )
 
 // What an idle node of a group of 20 may cost.
@@ -19,7 +20,7 @@ const (
 )
 
 func main() {
-	enterNamespace()
+	measure.EnterNamespace()
 	count := flag.Int("nodes", 20, "nodes in the group")
 	settle := flag.Duration("settle", 10*time.Second, "after all have met, before measuring")
 	lasts := flag.Duration("time", time.Minute, "of the measurement")
@@ -42,13 +43,13 @@ func run(ctx context.Context, b *harness.Bench, count int, settle, lasts time.Du
 	if err != nil {
 		return err
 	}
-	bytes, packets, counted := traffic()
+	bytes, packets, counted := measure.Traffic()
 	began = time.Now()
 	if err := pause(ctx, lasts); err != nil {
 		return err
 	}
 	seconds := time.Since(began).Seconds()
-	bytesAfter, packetsAfter, _ := traffic()
+	bytesAfter, packetsAfter, _ := measure.Traffic()
 	cpuAfter, err := cpuTimes(nodes)
 	if err != nil {
 		return err
@@ -56,7 +57,7 @@ func run(ctx context.Context, b *harness.Bench, count int, settle, lasts time.Du
 	var shares, resident []float64
 	for i, n := range nodes {
 		shares = append(shares, 100*(cpuAfter[i]-cpu[i]).Seconds()/seconds)
-		memory, err := residentMemory(n.PID)
+		memory, err := measure.ResidentMemory(n.PID)
 		if err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ func run(ctx context.Context, b *harness.Bench, count int, settle, lasts time.Du
 
 	fmt.Printf("| one of %d idle nodes | mean | worst | goal | mean of the goal |\n|---|---:|---:|---:|---:|\n", count)
 	row := func(what, unit string, mean, worst, goal float64) {
-		fmt.Printf("| %s, %s | %.4g | %.4g | %g | %s |\n", what, unit, mean, worst, goal, harness.Ratio(mean, goal))
+		fmt.Printf("| %s, %s | %.4g | %.4g | %g | %s |\n", what, unit, mean, worst, goal, measure.Ratio(mean, goal))
 	}
 	row("resident memory", "MB", mean(resident), slices.Max(resident), memoryGoal)
 	row("processor", "% of a core", mean(shares), slices.Max(shares), cpuGoal)
@@ -99,7 +100,7 @@ func mean(values []float64) float64 {
 func cpuTimes(nodes []*harness.Node) ([]time.Duration, error) {
 	var times []time.Duration
 	for _, n := range nodes {
-		t, err := cpuTime(n.PID)
+		t, err := measure.CPUTime(n.PID)
 		if err != nil {
 			return nil, err
 		}

@@ -13,68 +13,78 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"kith.alt/kith"
-	"kith.alt/kith/bench/harness"
+	"kith.alt/kith/bench/measure"
 	"kith.alt/kith/network/overlay"
 )
 
-// An engine is a way from a client to a server on this machine.
-type engine struct {
-	name string
-	dial func(context.Context) (net.Conn, error)
-}
+// The ways, by name.
+const (
+	plainTCP = "TCP"
+	plainTLS = "TLS 1.3 over TCP"
+	rawQUIC  = "quic-go"
+	overTLS  = "overlay, tls"
+	overQUIC = "overlay, quic"
+)
 
-// engines starts all servers; they stop when ctx ends.
-func engines(ctx context.Context) ([]engine, error) {
-	var list []engine
-	for _, start := range []func(context.Context) (engine, error){
-		startTCP, startTLS, startQUIC,
-		func(ctx context.Context) (engine, error) { return startOverlay(ctx, "tls") },
-		func(ctx context.Context) (engine, error) { return startOverlay(ctx, "quic") },
-	} {
-		e, err := start(ctx)
-		if err != nil {
-			return nil, err
+// ways starts all servers; they stop when ctx ends. Those that lead through a
+// relay have it in relays, by name.
+func ways(ctx context.Context, server *measure.Server) (list []measure.Way, relays map[string]*overlay.Overlay, err error) {
+	relays = make(map[string]*overlay.Overlay)
+	relayed := func(carrier string) func(context.Context, *measure.Server) (measure.Way, error) {
+		return func(ctx context.Context, server *measure.Server) (measure.Way, error) {
+			w, relay, err := startRelayed(ctx, server, carrier)
+			relays[w.Name] = relay
+			return w, err
 		}
-		list = append(list, e)
 	}
-	return list, nil
+	for _, start := range []func(context.Context, *measure.Server) (measure.Way, error){
+		startTCP, startTLS, startQUIC, startOverlay(overTLS, "tls", plainTLS), startOverlay(overQUIC, "quic", rawQUIC),
+		relayed("tls"), relayed("quic"),
+	} {
+		w, err := start(ctx, server)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, w)
+	}
+	return list, relays, nil
 }
 
-func startTCP(ctx context.Context) (engine, error) {
+func startTCP(ctx context.Context, server *measure.Server) (measure.Way, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return engine{}, err
+		return measure.Way{}, err
 	}
-	go serve(ctx, l)
-	return engine{"TCP", func(ctx context.Context) (net.Conn, error) {
+	go server.Serve(ctx, l)
+	return measure.Way{Name: plainTCP, Dial: func(ctx context.Context) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
 	}}, nil
 }
 
-func startTLS(ctx context.Context) (engine, error) {
+func startTLS(ctx context.Context, server *measure.Server) (measure.Way, error) {
 	config, err := mutual()
 	if err != nil {
-		return engine{}, err
+		return measure.Way{}, err
 	}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
-		return engine{}, err
+		return measure.Way{}, err
 	}
-	go serve(ctx, l)
-	return engine{"TLS 1.3 over TCP", func(ctx context.Context) (net.Conn, error) {
+	go server.Serve(ctx, l)
+	return measure.Way{Name: plainTLS, Dial: func(ctx context.Context) (net.Conn, error) {
 		return (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", l.Addr().String())
 	}}, nil
 }
 
-func startQUIC(ctx context.Context) (engine, error) {
+func startQUIC(ctx context.Context, server *measure.Server) (measure.Way, error) {
 	config, err := mutual()
 	if err != nil {
-		return engine{}, err
+		return measure.Way{}, err
 	}
 	settings := &quic.Config{MaxStreamReceiveWindow: 16 << 20, MaxConnectionReceiveWindow: 32 << 20, MaxIncomingStreams: 4096}
 	l, err := quic.ListenAddr("127.0.0.1:0", config, settings)
 	if err != nil {
-		return engine{}, err
+		return measure.Way{}, err
 	}
 	go func() {
 		for {
@@ -82,14 +92,14 @@ func startQUIC(ctx context.Context) (engine, error) {
 			if err != nil {
 				return
 			}
-			go serve(ctx, quicListener{l, conn})
+			go server.Serve(ctx, quicListener{l, conn})
 		}
 	}()
 	conn, err := quic.DialAddr(ctx, l.Addr().String(), config, settings)
 	if err != nil {
-		return engine{}, err
+		return measure.Way{}, err
 	}
-	return engine{"quic-go", func(ctx context.Context) (net.Conn, error) {
+	return measure.Way{Name: rawQUIC, Dial: func(ctx context.Context) (net.Conn, error) {
 		s, err := conn.OpenStreamSync(ctx)
 		return quicConn{s, conn}, err
 	}}, nil
@@ -115,20 +125,27 @@ func (c quicConn) LocalAddr() net.Addr  { return c.conn.LocalAddr() }
 func (c quicConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 func (c quicConn) Close() error         { c.CancelRead(0); return c.Stream.Close() }
 
-func startOverlay(ctx context.Context, carrier string) (engine, error) {
-	nodes, err := startNodes(ctx, 2, carrier)
-	if err != nil {
-		return engine{}, err
+func startOverlay(name, carrier, beside string) func(context.Context, *measure.Server) (measure.Way, error) {
+	return func(ctx context.Context, server *measure.Server) (measure.Way, error) {
+		nodes, err := startNodes(ctx, 2, carrier, func(*overlay.Config, []node) {})
+		if err != nil {
+			return measure.Way{}, err
+		}
+		w, err := between(ctx, server, nodes[0], nodes[1])
+		w.Name, w.Beside = name, beside
+		return w, err
 	}
-	address := kith.Address{Host: nodes[1].id.String(), Port: 80}
-	l, err := nodes[1].Listen(ctx, address)
+}
+
+// between has a host listen for another, and connects the two.
+func between(ctx context.Context, server *measure.Server, near, far node) (measure.Way, error) {
+	address := kith.Address{Host: far.id.String(), Port: 80}
+	l, err := far.Listen(ctx, address)
 	if err != nil {
-		return engine{}, err
+		return measure.Way{}, err
 	}
-	go serve(ctx, l)
-	return engine{"overlay, " + carrier, func(ctx context.Context) (net.Conn, error) {
-		return nodes[0].Dial(ctx, address)
-	}}, nodes[0].Connect(ctx, nodes[1].id)
+	go server.Serve(ctx, l)
+	return measure.Way{Dial: func(ctx context.Context) (net.Conn, error) { return near.Dial(ctx, address) }}, near.Connect(ctx, far.id)
 }
 
 type node struct {
@@ -137,7 +154,7 @@ type node struct {
 }
 
 // startNodes returns overlays that admit each other and know where they are.
-func startNodes(ctx context.Context, count int, carrier string) ([]node, error) {
+func startNodes(ctx context.Context, count int, carrier string, adapt func(*overlay.Config, []node)) ([]node, error) {
 	nodes := make([]node, count)
 	where := make(map[kith.ID][]netip.AddrPort)
 	for i := range nodes {
@@ -145,12 +162,14 @@ func startNodes(ctx context.Context, count int, carrier string) ([]node, error) 
 		if err != nil {
 			return nil, err
 		}
-		o := overlay.New(overlay.Config{
+		config := overlay.Config{
 			Key:       key,
 			Admit:     func(kith.ID, []byte) error { return nil },
 			Addresses: func(id kith.ID) []netip.AddrPort { return where[id] },
 			Carriers:  []string{carrier},
-		})
+		}
+		adapt(&config, nodes)
+		o := overlay.New(config)
 		go o.Serve(ctx)
 		address, err := o.Open(ctx, "127.0.0.1", 0)
 		if err != nil {
@@ -165,7 +184,7 @@ func startNodes(ctx context.Context, count int, carrier string) ([]node, error) 
 // mutual is a TLS configuration for both ends, as the overlay's: one key,
 // pinned, no session tickets.
 func mutual() (*tls.Config, error) {
-	config, err := harness.MutualTLS()
+	config, err := measure.MutualTLS()
 	if err != nil {
 		return nil, err
 	}

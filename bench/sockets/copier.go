@@ -8,14 +8,14 @@ import (
 	"sync"
 	"syscall"
 
-	"kith.alt/kith/bench/harness"
+	"kith.alt/kith/bench/measure"
 )
 
 // copier is the role of a process that copies each connection to one address
 // to a connection to another, both ways. Its arguments are network and address
 // to listen on, and network and address to dial. It says where it listens.
 func copier(ctx context.Context, args []string, ready func(string)) error {
-	config, err := harness.MutualTLS()
+	config, err := measure.MutualTLS()
 	if err != nil {
 		return err
 	}

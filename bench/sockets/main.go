@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kith.alt/kith/bench/harness"
+	"kith.alt/kith/bench/measure"
 )
 
 const goal = 0.9 // of the bare copy
@@ -51,7 +52,7 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 			if rows[w.name] == nil {
 				rows[w.name] = new(row)
 			}
-			if err := measure(ctx, w, o, rows[w.name]); err != nil {
+			if err := round(ctx, w, o, rows[w.name]); err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
 		}
@@ -60,7 +61,7 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 	return nil
 }
 
-func measure(ctx context.Context, w way, o options, r *row) error {
+func round(ctx context.Context, w way, o options, r *row) error {
 	for _, m := range []struct {
 		streams int
 		to      *[]float64
@@ -86,9 +87,9 @@ func measure(ctx context.Context, w way, o options, r *row) error {
 func report(list []way, rows map[string]*row) {
 	against := func(w way, of func(*row) []float64) string {
 		rates := of(rows[w.name])
-		text := fmt.Sprintf("%.0f", harness.Median(rates))
+		text := fmt.Sprintf("%.0f", measure.Median(rates))
 		if peer := rows[w.peer]; peer != nil {
-			text += " (" + harness.Ratios(rates, of(peer)) + ")"
+			text += " (" + measure.Ratios(rates, of(peer)) + ")"
 		}
 		return text
 	}
@@ -102,6 +103,6 @@ func report(list []way, rows map[string]*row) {
 		r := rows[w.name]
 		fmt.Printf("| %s | %s | %s | %s | %s | %s |\n", w.name,
 			against(w, func(r *row) []float64 { return r.one }), against(w, func(r *row) []float64 { return r.eight }),
-			aim, harness.Times(r.trips), harness.Times(r.opens))
+			aim, measure.Times(r.trips), measure.Times(r.opens))
 	}
 }

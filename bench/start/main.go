@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"kith.alt/kith/bench/harness"
+	"kith.alt/kith/bench/measure"
 )
 
 const goal = 300 * time.Millisecond
@@ -57,10 +58,10 @@ func run(ctx context.Context, b *harness.Bench, count int) error {
 	}
 	fmt.Printf("| to the line \"ready\" | median | worst of %d | goal | median of the goal |\n|---|---:|---:|---:|---:|\n", count)
 	for i, r := range rows {
-		median, worst := harness.Median(r.took), slices.Max(r.took)
+		median, worst := measure.Median(r.took), slices.Max(r.took)
 		aim, share := "", ""
 		if i < 2 {
-			aim, share = goal.String(), harness.Ratio(median.Seconds(), goal.Seconds())
+			aim, share = goal.String(), measure.Ratio(median.Seconds(), goal.Seconds())
 		}
 		fmt.Printf("| %s | %.1f ms | %.1f ms | %s | %s |\n", r.name, milliseconds(median), milliseconds(worst), aim, share)
 	}

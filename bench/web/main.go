@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kith.alt/kith/bench/harness"
+	"kith.alt/kith/bench/measure"
 )
 
 const goal = 0.8 // of the bare proxy over TLS
@@ -92,8 +93,8 @@ func run(ctx context.Context, b *harness.Bench, o options) error {
 			if s.name == kithGateway {
 				aim = fmt.Sprint(goal)
 			}
-			fmt.Printf("| %s | %s | %.0f | %v | %s | %s |\n", s.name, f.name, harness.Median(rates(s.name, f.name)),
-				harness.Median(p99).Round(10*time.Microsecond), harness.Ratios(rates(s.name, f.name), rates(bareTLS, f.name)), aim)
+			fmt.Printf("| %s | %s | %.0f | %v | %s | %s |\n", s.name, f.name, measure.Median(rates(s.name, f.name)),
+				measure.Median(p99).Round(10*time.Microsecond), measure.Ratios(rates(s.name, f.name), rates(bareTLS, f.name)), aim)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 
 	"kith.alt/kith/bench/harness"
+	"kith.alt/kith/bench/measure"
 )
 
 const (
@@ -68,7 +69,7 @@ func serveFiles(ctx context.Context, args []string, ready func(string)) error {
 	if args[0] == "http" {
 		return serveHTTP(ctx, "http", nil, handler, ready)
 	}
-	config, err := harness.MutualTLS()
+	config, err := measure.MutualTLS()
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func serveProxy(ctx context.Context, args []string, ready func(string)) error {
 	if err != nil {
 		return err
 	}
-	config, err := harness.MutualTLS()
+	config, err := measure.MutualTLS()
 	if err != nil {
 		return err
 	}

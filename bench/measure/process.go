@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// namespaceVariable tells this program that it is in its network namespace.
+// namespaceVariable tells a program that it is in its network namespace.
 const namespaceVariable = "KITH_BENCH_NAMESPACE"
 
-// enterNamespace runs this program again in a network namespace of its own and
-// exits as that did. It returns in there, and where there is no such thing.
-func enterNamespace() {
+// EnterNamespace runs this program again in a network namespace of its own and
+// exits as that did, so that the counters of the loopback interface count
+// nothing else. It returns in there, and where there is no such thing.
+func EnterNamespace() {
 	if os.Getenv(namespaceVariable) != "" {
 		return
 	}
@@ -45,14 +46,15 @@ func enterNamespace() {
 	case errors.As(err, &ended):
 		os.Exit(ended.ExitCode())
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "bench/idle:", err)
+		fmt.Fprintln(os.Stderr, "enter a network namespace:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-// traffic is what the loopback interface of the namespace has sent.
-func traffic() (bytes, packets uint64, ok bool) {
+// Traffic is what the loopback interface of the namespace has sent so far, with
+// all headers, those of Ethernet included. ok is false outside of one.
+func Traffic() (bytes, packets uint64, ok bool) {
 	if os.Getenv(namespaceVariable) == "" {
 		return 0, 0, false
 	}
@@ -71,8 +73,8 @@ func traffic() (bytes, packets uint64, ok bool) {
 	return 0, 0, false
 }
 
-// residentMemory is VmRSS of a process, in bytes.
-func residentMemory(pid int) (uint64, error) {
+// ResidentMemory is VmRSS of a process, in bytes.
+func ResidentMemory(pid int) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
@@ -86,8 +88,9 @@ func residentMemory(pid int) (uint64, error) {
 	return kilobytes << 10, err
 }
 
-// cpuTime is the processor time of a process, in user and system mode.
-func cpuTime(pid int) (time.Duration, error) {
+// CPUTime is the processor time of a process, in user and system mode, in ticks
+// of 10 ms.
+func CPUTime(pid int) (time.Duration, error) {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
