@@ -190,12 +190,14 @@ type program struct {
 	printed string // before "ready"
 	group   int    // its processes
 	done    chan struct{}
+	err     error // set when done is closed
+	killed  atomic.Bool
 }
 
 // launch is start for those who do more with the program than stop it.
 func (c *computer) launch(line, home string) *program {
 	c.t.Helper()
-	cmd := c.command(line, home)
+	cmd := c.command("exec "+line, home)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		c.t.Fatal(err)
@@ -211,8 +213,8 @@ func (c *computer) launch(line, home string) *program {
 	p.printed, ready = readUntilReady(out)
 	go func() {
 		io.Copy(io.Discard, out)
-		cmd.Wait()
-		if c.t.Failed() && errors.Len() > 0 {
+		p.err = cmd.Wait()
+		if errors.Len() > 0 && (c.t.Failed() || p.err != nil && !p.killed.Load()) {
 			c.t.Logf("%s said on %s:\n%s", line, c.name, errors.String())
 		}
 		close(p.done)
@@ -224,19 +226,25 @@ func (c *computer) launch(line, home string) *program {
 	return p
 }
 
-// stop interrupts the program and waits for its end. It may be called again.
+// stop interrupts the program and waits for its end, which is in peace if it is
+// kith. It may be called again.
 func (p *program) stop() {
 	p.signal(syscall.SIGINT)
+	p.signal(syscall.SIGCONT)
 	select {
 	case <-p.done:
+		if p.err != nil && !p.killed.Load() && strings.HasPrefix(p.line, "kith ") {
+			p.c.t.Errorf("%s ends on %s: %v", p.line, p.c.name, p.err)
+		}
 	case <-time.After(patience):
-		p.signal(syscall.SIGKILL)
+		p.kill()
 		p.c.t.Errorf("%s does not end on %s", p.line, p.c.name)
 	}
 }
 
 // kill ends the program without a warning.
 func (p *program) kill() {
+	p.killed.Store(true)
 	p.signal(syscall.SIGKILL)
 	<-p.done
 }
