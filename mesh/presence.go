@@ -50,6 +50,9 @@ func (met *meeting) hear(peer overlay.PeerInfo, beat time.Time) {
 	switch {
 	case met.up:
 		met.seen, met.gone = peer.Heard, time.Time{}
+		if !beat.IsZero() {
+			met.seen = beat // that is sure also where the carrier is dead already
+		}
 		met.failures, met.pause, met.next, met.wanted, met.refusal = 0, 0, time.Time{}, time.Time{}, ""
 	case beat.After(met.seen) && (met.gone.IsZero() || beat.After(met.gone.Add(beatLate))):
 		met.seen, met.gone = beat, time.Time{}
@@ -104,6 +107,9 @@ func (m *Mesh) Presences() map[kith.ID]Presence {
 		peer := v.peers[id]
 		now := *met
 		now.hear(peer, v.heard[id])
+		if now.up {
+			now.seen = v.now
+		}
 		presences[id] = Presence{
 			Online: now.isOnline(v.now), Seen: now.seen, Refusal: now.refusal,
 			Path: peer.Path, Via: peer.Via, Carrier: peer.Carrier, Address: peer.Address, RTT: peer.RTT,

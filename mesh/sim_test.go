@@ -95,6 +95,7 @@ func (h *host) turnOn() {
 		Join:       h.group.Redeem,
 		Internet:   h.at,
 		Addresses:  func(id kith.ID) []netip.AddrPort { return h.mesh.AddressesOf(id) },
+		NAT:        func(id kith.ID) string { return h.group.Whereabouts(id).NAT },
 		Relays:     func(id kith.ID) []kith.ID { return h.mesh.RelaysOf(id) },
 		Candidates: func() []netip.AddrPort { return h.mesh.OwnAddresses() },
 		Digest:     h.group.Digest,
@@ -351,8 +352,9 @@ func TestMove(t *testing.T) {
 		elm := w.add("elm", w.net.Router(internet.PortRestricted))
 		w.settle()
 		w.until(time.Minute, "all direct", direct(server, oak, elm))
+		time.Sleep(time.Minute)
 		oak.at.Move(w.net.Router(internet.PortRestricted))
-		w.until(time.Minute, "all alive after a move", alive(server, oak, elm))
+		w.until(15*time.Second, "all alive after a move", alive(server, oak, elm))
 		w.until(time.Minute, "all direct after a move", direct(server, oak, elm))
 	})
 }

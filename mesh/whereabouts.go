@@ -39,7 +39,7 @@ func (m *Mesh) watchInternet(ctx context.Context) {
 // Moved says that this host may be elsewhere, or has slept. Everything that was
 // learned about who does not answer is forgotten. It does not wait.
 func (m *Mesh) Moved() {
-	m.cfg.Overlay.Retry()
+	m.cfg.Overlay.Moved()
 	m.maps.Again()
 	m.mu.Lock()
 	m.movedLocked()
@@ -73,7 +73,7 @@ func (m *Mesh) tellWhereabouts(ctx context.Context, v view) time.Duration {
 	m.moved = false
 	m.mu.Unlock()
 	if news {
-		m.cfg.Overlay.Retry()
+		m.cfg.Overlay.Moved()
 	}
 	if port := m.cfg.Port(); news || port != m.port {
 		m.port = port
