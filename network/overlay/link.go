@@ -16,11 +16,12 @@ import (
 
 // A peer is a host that we have, or try to have, a carrier to.
 type peer struct {
-	current *link              // new sockets go here; nil: no carrier is up
-	links   map[*link]struct{} // current and those that retire
-	attempt *attempt           // the dial under way, or nil
-	lost    error              // why the last one ended that was current
-	told    bool               // what OnPeer heard last; guarded by Overlay.telling
+	current     *link              // new sockets go here; nil: no carrier is up
+	links       map[*link]struct{} // current and those that retire
+	attempt     *attempt           // the dial under way, or nil
+	dialledBack bool               // as it comes through a relay; the dial is under way
+	lost        error              // why the last one ended that was current
+	told        bool               // what OnPeer heard last; guarded by Overlay.telling
 }
 
 // A link is a carrier in the service of a peer.
@@ -41,6 +42,7 @@ type link struct {
 	why        string        // it took the place of the carrier before
 	hint       chan struct{} // room for one: a direct path may be there now
 	punched    atomic.Int64  // when the peer asked for it last, Unix nanoseconds
+	arriving   atomic.Int32  // carriers through this one that are not up yet
 
 	sent, received atomic.Uint64
 	cause          atomic.Pointer[error] // why we ended it
@@ -85,6 +87,7 @@ func (o *Overlay) newLink(c carrier, a arrival) *link {
 		instance: a.theirs.instance, observed: a.theirs.observed, candidates: a.theirs.candidates,
 		near: a.via.IsZero() && o.nearby(c.remote().Addr()), since: time.Now(),
 		level:   make(chan struct{}),
+		hint:    make(chan struct{}, 1),
 		sockets: make(map[*socket]struct{}), notices: notices{urgent: make(chan struct{}, 1)},
 	}
 }
@@ -92,6 +95,10 @@ func (o *Overlay) newLink(c carrier, a arrival) *link {
 // adopt puts a carrier into service once both sides have admitted each other,
 // and returns the peer's link, which is another one if that prevails.
 func (o *Overlay) adopt(c carrier, a arrival) (*link, error) {
+	if a.peer == o.id {
+		c.close()
+		return nil, errOwnKey
+	}
 	l := o.newLink(c, a)
 	id, theirs := a.peer, a.theirs.instance
 	if o.cfg.Digest == nil || len(a.theirs.digest) == 0 {
@@ -172,6 +179,7 @@ var (
 	errLeft         = fmt.Errorf("the host has stopped: %w", kith.Unreachable)
 	errRetired      = fmt.Errorf("the connection gave way to another: %w", kith.Unreachable)
 	errAdopted      = fmt.Errorf("another connection is up: %w", kith.Exists)
+	errOwnKey       = fmt.Errorf("the host there has this host's own key: %w", kith.Exists)
 	errTooManyLinks = fmt.Errorf("the host opened more than %d connections: %w", maxLinks, kith.Quota)
 )
 
@@ -366,7 +374,7 @@ func (o *Overlay) peerLocked(id kith.ID) *peer {
 
 // forgetLocked drops the record of a peer that nothing refers to.
 func (o *Overlay) forgetLocked(id kith.ID, p *peer) {
-	if len(p.links) == 0 && p.attempt == nil && !p.told {
+	if len(p.links) == 0 && p.attempt == nil && !p.dialledBack && !p.told {
 		delete(o.peers, id)
 	}
 }

@@ -165,12 +165,11 @@ func (o *Overlay) relay(l *link, st stream, h header) {
 		return
 	}
 	ctx, cancel := context.WithCancel(o.ctx)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
+	context.AfterFunc(ctx, func() {
 		st.reset()
 		far.reset()
 	})
-	defer stop()
+	defer cancel()
 	done := make(chan struct{}, 2)
 	for _, way := range [][2]stream{{st, far}, {far, st}} {
 		if !o.spawn(func() {

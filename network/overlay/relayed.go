@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	maxRelays    = 4 // tried for one peer
-	unlistedMost = 2 // of them such as the peer's record does not name
+	maxRelays    = 4  // tried for one peer
+	unlistedMost = 2  // of them such as the peer's record does not name
+	maxArriving  = 12 // carriers that come through one link to a relay and are not up yet
 )
 
 // relays are the ways to a peer through other members: those that its record
@@ -79,7 +80,7 @@ func (o *Overlay) relayedConn(ctx context.Context, relay, to kith.ID) (net.Conn,
 	if l == nil {
 		var err error
 		if l, err = o.connectDirect(ctx, relay, nil); err != nil {
-			return nil, fmt.Errorf("relay: %w", err)
+			return nil, errNoRelay(err)
 		}
 		if !l.via.IsZero() {
 			return nil, fmt.Errorf("relay %s is reached by a relay itself: %w", relay.Short(), kith.Unreachable)
@@ -87,29 +88,32 @@ func (o *Overlay) relayedConn(ctx context.Context, relay, to kith.ID) (net.Conn,
 	}
 	st, err := l.openStream(ctx)
 	if err != nil {
-		return nil, l.lost(err)
+		return nil, errNoRelay(l.lost(err))
 	}
 	if _, err := st.Write(header{kind: forRelaying, host: to, candidates: o.candidates()}.append(nil)); err != nil {
 		st.reset()
-		return nil, l.lost(err)
+		return nil, errNoRelay(l.lost(err))
 	}
 	return &streamConn{stream: st, asked: true}, nil
 }
+
+// errNoRelay hides what kind of error kept us from a relay: it is no answer of
+// the peer's.
+func errNoRelay(err error) error { return fmt.Errorf("relay (%v): %w", err, kith.Unreachable) }
 
 // receiveRelayed answers a carrier that comes through a relay, and dials the
 // peer directly at the same time.
 func (o *Overlay) receiveRelayed(l *link, st stream, h header) {
 	release, ok := o.gate.enter(&net.TCPAddr{})
-	if !ok || !l.via.IsZero() {
+	defer l.arriving.Add(-1)
+	if l.arriving.Add(1) > maxArriving || !ok || !l.via.IsZero() {
 		o.metrics.turnedAway.Add(1)
 		release()
 		st.reset()
 		return
 	}
 	defer release()
-	if !h.host.IsZero() {
-		o.spawn(func() { o.dialBack(h.host, h.candidates) })
-	}
+	o.spawn(func() { o.dialBack(h.host, h.candidates) })
 	conn := &streamConn{stream: st}
 	if err := o.receive(conn, origin{via: l.peer, caller: h.host}, release); err != nil {
 		o.metrics.turnedAway.Add(1)
@@ -118,14 +122,33 @@ func (o *Overlay) receiveRelayed(l *link, st stream, h header) {
 }
 
 // dialBack dials a peer that is on its way to us through a relay where it says
-// that it is. Its router lets us in, as it has sent packets to us already.
+// that it is. Its router lets us in, as it has sent packets to us already. All
+// of this is the relay's word, so there is one such dial to a member at a time.
 func (o *Overlay) dialBack(peer kith.ID, candidates []netip.AddrPort) {
-	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
-	defer cancel()
-	if o.directLink(peer) != nil {
+	if peer.IsZero() || peer == o.id || o.admit(peer, nil) != nil || o.directLink(peer) != nil {
 		return
 	}
-	if _, err := o.connectDirect(ctx, peer, o.worthDialling(candidates)); err != nil {
+	o.mu.Lock()
+	p := o.peerLocked(peer)
+	under := p.dialledBack
+	p.dialledBack = true
+	o.mu.Unlock()
+	if under {
+		return
+	}
+	defer func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		p.dialledBack = false
+		o.forgetLocked(peer, p)
+	}()
+	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
+	defer cancel()
+	ways := o.directWays(peer, o.worthDialling(candidates))
+	for i := range ways {
+		ways[i].only = len(ways) == 1
+	}
+	if _, err := o.reach(ctx, peer, ways); err != nil {
 		o.log.Debug("dial back", "peer", peer.Short(), "candidates", candidates, "err", err)
 	}
 }
@@ -211,7 +234,7 @@ func (o *Overlay) exchangeCandidates(l *link) ([]netip.AddrPort, error) {
 // the round-trip time.
 func (o *Overlay) punch(l *link, st stream, h header) {
 	now := time.Now().UnixNano()
-	if now-l.punched.Swap(now) < int64(punchPause) {
+	if l.via.IsZero() || now-l.punched.Swap(now) < int64(punchPause) {
 		st.reset()
 		return
 	}
@@ -241,6 +264,22 @@ type streamConn struct {
 }
 
 func (c *streamConn) Read(p []byte) (int, error) {
+	if err := c.refused(); err != nil {
+		return 0, err
+	}
+	return c.stream.Read(p)
+}
+
+func (c *streamConn) Write(p []byte) (int, error) {
+	n, err := c.stream.Write(p)
+	if err == errReset { // since the relay refuses
+		err = cmp.Or(c.refused(), err)
+	}
+	return n, err
+}
+
+// refused waits for the relay's verdict, if it is to come.
+func (c *streamConn) refused() error {
 	if c.asked {
 		c.verdict.Do(func() {
 			refusal, err := readVerdict(c.stream)
@@ -250,11 +289,8 @@ func (c *streamConn) Read(p []byte) (int, error) {
 				c.refusal = errNoVerdict
 			}
 		})
-		if c.refusal != nil {
-			return 0, c.refusal
-		}
 	}
-	return c.stream.Read(p)
+	return c.refusal
 }
 
 func (c *streamConn) Close() error {
