@@ -349,7 +349,7 @@ func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.C
 	if err == nil {
 		deadline, _ := ctx.Deadline()
 		first.SetDeadline(deadline)
-		theirs, err = o.greetAsDialler(first, id, quicRemote(conn))
+		theirs, err = o.greetAsDialler(first, id, quicRemote(conn), w.only)
 	}
 	if !stop() {
 		return candidate{}, ctx.Err()
@@ -359,7 +359,11 @@ func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.C
 		return candidate{}, err
 	}
 	return candidate{theirs: theirs, discard: giveUp, carrier: func() (carrier, error) {
-		if err := errors.Join(confirm(first), first.Close()); err != nil {
+		var err error
+		if !w.only {
+			err = confirm(first)
+		}
+		if err := errors.Join(err, first.Close()); err != nil {
 			giveUp()
 			return nil, err
 		}
@@ -383,7 +387,7 @@ func (o *Overlay) approachOver(ctx context.Context, flow net.Conn, id kith.ID, c
 	err := conn.HandshakeContext(ctx)
 	var theirs hello
 	if err == nil {
-		theirs, err = o.greetAsDialler(conn, id, addressOf(flow.RemoteAddr()))
+		theirs, err = o.greetAsDialler(conn, id, addressOf(flow.RemoteAddr()), false)
 	}
 	if !stop() {
 		return candidate{}, ctx.Err()

@@ -189,29 +189,70 @@ type candidate struct {
 	via     kith.ID // the relay
 }
 
-// connect dials a peer on all its addresses and carriers, and through members
-// that may have a carrier to it, and adopts the first that answers with the
-// right key and admits us.
+// connect dials a peer on all its addresses and carriers, and beside that
+// through members that may have a carrier to it, and adopts the first that
+// answers with the right key and admits us. When that is a relayed one, direct
+// dials that are under way go on.
 func (o *Overlay) connect(ctx context.Context, id kith.ID) (*link, error) {
 	if err := o.admit(id, nil); err != nil {
 		return nil, err
 	}
 	addresses := o.addressesOf(id)
 	relays := o.relays(id, addresses)
-	if len(relays) > 0 {
-		addresses = o.openTo(id, addresses)
+	if len(relays) == 0 {
+		return o.reach(ctx, id, o.ways(addresses, o.cfg.Carriers))
 	}
-	return o.reach(ctx, id, append(o.ways(addresses, o.cfg.Carriers), relays...))
+	direct := o.ways(o.openTo(id, addresses), o.cfg.Carriers)
+
+	directly, stopDirect := context.WithCancelCause(o.ctx)
+	detach := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); cause != errRelayUp {
+			stopDirect(cause)
+		}
+	})
+	defer detach()
+	relayed, stopRelays := context.WithCancel(ctx)
+	defer stopRelays()
+	type outcome struct {
+		link *link
+		err  error
+	}
+	outcomes := make(chan outcome, 2)
+	if !o.spawn(func() {
+		defer stopDirect(nil)
+		l, err := o.reach(directly, id, direct)
+		outcomes <- outcome{l, err}
+	}) || !o.spawn(func() {
+		l, err := o.reach(relayed, id, relays)
+		outcomes <- outcome{l, err}
+	}) {
+		stopDirect(errStopped)
+		return nil, errStopped
+	}
+	var failures []string
+	for range cap(outcomes) {
+		select {
+		case out := <-outcomes:
+			if out.err == nil {
+				return out.link, nil
+			}
+			if !errors.Is(out.err, kith.Unreachable) {
+				stopDirect(out.err)
+				return nil, out.err
+			}
+			failures = append(failures, strings.TrimSuffix(out.err.Error(), ": "+string(kith.Unreachable)))
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", strings.Join(failures, "; "), kith.Unreachable)
 }
 
 // openTo returns the addresses at which a peer can be dialled out of the blue.
 // At those where its router would keep us out, and where it will dial us from
 // after an introduction, we open our own router to it.
 func (o *Overlay) openTo(id kith.ID, addresses []netip.AddrPort) []netip.AddrPort {
-	nat := natUnknown
-	if o.cfg.NAT != nil {
-		nat = o.cfg.NAT(id)
-	}
+	nat := o.natOf(id)
 	if nat == natUnknown || nat == natOpen {
 		return addresses
 	}
@@ -235,14 +276,23 @@ func (o *Overlay) connectDirect(ctx context.Context, id kith.ID, others []netip.
 	if err := o.admit(id, nil); err != nil {
 		return nil, err
 	}
-	recorded := o.addressesOf(id)
-	others = slices.DeleteFunc(others, func(a netip.AddrPort) bool { return slices.Contains(recorded, a) })
-	ways := o.ways(recorded, o.cfg.Carriers)
+	return o.reach(ctx, id, o.directWays(id, others))
+}
+
+func (o *Overlay) directWays(id kith.ID, others []netip.AddrPort) []way {
+	ways := o.ways(o.addressesOf(id), o.cfg.Carriers)
 	for _, w := range o.ways(others[:min(len(others), maxAddresses)], []string{carrierQUIC}) {
-		w.after = 0
-		ways = append(ways, w)
+		if !slices.ContainsFunc(ways, func(known way) bool { return known.address == w.address && known.carrier == w.carrier }) {
+			w.after = 0
+			ways = append(ways, w)
+		}
 	}
-	return o.reach(ctx, id, ways)
+	if nat := o.natOf(id); nat == natCone || nat == natSymmetric { // TCP does not get in there
+		ways = slices.DeleteFunc(ways, func(w way) bool {
+			return w.carrier == carrierTLS && !o.nearby(w.address.Addr()) && !o.contacts.known(w.address)
+		})
+	}
+	return ways
 }
 
 // ConnectAt dials the peer at addresses where it was seen just now, also while
@@ -274,6 +324,14 @@ func (o *Overlay) Punch(addresses []netip.AddrPort) {
 			d.socket.WriteTo([]byte{0}, net.UDPAddrFromAddrPort(a)) // QUIC ignores it (RFC 9443)
 		}
 	}
+}
+
+// natOf is what the peer says of its router.
+func (o *Overlay) natOf(id kith.ID) string {
+	if o.cfg.NAT == nil {
+		return natUnknown
+	}
+	return o.cfg.NAT(id)
 }
 
 func (o *Overlay) addressesOf(id kith.ID) []netip.AddrPort {
@@ -347,6 +405,7 @@ type way struct {
 	address netip.AddrPort
 	via     kith.ID // the relay
 	after   time.Duration
+	only    bool            // there is no other, and the peer waits for it
 	door    *quic.Transport // for QUIC
 }
 
@@ -368,13 +427,15 @@ func (o *Overlay) ways(addresses []netip.AddrPort, carriers []string) []way {
 		transport = o.door.transport
 	}
 	o.mu.Unlock()
-	addresses = slices.Clone(addresses)
-	for i, a := range addresses {
-		addresses[i] = unmapped(a)
+	var all []netip.AddrPort
+	for _, a := range addresses {
+		if a = unmapped(a); !slices.Contains(all, a) {
+			all = append(all, a)
+		}
 	}
-	fresh := slices.DeleteFunc(slices.Clone(addresses), o.contacts.rests)
+	fresh := slices.DeleteFunc(slices.Clone(all), o.contacts.rests)
 	if len(fresh) == 0 {
-		fresh = slices.DeleteFunc(addresses, func(a netip.AddrPort) bool { return !o.contacts.wake(a) })
+		fresh = slices.DeleteFunc(all, func(a netip.AddrPort) bool { return !o.contacts.wake(a) })
 	}
 	var ways []way
 	for i, address := range fresh {

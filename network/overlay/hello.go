@@ -24,6 +24,7 @@ type hello struct {
 	observed   netip.AddrPort   // where the sender sees the receiver; invalid through a relay
 	candidates []netip.AddrPort // where the sender may be dialled by UDP
 	digest     []byte           // of the roster that the sender has
+	confirmed  bool             // the dialler has no other way to choose: the carrier is up with the acceptor's hello
 }
 
 // An instance tells two runs of a host apart, so that a carrier to the run
@@ -40,6 +41,7 @@ const (
 	fieldObserved   = 4
 	fieldCandidates = 5
 	fieldDigest     = 6
+	fieldConfirmed  = 7
 )
 
 func (h hello) append(b []byte) []byte {
@@ -60,6 +62,9 @@ func (h hello) append(b []byte) []byte {
 		field(fieldCandidates, appendAddresses(nil, h.candidates))
 	}
 	field(fieldDigest, h.digest)
+	if h.confirmed {
+		field(fieldConfirmed, []byte{1})
+	}
 	b = append(b, helloVersion, byte(h.verdict))
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(body))), body...)
 }
@@ -117,6 +122,8 @@ func readHello(r io.Reader) (hello, error) {
 			}
 		case fieldDigest:
 			h.digest = value
+		case fieldConfirmed:
+			h.confirmed = true
 		}
 	}
 	return h, nil
@@ -126,9 +133,12 @@ func readHello(r io.Reader) (hello, error) {
 // returns the acceptor's hello. remote is where the acceptor is, if that is an
 // address. An error of kind NotMember is either side's verdict. Only when the
 // dialler confirms does the acceptor count the carrier as up, so a dialler that
-// loses interest just closes.
-func (o *Overlay) greetAsDialler(rw io.ReadWriter, peer kith.ID, remote netip.AddrPort) (hello, error) {
-	if _, err := rw.Write(o.hello(remote).append(nil)); err != nil {
+// loses interest just closes. One that has nothing else to choose confirms
+// beforehand, which saves half a round trip.
+func (o *Overlay) greetAsDialler(rw io.ReadWriter, peer kith.ID, remote netip.AddrPort, confirmed bool) (hello, error) {
+	h := o.hello(remote)
+	h.confirmed = confirmed
+	if _, err := rw.Write(h.append(nil)); err != nil {
 		return hello{}, fmt.Errorf("send hello: %w", err)
 	}
 	answer, err := readHello(rw)
@@ -165,6 +175,9 @@ func (o *Overlay) greetAsAcceptor(rw io.ReadWriter, peer kith.ID, remote netip.A
 	}
 	if _, err := rw.Write(o.hello(remote).append(nil)); err != nil {
 		return hello{}, fmt.Errorf("send hello: %w", err)
+	}
+	if first.confirmed {
+		return first, nil
 	}
 	last, err := readHello(rw)
 	if err != nil {

@@ -136,7 +136,7 @@ func (o *Overlay) adopt(c carrier, a arrival) (*link, error) {
 		l.retireLocked()
 	}
 	if p.current == l && p.attempt != nil {
-		p.attempt.cancel(errAdopted)
+		p.attempt.cancel(l.adopted())
 	}
 	surplus := p.surplus()
 	o.tasks.Go(func() { o.serveLink(l) })
@@ -178,10 +178,19 @@ var (
 	errRestarted    = fmt.Errorf("the host restarted: %w", kith.Unreachable)
 	errLeft         = fmt.Errorf("the host has stopped: %w", kith.Unreachable)
 	errRetired      = fmt.Errorf("the connection gave way to another: %w", kith.Unreachable)
+	errRelayUp      = fmt.Errorf("a relayed connection is up: %w", kith.Exists)
 	errAdopted      = fmt.Errorf("another connection is up: %w", kith.Exists)
 	errOwnKey       = fmt.Errorf("the host there has this host's own key: %w", kith.Exists)
 	errTooManyLinks = fmt.Errorf("the host opened more than %d connections: %w", maxLinks, kith.Quota)
 )
+
+// adopted is why a dial for its sake ends.
+func (l *link) adopted() error {
+	if l.rank() == 0 {
+		return errRelayUp
+	}
+	return errAdopted
+}
 
 // succeed puts the best of the other links in the place of the current one,
 // which has ended or stalled.

@@ -52,6 +52,7 @@ const reachedFor = 24 * time.Hour
 // Reach returns what the members with a carrier tell by it. A NAT is known
 // when two of them, at different addresses, have told where they see this host.
 func (o *Overlay) Reach() Reach {
+	interfaces := o.cfg.Internet.Interfaces()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var r Reach
@@ -79,8 +80,9 @@ func (o *Overlay) Reach() Reach {
 		if !slices.Contains(r.Outside, o.reached.at) {
 			r.Outside = append(r.Outside, o.reached.at)
 		}
-	case len(seen) > 1 && len(r.Outside) == 1:
+	case len(seen) > 1 && len(r.Outside) == 1 && translated(r.Outside[0].Addr(), interfaces):
 		r.NAT = natCone
+	case len(r.Outside) == 1: // there may be a firewall, or none
 	case len(seen) > 1:
 		r.NAT = natSymmetric
 	case overTCP && !overUDP && len(o.cfg.Carriers) == 0:
@@ -88,6 +90,11 @@ func (o *Overlay) Reach() Reach {
 	}
 	slices.SortFunc(r.Outside, netip.AddrPort.Compare)
 	return r
+}
+
+// translated reports whether an address at which we are seen is not our own.
+func translated(a netip.Addr, interfaces []netip.Prefix) bool {
+	return !slices.ContainsFunc(interfaces, func(p netip.Prefix) bool { return p.Addr().Unmap() == a })
 }
 
 // A reached is proof that this host can be dialled from outside.

@@ -165,7 +165,7 @@ func (o *Overlay) settle(l *link) {
 		case !stalled && p.current == nil && !l.leaving:
 			p.current, l.retired = l, false
 			if p.attempt != nil {
-				p.attempt.cancel(errAdopted)
+				p.attempt.cancel(l.adopted())
 			}
 		case !stalled && p.current != l && l.rank() > p.current.rank():
 			p.current.retireLocked()
