@@ -68,7 +68,7 @@ const (
 // is something.
 type notices struct {
 	mu        sync.Mutex
-	positions []*socket // whose position is to be told
+	positions map[*socket]struct{} // whose position is to be told
 	others    []notice
 	sending   bool
 	urgent    chan struct{} // room for one
@@ -88,7 +88,10 @@ func (l *link) tell(s *socket, n *notice, urgent bool) {
 	q := &l.notices
 	q.mu.Lock()
 	if s != nil {
-		q.positions = append(q.positions, s)
+		if q.positions == nil {
+			q.positions = make(map[*socket]struct{})
+		}
+		q.positions[s] = struct{}{}
 	}
 	if n != nil && len(q.others) < noticesAhead {
 		q.others = append(q.others, *n)
@@ -110,6 +113,7 @@ func (l *link) sendNotices() {
 	timer := time.NewTimer(acknowledgeDelay)
 	defer timer.Stop()
 	var wire []byte
+	var spare map[*socket]struct{}
 	for {
 		timer.Reset(acknowledgeDelay)
 		select {
@@ -120,7 +124,8 @@ func (l *link) sendNotices() {
 		}
 		q.mu.Lock()
 		positions, others := q.positions, q.others
-		q.positions, q.others = nil, nil
+		clear(spare)
+		q.positions, q.others, spare = spare, nil, positions
 		if len(positions)+len(others) == 0 {
 			q.sending = false
 			q.mu.Unlock()
@@ -131,7 +136,7 @@ func (l *link) sendNotices() {
 		for _, n := range others {
 			wire = n.append(wire)
 		}
-		for _, s := range positions {
+		for s := range positions {
 			wire = s.positionNotice().append(wire)
 		}
 		if err := l.sendControl(wire); err != nil {
