@@ -9,7 +9,8 @@ const (
 	smallChunk = 4 << 10  // the first of an empty buffer, for short messages
 	largeChunk = 64 << 10 // all others
 
-	maxUnacknowledged = 16 << 20  // bytes that one socket keeps,
+	maxUnacknowledged = 16 << 20  // bytes that one socket keeps on a long path,
+	minUnacknowledged = 2 << 20   // on a short one, where they stay in the processor's cache,
 	suspendedLimit    = 256 << 10 // and without a path
 	maxPeerBytes      = 64 << 20  // memory for what the sockets of one peer keep, beside one chunk each
 )

@@ -60,7 +60,7 @@ func readNotice(r io.Reader) (notice, error) {
 }
 
 const (
-	acknowledgeAfter = 256 << 10             // bytes read: at once,
+	acknowledgeAfter = 128 << 10             // bytes read: at once,
 	acknowledgeDelay = 50 * time.Millisecond // fewer: so long after the first
 )
 

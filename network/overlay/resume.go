@@ -31,8 +31,7 @@ var (
 
 // write keeps bytes that are to be sent, as many as there is room for, and
 // returns how many. There is less room without a path.
-func (r *resumable) write(p []byte, suspended bool) int {
-	limit := uint64(maxUnacknowledged)
+func (r *resumable) write(p []byte, limit uint64, suspended bool) int {
 	if suspended {
 		limit = suspendedLimit
 	}

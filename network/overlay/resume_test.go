@@ -162,7 +162,7 @@ func (m *model) step() {
 			p[i] = m.next
 			m.next++
 		}
-		n := h.machine.write(p, m.draw(2) == 0)
+		n := h.machine.write(p, uint64(pick(m.draw, 100, minUnacknowledged, maxUnacknowledged)), m.draw(2) == 0)
 		h.wrote = append(h.wrote, p[:n]...)
 		m.next -= byte(len(p) - n)
 	case 2, 3:
@@ -267,7 +267,7 @@ func TestResumableAtLength(t *testing.T) {
 func TestResumableRefuses(t *testing.T) {
 	h := newHalf()
 	r := &h.machine
-	r.write(make([]byte, 100), false)
+	r.write(make([]byte, 100), maxUnacknowledged, false)
 	if err := r.acknowledge(1); !errors.Is(err, errPosition) {
 		t.Errorf("acknowledgement of what was not sent: %v", err)
 	}
@@ -313,7 +313,7 @@ func TestResumableRefuses(t *testing.T) {
 func TestLentChunk(t *testing.T) {
 	h := newHalf()
 	r := &h.machine
-	r.write(bytes.Repeat([]byte("a"), 100), false)
+	r.write(bytes.Repeat([]byte("a"), 100), maxUnacknowledged, false)
 	lent := r.unsent()
 	r.kept.lent = true
 	r.discard()

@@ -188,8 +188,12 @@ func (s *socket) writePiece(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	direct := s.on != nil && !s.on.broken
+	limit := uint64(maxUnacknowledged)
+	if direct {
+		limit = s.on.link.window()
+	}
 	start := s.state.kept.end
-	n := s.state.write(p[:min(len(p), piece)], !direct || !s.since.IsZero())
+	n := s.state.write(p[:min(len(p), piece)], limit, !direct || !s.since.IsZero())
 	if n == 0 {
 		return 0, s.wait(s.writeDeadline)
 	}

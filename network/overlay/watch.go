@@ -31,6 +31,7 @@ const (
 type vigil struct {
 	running atomic.Bool
 	stalled atomic.Bool
+	rtt     atomic.Int64 // when last looked
 
 	mu       sync.Mutex // taken before those of sockets and Overlay.mu
 	timer    *time.Timer
@@ -107,6 +108,7 @@ func (l *link) look() {
 		return
 	}
 	rtt := l.rtt()
+	v.rtt.Store(int64(rtt))
 	now := time.Now()
 	v.mu.Lock()
 	if arrived := l.arrived(); arrived != v.arrived {
@@ -208,6 +210,17 @@ func (s *socket) pathChanged() {
 		s.resumed()
 	}
 	s.wake()
+}
+
+// window is how many bytes a socket keeps on the link: what passes within the
+// round trip at 2 Gbit/s.
+func (l *link) window() uint64 {
+	const rate = 256 << 20 // bytes a second
+	rtt := l.vigil.rtt.Load()
+	if rtt == 0 || rtt > int64(time.Second) {
+		return maxUnacknowledged
+	}
+	return uint64(min(max(rtt*rate/int64(time.Second), minUnacknowledged), maxUnacknowledged))
 }
 
 // outstanding reports whether a socket on the link waits for an

@@ -113,7 +113,7 @@ func FuzzAnswerToResumption(f *testing.F) {
 	f.Add([]byte{8, 2, 'n', 'o'})
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		h := newHalf()
-		h.machine.write(make([]byte, 1000), false)
+		h.machine.write(make([]byte, 1000), maxUnacknowledged, false)
 		h.machine.offer(1000)
 		position, refusal, err := askToResume(readOnly{bytes.NewReader(wire)}, header{kind: forResuming})
 		if err != nil || refusal != nil {
