@@ -89,6 +89,9 @@ func (m *Mesh) updateLocked(v view) (woke, slept []string) {
 			m.meetings[member.ID] = met
 		}
 		met.hear(v.peers[member.ID], v.heard[member.ID])
+		if met.failures > 0 && !same(met.tried, v.group.Whereabouts(member.ID)) {
+			met.retry()
+		}
 		online := met.isOnline(v.now)
 		switch {
 		case online && !met.online:
@@ -238,6 +241,7 @@ func (m *Mesh) dial(ctx context.Context, id kith.ID) {
 		met.dialling = false
 		if err != nil {
 			met.fail(time.Now(), members)
+			met.tried = g.Whereabouts(id)
 		}
 		if errors.Is(err, kith.NotMember) && met.refusal != err.Error() {
 			met.refusal, refused = err.Error(), true

@@ -28,12 +28,13 @@ type meeting struct {
 	online bool      // what the owner was told
 
 	dialling bool
-	failures int           // dials in a row
-	failed   time.Time     // the last of them
-	pause    time.Duration // after it
-	next     time.Time     // when to dial again; zero: now
-	wanted   time.Time     // since when a carrier has been missing
-	refusal  string        // what the member said when it would not have us
+	failures int               // dials in a row
+	failed   time.Time         // the last of them
+	pause    time.Duration     // after it
+	next     time.Time         // when to dial again; zero: now
+	wanted   time.Time         // since when a carrier has been missing
+	tried    group.Whereabouts // where it did not answer
+	refusal  string            // what the member said when it would not have us
 
 	surplus   time.Time          // since when the carrier has been of no use; zero: it is
 	releasing bool               // it is being ended
