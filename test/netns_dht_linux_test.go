@@ -2,7 +2,10 @@ package test
 
 import (
 	"context"
+	"log/slog"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +14,9 @@ import (
 	"github.com/anacrolix/dht/v2/bep44"
 	"github.com/anacrolix/log"
 
+	"kith.alt/kith"
 	"kith.alt/kith/control"
+	"kith.alt/kith/network/rendezvous"
 )
 
 // dht starts a BitTorrent DHT of a few nodes on computers of their own, and
@@ -50,6 +55,52 @@ func (n *internet) dht(names ...string) (bootstrap string) {
 		}
 	}
 	return strings.Join(addresses, ",")
+}
+
+// TestRendezvous has two hosts, with nothing but a secret in common, learn from
+// the DHT where the other one's router can be reached.
+func TestRendezvous(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	world := l.internet()
+	bootstrap := strings.Split(world.dht("ash", "beech", "elm", "fir"), ",")
+	a, b := l.home("a", world, portRestricted), l.home("b", world, portRestricted)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	meet := func(home *router, name string, id kith.ID) <-chan rendezvous.Meeting {
+		conn := home.host(name).listenUDP("192.168.1.10:4747")
+		r := rendezvous.New(rendezvous.Config{Conn: conn, Bootstrap: bootstrap, Log: slog.New(slog.DiscardHandler)})
+		go r.Serve(ctx)
+		met := make(chan rendezvous.Meeting)
+		go func() {
+			defer close(met)
+			for m := range r.Meet(ctx, [32]byte{1}, id, r.Outside) {
+				select {
+				case met <- m:
+				case <-ctx.Done():
+				}
+			}
+		}()
+		return met
+	}
+	atMaple, atOak := meet(a, "maple", kith.ID{1}), meet(b, "oak", kith.ID{2})
+	for _, side := range []struct {
+		met   <-chan rendezvous.Meeting
+		peer  kith.ID
+		where *router
+	}{{atMaple, kith.ID{2}, b}, {atOak, kith.ID{1}, a}} {
+		want := netip.AddrPortFrom(world.address(side.where.computer), 4747)
+		found := false
+		for m := range side.met {
+			if found = m.Peer == side.peer && slices.Contains(m.Addresses, want); found {
+				break
+			}
+			t.Logf("met %s at %v", m.Peer.Short(), m.Addresses)
+		}
+		if !found {
+			t.Errorf("nobody is met at %v", want)
+		}
+	}
 }
 
 // TestFirstPair has two homes, both behind NAT, and nobody else: they meet
