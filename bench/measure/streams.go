@@ -52,11 +52,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) {
 		if err != nil {
 			return
 		}
-		go s.answer(conn)
+		go s.Answer(conn)
 	}
 }
 
-func (s *Server) answer(conn net.Conn) {
+// Answer answers on one connection and closes it.
+func (s *Server) Answer(conn net.Conn) {
 	defer conn.Close()
 	var mode [1]byte
 	if _, err := io.ReadFull(conn, mode[:]); err != nil {
