@@ -232,6 +232,9 @@ func (m *Mesh) dial(ctx context.Context, id kith.ID) {
 	ctx, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	err := m.cfg.Overlay.Connect(ctx, id)
+	if err != nil {
+		m.log.Debug("member does not answer", "peer", id.Short(), "err", err)
+	}
 
 	g, _ := m.cfg.Group()
 	members := len(g.Roster().Members())

@@ -39,11 +39,15 @@ type Config struct {
 	// Port returns the port that the overlay listens on, 0 while it does not.
 	Port func() uint16
 
-	Discover bool             // by multicast, on the networks that this computer is on
-	Public   []netip.AddrPort // where this host can be dialled from everywhere, as its owner says
+	Discover bool // by multicast, on the networks that this computer is on
 
-	// MapPort asks the router to pass on what comes for the overlay's port.
-	MapPort bool
+	// Public returns where this host can be dialled from everywhere, as its owner
+	// says. Nil: nowhere.
+	Public func() []netip.AddrPort
+
+	// MapPort tells whether the router is asked to pass on what comes for the
+	// overlay's port. Nil: it is not. Moved has the mesh ask anew.
+	MapPort func() bool
 
 	// Introduce tells whether members that cannot be found otherwise are sought
 	// through the BitTorrent DHT, which tells strangers that this host takes part
@@ -94,6 +98,9 @@ func New(config Config) *Mesh {
 	if config.Internet == nil {
 		config.Internet = underlay.System()
 	}
+	if config.Public == nil {
+		config.Public = func() []netip.AddrPort { return nil }
+	}
 	if config.Introduce == nil {
 		config.Introduce = func() bool { return false }
 	}
@@ -118,8 +125,16 @@ func New(config Config) *Mesh {
 		seekNow:     make(chan struct{}, 1),
 	}
 	nonce := sha256.Sum256(append([]byte("kith port mapping 1\x00"), config.Key...))
-	m.maps = portmap.New(portmap.Config{Port: config.Port, Changed: m.Wake, Nonce: [12]byte(nonce[:]), Log: m.log.With("service", "portmap")})
+	m.maps = portmap.New(portmap.Config{Port: m.mappedPort, Changed: m.Wake, Nonce: [12]byte(nonce[:]), Log: m.log.With("service", "portmap")})
 	return m
+}
+
+// mappedPort is the port that the router is asked to pass on, 0 if none.
+func (m *Mesh) mappedPort() uint16 {
+	if !m.cfg.MapPort() {
+		return 0
+	}
+	return m.cfg.Port()
 }
 
 // Serve keeps this host connected until ctx ends, then returns nil. It fails
@@ -142,7 +157,7 @@ func (m *Mesh) Serve(ctx context.Context) error {
 	if m.cfg.Discover {
 		work.Go(func() { m.discover(ctx) })
 	}
-	if m.cfg.MapPort {
+	if m.cfg.MapPort != nil {
 		work.Go(func() { m.maps.Serve(ctx) })
 	}
 	work.Go(func() { m.introduce(ctx) })

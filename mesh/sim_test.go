@@ -40,12 +40,11 @@ type host struct {
 	key  ed25519.PrivateKey
 	id   kith.ID
 
-	group   *group.Group // what it knows survives that it is off
-	ctx     context.Context
-	joinCtx context.CancelFunc
-	over    *overlay.Overlay
-	mesh    *mesh.Mesh
-	off     func() // nil while it is
+	group *group.Group // what it knows survives that it is off
+	ctx   context.Context
+	over  *overlay.Overlay
+	mesh  *mesh.Mesh
+	off   func() // nil while it is
 }
 
 // inTown runs a test in virtual time.
@@ -368,6 +367,7 @@ func TestBothMove(t *testing.T) {
 		elm := w.add("elm", w.net.Router(internet.PortRestricted))
 		w.settle()
 		w.until(time.Minute, "all direct", direct(server, oak, elm))
+		w.until(time.Minute, "records are exchanged", agree(w.hosts))
 		oak.turnOff()
 		elm.turnOff()
 		w.until(time.Second, "the server knows at once", view(w.hosts))
@@ -392,6 +392,7 @@ func TestMorning(t *testing.T) {
 		ash := w.add("ash", w.net.Router(internet.PortRestricted))
 		w.settle()
 		w.until(time.Minute, "all direct", direct(w.hosts...))
+		w.until(time.Minute, "records are exchanged", agree(w.hosts))
 		for _, h := range w.hosts {
 			h.turnOff()
 		}
@@ -413,6 +414,7 @@ func TestCrash(t *testing.T) {
 		oak := w.add("oak", w.net.Router(internet.PortRestricted))
 		w.settle()
 		w.until(time.Minute, "connected", connected(server, oak))
+		w.until(time.Minute, "records are exchanged", agree(w.hosts))
 		oak.crash()
 		w.until(90*time.Second, "the server knows", view(w.hosts))
 		oak.turnOn()

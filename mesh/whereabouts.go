@@ -111,7 +111,7 @@ func same(a, b group.Whereabouts) bool {
 // whereabouts are where this host can be reached now.
 func (m *Mesh) whereabouts(v view, prefixes []netip.Prefix) group.Whereabouts {
 	own := group.Whereabouts{Addresses: m.addresses(prefixes), Relays: m.relays(v), NAT: m.cfg.Overlay.Reach().NAT}
-	if len(m.cfg.Public) > 0 || m.isMapped() {
+	if len(m.cfg.Public()) > 0 || m.isMapped() {
 		own.NAT = natOpen
 	}
 	return own
@@ -158,7 +158,7 @@ func (m *Mesh) addresses(prefixes []netip.Prefix) []netip.AddrPort {
 		return nil
 	}
 	bound, _ := netip.ParseAddr(m.cfg.OverlayHost)
-	forwarded := slices.Clone(m.cfg.Public)
+	forwarded := slices.Clone(m.cfg.Public())
 	for _, mapping := range m.maps.Mapped() {
 		forwarded = append(forwarded, mapping.External)
 	}
