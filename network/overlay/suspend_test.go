@@ -211,6 +211,36 @@ func TestSlowPath(t *testing.T) {
 	})
 }
 
+// TestUnreadBytesCostLittle leaves bytes unread for an hour: the carrier is
+// not asked every second whether it lives, but a new message is watched as
+// closely as ever.
+func TestUnreadBytesCostLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		var lose atomic.Bool
+		together(t, a, b, &lose)
+		dialed, accepted := dialOn(t, a, b)
+		other, end := dialOn(t, a, b)
+		dialed.Write([]byte("unread"))
+		l := links(a, b.id)[0]
+		time.Sleep(time.Minute)
+		before := l.arrived()
+		time.Sleep(time.Hour)
+		if rate := float64(l.arrived()-before) / 3600; rate > 10 {
+			t.Errorf("%.1f bytes a second", rate)
+		}
+		exchange(t, other, end)
+		lose.Store(true)
+		other.Write([]byte("x"))
+		silent := time.Now()
+		waitUntil(func() bool { return len(a.Peers()) == 0 })
+		if took := time.Since(silent); took > doubtAfter+stallAfter+mostRest/8+time.Second {
+			t.Errorf("stalled after %v", took)
+		}
+		accepted.Close()
+	})
+}
+
 // waitUntil waits in virtual time.
 func waitUntil(condition func() bool) {
 	for !condition() {

@@ -18,7 +18,8 @@ const (
 
 	moveDoubt = 300 * time.Millisecond // or 3 round trips: in place of stallAfter, when paths have changed
 
-	waitingTick = doubtAfter / 4 // how exactly silence is measured
+	waitingTick = doubtAfter / 4  // how exactly silence is measured
+	mostRest    = 16 * doubtAfter // between pings while nothing new is sent
 )
 
 // A vigil is how a link finds out that its path is dead. It runs only while
@@ -37,8 +38,10 @@ type vigil struct {
 	timer    *time.Timer
 	arrived  uint64 // bytes, when last looked
 	since    time.Time
-	doubtful bool      // a ping is under way
-	until    time.Time // how long it may take
+	sent     uint64        // bytes, when last looked
+	rest     time.Duration // silence before the next ping; longer while the peer just does not read
+	doubtful bool          // a ping is under way
+	until    time.Time     // how long it may take
 	asked    map[stream]struct{}
 }
 
@@ -111,12 +114,18 @@ func (l *link) look() {
 	v.rtt.Store(int64(rtt))
 	now := time.Now()
 	v.mu.Lock()
+	if sent := l.sent.Load(); sent != v.sent || v.rest == 0 || len(v.asked) > 0 {
+		v.sent, v.rest = sent, doubtAfter
+	}
 	if arrived := l.arrived(); arrived != v.arrived {
+		if v.doubtful {
+			v.rest = min(2*v.rest, mostRest)
+		}
 		v.arrived, v.since, v.doubtful = arrived, now, false
 	}
 	silence := now.Sub(v.since)
 	stalled, ping := v.stalled.Load(), false
-	next := max(waitingTick, rtt)
+	next := max(waitingTick, rtt, v.rest/8)
 	switch {
 	case silence == 0:
 		v.stalled.Store(false)
@@ -128,7 +137,7 @@ func (l *link) look() {
 		next = min(next, max(v.until.Sub(now), time.Millisecond))
 	case len(v.asked) == 0 && !l.outstanding():
 		next = 0
-	case silence >= max(doubtAfter, 4*rtt):
+	case silence >= max(v.rest, 4*rtt):
 		ping = true
 		v.doubtful, v.until = true, now.Add(max(stallAfter, 8*rtt))
 	}
