@@ -283,6 +283,3 @@ func (o *Overlay) Moved() {
 }
 
 var errMoved = fmt.Errorf("this host has other addresses now: %w", kith.Temporary)
-
-// Retry is Moved.
-func (o *Overlay) Retry() { o.Moved() }
