@@ -176,8 +176,11 @@ func (o *Overlay) improve(l *link) {
 		case <-l.done():
 		}
 		timer.Stop()
-		if l.ended() || o.currentLink(l.peer) != l {
+		if l.ended() {
 			return
+		}
+		if o.currentLink(l.peer) != l {
+			continue // it may come into use again
 		}
 		candidates, err := o.exchangeCandidates(l)
 		if err != nil {
