@@ -69,6 +69,16 @@ func (n *fakeNode) Sockets(context.Context) ([]control.Socket, error) {
 	return slices.Clone(n.sockets), nil
 }
 
+func (n *fakeNode) Ping(context.Context, string) (control.Ping, error)   { return control.Ping{}, nil }
+func (n *fakeNode) Trace(context.Context, string) (control.Trace, error) { return control.Trace{}, nil }
+func (n *fakeNode) Diagnose(context.Context, string) ([]control.Finding, error) {
+	return n.findings, nil
+}
+
+func (n *fakeNode) Configure(_ context.Context, s control.Settings) error {
+	return n.did("configure %+v", *s.Relay)
+}
+
 func (n *fakeNode) Stop(context.Context) error { return n.did("stop") }
 
 func (n *fakeNode) Invite(_ context.Context, request control.InviteRequest) (control.Invitation, error) {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kith.alt/kith"
@@ -26,6 +27,13 @@ type Node struct {
 	OverlayPort    int            `json:"overlay_port"`
 	SharedLoopback bool           `json:"shared_loopback"` // other users of this computer may use the loopback ports
 	Account        string         `json:"account"`         // the first account
+
+	Public        []string `json:"public"`          // IP or IP:PORT where a router passes on what comes for the overlay's port
+	Introduce     bool     `json:"introduce"`       // members are sought in the BitTorrent DHT, too
+	DHTNodes      []string `json:"dht_nodes"`       // HOST:PORT by which to take part in it; none: those that everybody uses
+	NoPortMapping bool     `json:"no_port_mapping"` // the router is not asked to pass anything on
+	SuspendFor    Duration `json:"suspend_for"`     // that sockets wait for a path; 0: the default
+	Relay         Relay    `json:"relay"`
 
 	unknown map[string]json.RawMessage // a later version's keys
 }
@@ -155,13 +163,17 @@ func (n Node) check() error {
 		}
 	}
 	if n.Account != "" {
-		return kith.CheckLabel(n.Account)
+		if err := kith.CheckLabel(n.Account); err != nil {
+			return err
+		}
 	}
-	return nil
+	return n.checkReach()
 }
 
 func (n Node) clone() Node {
 	n.Ports = maps.Clone(n.Ports)
+	n.Public = slices.Clone(n.Public)
+	n.DHTNodes = slices.Clone(n.DHTNodes)
 	n.unknown = maps.Clone(n.unknown)
 	return n
 }

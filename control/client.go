@@ -150,6 +150,26 @@ func (c *Client) Sockets(ctx context.Context) (out []Socket, err error) {
 	return out, c.call(ctx, "sockets", nil, &out)
 }
 
+// Ping is [Node.Ping].
+func (c *Client) Ping(ctx context.Context, host string) (out Ping, err error) {
+	return out, c.call(ctx, "ping", hostRequest{Host: host}, &out)
+}
+
+// Trace is [Node.Trace].
+func (c *Client) Trace(ctx context.Context, host string) (out Trace, err error) {
+	return out, c.call(ctx, "trace", hostRequest{Host: host}, &out)
+}
+
+// Diagnose is [Node.Diagnose].
+func (c *Client) Diagnose(ctx context.Context, host string) (out []Finding, err error) {
+	return out, c.call(ctx, "diagnose", hostRequest{Host: host}, &out)
+}
+
+// Configure is [Node.Configure].
+func (c *Client) Configure(ctx context.Context, settings Settings) error {
+	return c.call(ctx, "configure", settings, nil)
+}
+
 // Stop is [Node.Stop].
 func (c *Client) Stop(ctx context.Context) error { return c.call(ctx, "stop", nil, nil) }
 

@@ -33,8 +33,18 @@ var calls = []struct {
 		[]Event{{Time: fakeTime, Text: "oak woke"}}},
 	{"Sockets[]", func(ctx context.Context, n Node) (any, error) { return n.Sockets(ctx) },
 		[]Socket{{Peer: "oak", Port: 80, By: "web", Opened: fakeTime, Sent: 1 << 60}}},
+	{"Ping[oak]", func(ctx context.Context, n Node) (any, error) { return n.Ping(ctx, "oak") },
+		Ping{Host: "oak", RTT: 1.5, Path: PathDirect, Carrier: "quic"}},
+	{"Trace[oak]", func(ctx context.Context, n Node) (any, error) { return n.Trace(ctx, "oak") },
+		Trace{Host: "oak", Hops: []Hop{{Host: "maple"}}, Tried: []Try{{Way: "w", Why: "y"}}}},
+	{"Diagnose[oak]", func(ctx context.Context, n Node) (any, error) { return n.Diagnose(ctx, "oak") },
+		[]Finding{{Level: Good, What: "w"}}},
+	{"Configure[[] true <nil> {true 1 2 3}]", func(ctx context.Context, n Node) (any, error) {
+		yes := true
+		return nil, n.Configure(ctx, Settings{Public: &[]string{}, Introduce: &yes, Relay: &RelayLimits{true, 1, 2, 3}})
+	}, nil},
 	{"Stop[]", func(ctx context.Context, n Node) (any, error) { return nil, n.Stop(ctx) }, nil},
-	{"Invite[{2 1h0m0s member}]", func(ctx context.Context, n Node) (any, error) {
+	{"Invite[{2 1h0m0s member false}]", func(ctx context.Context, n Node) (any, error) {
 		return n.Invite(ctx, InviteRequest{Uses: 2, Expires: time.Hour, Role: "member"})
 	}, fakeInvitation},
 	{"Join[ticket]", func(ctx context.Context, n Node) (any, error) { return nil, n.Join(ctx, "ticket") }, nil},

@@ -47,6 +47,18 @@ func (n *fakeNode) Events(context.Context) ([]Event, error) {
 func (n *fakeNode) Sockets(context.Context) ([]Socket, error) {
 	return []Socket{{Peer: "oak", Port: 80, By: "web", Opened: fakeTime, Sent: 1 << 60}}, n.note("Sockets")
 }
+func (n *fakeNode) Ping(_ context.Context, host string) (Ping, error) {
+	return Ping{Host: host, RTT: 1.5, Path: PathDirect, Carrier: "quic"}, n.note("Ping", host)
+}
+func (n *fakeNode) Trace(_ context.Context, host string) (Trace, error) {
+	return Trace{Host: host, Hops: []Hop{{Host: "maple"}}, Tried: []Try{{Way: "w", Why: "y"}}}, n.note("Trace", host)
+}
+func (n *fakeNode) Diagnose(_ context.Context, host string) ([]Finding, error) {
+	return []Finding{{Level: Good, What: "w"}}, n.note("Diagnose", host)
+}
+func (n *fakeNode) Configure(_ context.Context, s Settings) error {
+	return n.note("Configure", *s.Public, *s.Introduce, s.PortMapping, *s.Relay)
+}
 func (n *fakeNode) Stop(context.Context) error { return n.note("Stop") }
 func (n *fakeNode) Invite(_ context.Context, r InviteRequest) (Invitation, error) {
 	return fakeInvitation, n.note("Invite", r)

@@ -130,11 +130,15 @@ func FuzzServer(f *testing.F) {
 // fuzzNode is a fakeNode without notes, which concurrent calls would race for.
 type fuzzNode struct{ *memory.Network }
 
-func (fuzzNode) Status(context.Context) (Status, error)    { return fakeStatus, nil }
-func (fuzzNode) Doctor(context.Context) ([]Finding, error) { return nil, nil }
-func (fuzzNode) Events(context.Context) ([]Event, error)   { return nil, nil }
-func (fuzzNode) Sockets(context.Context) ([]Socket, error) { return nil, nil }
-func (fuzzNode) Stop(context.Context) error                { return nil }
+func (fuzzNode) Status(context.Context) (Status, error)              { return fakeStatus, nil }
+func (fuzzNode) Doctor(context.Context) ([]Finding, error)           { return nil, nil }
+func (fuzzNode) Events(context.Context) ([]Event, error)             { return nil, nil }
+func (fuzzNode) Sockets(context.Context) ([]Socket, error)           { return nil, nil }
+func (fuzzNode) Ping(context.Context, string) (Ping, error)          { return Ping{}, kith.NotFound }
+func (fuzzNode) Trace(context.Context, string) (Trace, error)        { return Trace{}, nil }
+func (fuzzNode) Diagnose(context.Context, string) ([]Finding, error) { return nil, nil }
+func (fuzzNode) Configure(context.Context, Settings) error           { return nil }
+func (fuzzNode) Stop(context.Context) error                          { return nil }
 func (fuzzNode) Invite(context.Context, InviteRequest) (Invitation, error) {
 	return fakeInvitation, nil
 }

@@ -21,7 +21,13 @@ type Node interface {
 	Doctor(ctx context.Context) ([]Finding, error)
 	Events(ctx context.Context) ([]Event, error)   // newest first, at most 200
 	Sockets(ctx context.Context) ([]Socket, error) // open ones, oldest first
-	Stop(ctx context.Context) error                // returns once stopping has begun
+
+	Ping(ctx context.Context, host string) (Ping, error)
+	Trace(ctx context.Context, host string) (Trace, error)        // tries the ways that are not used, too: takes some seconds
+	Diagnose(ctx context.Context, host string) ([]Finding, error) // what leads to a member, step by step; tries as Trace does
+	Configure(ctx context.Context, settings Settings) error       // for this run and the next ones
+
+	Stop(ctx context.Context) error // returns once stopping has begun
 
 	Invite(ctx context.Context, request InviteRequest) (Invitation, error)
 	Join(ctx context.Context, ticket string) error // returns when admitted
@@ -55,6 +61,8 @@ type Status struct {
 	Data      string    `json:"data"`      // the data directory
 	Dashboard string    `json:"dashboard"` // http://localhost:8080/
 	Site      string    `json:"site"`      // this host's site in a browser on this host
+	Reach     Reach     `json:"reach"`
+	Relaying  Relaying  `json:"relaying"`
 }
 
 // A Listener is a place where the node accepts connections.
@@ -105,6 +113,10 @@ type Member struct {
 	Address  string    `json:"address"`            // the carrier's far address, or ""
 	Sent     uint64    `json:"bytes_sent"`
 	Received uint64    `json:"bytes_received"`
+
+	Since time.Time `json:"since,omitzero"` // of the carrier
+	Why   string    `json:"why"`            // it took the place of the one before
+	NAT   string    `json:"nat"`            // what the member's router does: "", "open", "cone", "symmetric" or "blocked"
 }
 
 // A Socket is an open overlay socket.
@@ -116,6 +128,8 @@ type Socket struct {
 	Opened   time.Time `json:"opened"`
 	Sent     uint64    `json:"bytes_sent"`
 	Received uint64    `json:"bytes_received"`
+
+	Suspended time.Time `json:"suspended,omitzero"` // since when it has no path; zero while it has one
 }
 
 // An Event is something that happened, in a neighbour's words.
@@ -157,6 +171,10 @@ type Invitation struct {
 	Uses    int       `json:"uses"`
 	Expires time.Time `json:"expires"`
 	Role    string    `json:"role"`
+
+	Open      bool     `json:"open"`      // who is on another network can dial this host
+	Through   []string `json:"through"`   // members that can be dialled from there, and let newcomers through
+	Introduce bool     `json:"introduce"` // the newcomer and this host meet through the BitTorrent DHT
 }
 
 // RenameRequest renames this host, or the group, or both; "" leaves a name.

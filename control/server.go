@@ -99,11 +99,15 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 func (s *Server) methods() map[string]http.Handler {
 	n := s.cfg.Node
 	return map[string]http.Handler{
-		"status":  ask(n.Status),
-		"doctor":  ask(n.Doctor),
-		"events":  ask(n.Events),
-		"sockets": ask(n.Sockets),
-		"stop":    do(func(ctx context.Context, _ struct{}) error { return n.Stop(ctx) }),
+		"status":    ask(n.Status),
+		"doctor":    ask(n.Doctor),
+		"events":    ask(n.Events),
+		"sockets":   ask(n.Sockets),
+		"ping":      kith.Answer(func(ctx context.Context, in hostRequest) (Ping, error) { return n.Ping(ctx, in.Host) }),
+		"trace":     kith.Answer(func(ctx context.Context, in hostRequest) (Trace, error) { return n.Trace(ctx, in.Host) }),
+		"diagnose":  kith.Answer(func(ctx context.Context, in hostRequest) ([]Finding, error) { return n.Diagnose(ctx, in.Host) }),
+		"configure": do(n.Configure),
+		"stop":      do(func(ctx context.Context, _ struct{}) error { return n.Stop(ctx) }),
 
 		"invite": kith.Answer(n.Invite),
 		"join":   do(func(ctx context.Context, in joinRequest) error { return n.Join(ctx, in.Ticket) }),

@@ -20,6 +20,9 @@ import (
 // address records up to date. It is the node's own.
 const SyncPort = 1
 
+// breath is between two looks in a large group.
+const breath = 100 * time.Millisecond
+
 // Config is what a mesh is handed. Its functions are called concurrently and
 // never while the mesh holds a lock.
 type Config struct {
@@ -173,6 +176,12 @@ func (m *Mesh) Serve(ctx context.Context) error {
 		}
 		v := m.look()
 		timer.Reset(min(lookAround, m.tellWhereabouts(ctx, v), m.beat(ctx, v), m.meet(ctx, v, &work)))
+		if v.large() { // where there is always something
+			select {
+			case <-time.After(breath):
+			case <-ctx.Done():
+			}
+		}
 	}
 }
 

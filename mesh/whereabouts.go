@@ -14,7 +14,8 @@ import (
 const (
 	lookAround = 10 * time.Second // between looks at the interfaces, beside their own news
 	settling   = 2 * time.Second  // after a change, for others to come with it
-	tellPause  = 5 * time.Second  // between two records
+	tellPause  = 5 * time.Second  // between two records; in a large group, where many
+	tellRarely = 15 * time.Second // have to hear of them, this
 	maxRelays  = 3                // in the record
 	keepLocal  = 2                // private addresses that have a place in a full record
 
@@ -93,7 +94,11 @@ func (m *Mesh) tellWhereabouts(ctx context.Context, v view) time.Duration {
 		if t.since.IsZero() {
 			t.since = v.now
 		}
-		if rest := max(settling-v.now.Sub(t.since), tellPause-v.now.Sub(t.at)); rest > 0 {
+		pause := tellPause
+		if v.large() {
+			pause = tellRarely
+		}
+		if rest := max(settling-v.now.Sub(t.since), pause-v.now.Sub(t.at)); rest > 0 {
 			return rest
 		}
 	}

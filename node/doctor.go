@@ -94,16 +94,30 @@ func (n *Node) checkReachable() control.Finding {
 			Remedy: "See 'kith status' for the reason, and start kith with --overlay-port N.",
 		}
 	}
-	for _, a := range addresses {
-		if a.Addr().IsGlobalUnicast() && !a.Addr().IsPrivate() {
-			return control.Finding{Level: control.Good, What: "This computer has a public address: " + a.String() + "."}
+	if reach := n.reach(); reach.Open {
+		return control.Finding{Level: control.Good, What: "Members on other networks can dial this computer" + openBy(reach) + "."}
+	} else if reach.NAT == natBlocked {
+		return control.Finding{
+			Level: control.Notice, What: "This network lets no UDP out: there are no direct paths to other networks.",
+			Cause: "UDP is blocked, by a firewall perhaps. Members on other networks are reached over TCP, or through others.", Remedy: "Allow UDP for kith.",
 		}
 	}
 	return control.Finding{
-		Level: control.Notice, What: "This computer has no public address: members on other networks cannot dial it.",
+		Level: control.Notice, What: "Members on other networks cannot dial this computer.",
 		Cause:  "It is behind a router. Its addresses: " + joinAddresses(addresses) + ".",
-		Remedy: fmt.Sprintf("Forward UDP and TCP port %d on the router to this computer, or let a member with a public address join: it can be dialled by all.", n.overlayPort.Load()),
+		Remedy: fmt.Sprintf("A member that can be dialled is enough: it brings the others together. Or pass on UDP and TCP port %d on the router, and say 'kith up --public ADDRESS'.", n.overlayPort.Load()),
 	}
+}
+
+// openBy says how a host comes to be reachable.
+func openBy(r control.Reach) string {
+	switch r.By {
+	case control.ByPublic:
+		return " at " + strings.Join(r.Public, ", ") + ", as its owner says"
+	case control.ByMapping:
+		return ": the router passes on " + r.Mappings[0].Address
+	}
+	return ": one has"
 }
 
 func (n *Node) checkMembers() control.Finding {
@@ -125,7 +139,7 @@ func (n *Node) checkMembers() control.Finding {
 	if len(asleep) > 0 {
 		return control.Finding{
 			Level: control.Notice, What: strings.Join(asleep, ", ") + ": no connection.",
-			Cause: "Switched off, asleep, or no path: on another network, without an address that can be dialled.", Remedy: "Wake it, or bring both to one network once.",
+			Cause: "Switched off, asleep, or no path leads there.", Remedy: fmt.Sprintf("'kith doctor %s' walks the way there and says where it ends.", asleep[0]),
 		}
 	}
 	return control.Finding{Level: control.Good, What: "All members are connected."}

@@ -78,7 +78,7 @@ func (j *joining) joinIntroduced(ctx context.Context, n *Node, ticket group.Tick
 	}
 	ctx, cancel := context.WithTimeout(ctx, introducedPatience)
 	defer cancel()
-	dht := rendezvous.New(rendezvous.Config{Conn: packets, Bootstrap: n.cfg.DHTNodes, Log: n.log.With("service", "rendezvous")})
+	dht := rendezvous.New(rendezvous.Config{Conn: packets, Bootstrap: n.asked().DHTNodes, Log: n.log.With("service", "rendezvous")})
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer cancel()

@@ -29,6 +29,10 @@ import (
 // it says that it is ready without it.
 const appPatience = 5 * time.Second
 
+// browsePatience is how long a page waits for the path to a site to come back
+// before the browser is shown an error.
+const browsePatience = time.Minute
+
 // What is used where the computer's name cannot name a host, and the login name
 // not an account.
 const (
@@ -100,6 +104,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.sockets = composite.New(composite.Config{IP: ip.Network{}, Local: local.Network{}, Overlay: n.overlay, Resolve: n.resolve})
 	n.programs = composite.New(composite.Config{Overlay: n.overlay.Programs(), Resolve: n.resolve}) // members only
+	n.browsing = composite.New(composite.Config{Overlay: n.overlay.ProgramsFor(min(browsePatience, n.suspendFor())), Resolve: n.resolve})
 	return nil
 }
 
@@ -154,6 +159,7 @@ func (n *Node) configure() error {
 	return n.dir.Update(func(c *config.Node) error {
 		c.SetPortBase(n.cfg.PortBase)
 		c.SharedLoopback = c.SharedLoopback || n.cfg.SharedLoopback
+		n.ask(c)
 		return nil
 	})
 }
@@ -223,6 +229,7 @@ func (n *Node) overlayConfig() overlay.Config {
 		Digest:     func() [32]byte { return n.group().Digest() },
 		SyncPort:   mesh.SyncPort,
 		NodePorts:  n.nodePorts(),
+		SuspendFor: time.Duration(n.asked().SuspendFor),
 		OnPeer:     func(kith.ID, bool) { n.mesh.Wake() },
 		OnReach:    func() { n.mesh.Wake() },
 		Log:        n.log.With("network", "overlay"),
@@ -238,10 +245,10 @@ func (n *Node) meshConfig() mesh.Config {
 		OverlayHost: n.cfg.OverlayHost,
 		Port:        func() uint16 { return uint16(n.overlayPort.Load()) },
 		Discover:    n.cfg.OverlayHost == "",
-		Public:      n.cfg.Public,
-		MapPort:     n.cfg.OverlayHost == "",
-		Introduce:   func() bool { return n.cfg.Introduce },
-		Bootstrap:   n.cfg.DHTNodes,
+		Public:      n.publicAddresses,
+		MapPort:     func() bool { return n.cfg.OverlayHost == "" && !n.dir.Node().NoPortMapping },
+		Introduce:   func() bool { return n.dir.Node().Introduce },
+		Bootstrap:   n.asked().DHTNodes,
 		Event:       n.event,
 		Log:         n.log.With("service", "mesh"),
 		Metrics:     n.metrics,
@@ -275,6 +282,9 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 	run.start("mesh", n.mesh.Serve)
 	run.start("roster", n.watchGroup)
 	run.start("port", n.keepPort)
+	if err := n.startRelaying(ctx, run); err != nil {
+		return err
+	}
 	apps, apis, err := n.startApps(ctx, run)
 	if err != nil {
 		return err
@@ -311,8 +321,8 @@ func first(start func(opened func(error))) error {
 func (n *Node) startGateway(run *supervisor, apps []admin.App) {
 	dashboard := admin.New(admin.Config{Node: n, Accounts: people{n.accounts}, Apps: apps, Log: n.log.With("service", "admin")})
 	g := gateway.New(gateway.Config{
-		Dial:         n.programs.Dial,
-		ListenPacket: n.programs.ListenPacket,
+		Dial:         n.browsing.Dial,
+		ListenPacket: n.browsing.ListenPacket,
 		Self:         n.name,
 		Resolve:      n.resolve,
 		Dashboard:    dashboard,

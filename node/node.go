@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,9 +38,9 @@ type Config struct {
 	OverlayHost    string // the address that the overlay binds; "": every interface, and members are found by multicast
 	SharedLoopback bool   // other users of this computer may use the loopback ports
 
-	Public    []netip.AddrPort // where a router passes on what comes for the overlay's port, as the owner says
-	Introduce bool             // members that cannot be found otherwise are sought in the BitTorrent DHT
-	DHTNodes  []string         // HOST:PORT of nodes by which to take part in it; nil: those that everybody uses
+	Settings   control.Settings // asked for
+	DHTNodes   []string         // HOST:PORT of nodes by which to take part in the DHT
+	SuspendFor time.Duration    // that sockets wait for a path
 
 	Apps    []kith.App
 	Log     *slog.Logger
@@ -68,7 +67,8 @@ type Node struct {
 	overlay  *overlay.Overlay
 	mesh     *mesh.Mesh
 	sockets  kith.Network       // for the node and its applications
-	programs *composite.Network // for local programs: gateway, kith dial, package client
+	programs *composite.Network // for local programs: kith dial, package client
+	browsing *composite.Network // for the gateway
 	current  atomic.Pointer[membership]
 	changing sync.Mutex // joining and leaving, one at a time
 

@@ -37,9 +37,11 @@ func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (contr
 	if err := n.openOverlay(ctx); err != nil {
 		return control.Invitation{}, fmt.Errorf("open the port for other members: %w", err)
 	}
+	n.awaitMapping(ctx)
 	ticket, err := n.group().Invite(ctx, group.InviteRequest{
-		Uses: request.Uses, Expires: request.Expires, Admin: role == roleAdmin, Introduce: request.Introduce,
-	}, n.mesh.OwnAddresses())
+		Uses: request.Uses, Expires: request.Expires, Admin: role == roleAdmin,
+		Introduce: request.Introduce || n.dir.Node().Introduce,
+	}, n.ticketAddresses())
 	if err != nil {
 		return control.Invitation{}, err
 	}
@@ -54,7 +56,8 @@ func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (contr
 	} else {
 		n.event("A ticket for %d computers was made.", uses)
 	}
-	return control.Invitation{Ticket: ticket.String(), Uses: uses, Expires: ticket.Expires, Role: role}, nil
+	return control.Invitation{Ticket: ticket.String(), Uses: uses, Expires: ticket.Expires, Role: role,
+		Introduce: ticket.Introduce, Open: n.reach().Open, Through: n.namesOf(n.helpers())}, nil
 }
 
 // redeem answers a host that wants to join by a ticket.

@@ -37,6 +37,8 @@ func (n *Node) Status(context.Context) (control.Status, error) {
 		Data:      n.dir.Path(),
 		Dashboard: n.dashboard(),
 		Site:      n.siteOf(name.Host, n.id),
+		Reach:     n.reach(),
+		Relaying:  n.relaying(),
 	}, nil
 }
 
@@ -67,11 +69,12 @@ func (n *Node) members() []control.Member {
 		p := presences[m.ID]
 		member := control.Member{
 			Host: m.Host, ID: m.ID, Admin: m.Admin, Site: n.siteOf(m.Host, m.ID),
-			State: control.Offline, Path: control.PathNone, LastSeen: p.Seen,
+			State: control.Offline, Path: control.PathNone, LastSeen: p.Seen, NAT: n.group().Whereabouts(m.ID).NAT,
 			Moved: n.names.moved(nameKey{roster.Genesis(), m.Host}, m.ID),
 		}
 		if m.ID == n.id {
 			member.State, member.Path, member.LastSeen = control.Online, control.PathSelf, time.Now()
+			member.NAT = n.overlay.Reach().NAT
 			list = slices.Insert(list, 0, member)
 			continue
 		}
@@ -80,9 +83,7 @@ func (n *Node) members() []control.Member {
 		}
 		if p.Carrier != "" {
 			member.Path, member.Carrier = p.Path, p.Carrier
-			if relay, ok := roster.Member(p.Via); ok {
-				member.Via = relay.Host
-			}
+			member.Via, member.Since, member.Why = n.viaOf(p), p.Since, p.Why
 			if p.Address.IsValid() {
 				member.Address = p.Address.String()
 			}
@@ -112,7 +113,7 @@ func (n *Node) Sockets(context.Context) ([]control.Socket, error) {
 		}
 		sockets = append(sockets, control.Socket{
 			Peer: peer, Port: s.Port, Inbound: s.Inbound, By: by,
-			Opened: s.Opened, Sent: s.Sent, Received: s.Received,
+			Opened: s.Opened, Sent: s.Sent, Received: s.Received, Suspended: s.Suspended,
 		})
 	}
 	return sockets, nil
