@@ -108,7 +108,7 @@ func (b *Bench) Peer(ctx context.Context, role string, args ...string) (said str
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd.Env = append(os.Environ(), AsRole(role))
 	cmd.Stderr = os.Stderr
 	if b.profiles != "" {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%s", profileVariable, filepath.Join(b.profiles, fmt.Sprintf("%s-%d", role, len(b.peers)))))
@@ -130,6 +130,10 @@ func (b *Bench) Peer(ctx context.Context, role string, args ...string) (said str
 	}
 	return said, nil
 }
+
+// AsRole is what the environment of a process of this program holds that is to
+// play a role. Peer sees to it.
+func AsRole(role string) string { return roleVariable + "=" + role }
 
 // Keep starts a command, which ends with the context that it was made with, at
 // the latest with the benchmark.
