@@ -38,7 +38,7 @@
 // of its interfaces, those at which members see it, those that its router passes
 // on (portmap) and that its owner names; through which members; and what kind of
 // NAT it is behind. It changes at once when the host moves, else when the
-// changes have settled, and every five seconds at most.
+// changes have settled, and every five seconds at most, in a large group fifteen.
 //
 // A member is looked for where it was met or multicast saw it and at the
 // addresses of its record (addresses.go); at private ones only on a network that

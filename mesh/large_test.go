@@ -88,7 +88,7 @@ func (w *town) largeGroup(n int) {
 		}
 	}
 	w.net.Partition(left, right)
-	w.until(150*time.Second, "partition", func() string {
+	w.until(90*time.Second, "partition", func() string {
 		for i, side := range sides {
 			for _, h := range side {
 				presences := h.mesh.Presences()
