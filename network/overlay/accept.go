@@ -324,10 +324,16 @@ func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.C
 			return candidate{}, errRests
 		}
 		tcp, err := o.cfg.Internet.DialTCP(dialling, w.address)
-		if err == nil || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+		switch {
+		case err == nil:
 			o.contacts.answered(w.address)
-		}
-		if err != nil {
+		case isPathGone(err):
+			o.contacts.unsent(w.address)
+			return candidate{}, err
+		case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
+			o.contacts.refused(w.address)
+			return candidate{}, err
+		default:
 			return candidate{}, err
 		}
 		return o.approachOver(ctx, tcp, id, config, kith.ID{})
@@ -475,6 +481,10 @@ func hostOf(from net.Addr) netip.Addr {
 	case *net.UDPAddr:
 		a = from.AddrPort().Addr()
 	}
+	return subscriberOf(a)
+}
+
+func subscriberOf(a netip.Addr) netip.Addr {
 	if a = a.Unmap().WithZone(""); a.Is6() {
 		p, _ := a.Prefix(64)
 		return p.Addr()

@@ -26,6 +26,7 @@ func TestContactsRest(t *testing.T) {
 					if !contacts.begin(a, false) {
 						t.Fatal("rests already")
 					}
+					contacts.allow(a)
 					contacts.failed(a)
 					contacts.failed(a) // by another attempt, at the same time
 					time.Sleep(pause*time.Second - 1)

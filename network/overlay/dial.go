@@ -375,12 +375,17 @@ func (o *Overlay) reach(ctx context.Context, id kith.ID, ways []way) (*link, err
 			case err == nil:
 				o.contacts.succeeded(w.address)
 			case ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded):
+				if isAnswer(err) {
+					o.contacts.succeeded(w.address)
+				}
 				mu.Lock()
 				left[w.address]--
 				if left[w.address] == 0 {
 					o.contacts.failed(w.address)
 				}
 				mu.Unlock()
+			default:
+				o.contacts.abandon(w.address)
 			}
 			return c, err
 		}}
@@ -513,10 +518,8 @@ func race[T any](ctx context.Context, spawn func(func()) bool, tries []try[T], d
 			if out.err == nil {
 				return out.value, nil
 			}
-			for _, kind := range []kith.Kind{kith.NotMember, kith.Denied, kith.Quota, kith.Expired, kith.Invalid} {
-				if errors.Is(out.err, kind) {
-					return zero, out.err
-				}
+			if isAnswer(out.err) {
+				return zero, out.err
 			}
 			if failures = append(failures, out.name+": "+out.err.Error()); next < len(tries) {
 				timer.Reset(0)
@@ -530,4 +533,11 @@ func race[T any](ctx context.Context, spawn func(func()) bool, tries []try[T], d
 		failures = append(failures[:most], fmt.Sprintf("%d more", len(failures)-most))
 	}
 	return zero, fmt.Errorf("%s: %w", strings.Join(failures, "; "), kith.Unreachable)
+}
+
+// isAnswer reports whether an error is what the peer itself, which has shown its
+// key, has to say.
+func isAnswer(err error) bool {
+	return slices.ContainsFunc([]kith.Kind{kith.NotMember, kith.Denied, kith.Quota, kith.Expired, kith.Invalid},
+		func(kind kith.Kind) bool { return errors.Is(err, kind) })
 }

@@ -161,6 +161,9 @@ func (o *Overlay) adopt(c carrier, a arrival) (*link, error) {
 	}
 	o.tellPeer(id)
 	o.carryOn(l)
+	if a.via.IsZero() {
+		o.contacts.met(l.remote().Addr())
+	}
 	o.noteReached(l)
 	o.reachChanged()
 	if !a.via.IsZero() {
@@ -203,6 +206,7 @@ func (p *peer) succeed(last *link) {
 	}
 	if p.current != nil { // it retired, but it lives
 		p.current.retired = false
+		p.current.hasHint()
 	}
 }
 

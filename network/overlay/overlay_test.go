@@ -373,6 +373,11 @@ func TestBackoff(t *testing.T) {
 	if got := tried(dead, better); !slices.Equal(got, []netip.AddrPort{better}) {
 		t.Errorf("tries %v, want only %v", got, better)
 	}
+	if got := tried(dead); len(got) > 0 {
+		t.Errorf("where nobody ever was: tries %v", got)
+	}
+	a.contacts.succeeded(dead)
+	a.contacts.failed(dead)
 	if got := tried(dead); !slices.Equal(got, []netip.AddrPort{dead}) {
 		t.Errorf("with nothing else to try: tries %v, want %v", got, dead)
 	}

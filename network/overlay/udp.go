@@ -74,6 +74,7 @@ func (s *udpSocket) WriteTo(p []byte, to net.Addr) (int, error) {
 	}
 	n, err := s.PacketConn.WriteTo(p, to)
 	if isPathGone(err) {
+		s.contacts.unsent(addressOf(to))
 		return len(p), nil
 	}
 	return n, err
@@ -108,6 +109,7 @@ func (k *kernelSocket) WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn in
 		return len(b), len(oob), nil
 	}
 	if n, oobn, err = k.udp.WriteMsgUDP(b, oob, addr); isPathGone(err) {
+		k.contacts.unsent(addressOf(addr))
 		return len(b), len(oob), nil
 	}
 	return n, oobn, err
