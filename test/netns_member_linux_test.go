@@ -17,7 +17,10 @@ import (
 // awaiting names tests that need what is not built yet, and says what that is.
 // They run where KITH_TEST_AWAITED is set.
 var awaiting = map[string]string{
-	"TestFirstPair": "kith invite --introduce dht, and --dht-bootstrap",
+	"TestFirstPair":                   "kith invite --introduce dht, and --dht-bootstrap",
+	"TestNAT/none_and_UDP_blocked":    "a packet of the three that is kept for TCP",
+	"TestRestarts/all_were_off":       "QUIC beside TLS to a reachable member, to be seen; addresses that answered before this start",
+	"TestRestarts/before_the_network": "the same",
 }
 
 // await skips the test if it is in the list.
