@@ -52,7 +52,7 @@ func TestCommands(t *testing.T) {
 		code int
 	}{
 		{"status", "maple.home.kith.alt", "", 0},
-		{"status", "relayed via elm (quic)", "", 0},
+		{"status", "relayed by elm (quic)", "", 0},
 		{"status", "127.0.0.1:1080: port 1080 is taken", "", 0},
 		{"status", "dashboard and sites  127.0.0.1:8080", "", 0},
 		{"members", "12.3 ms", "", 0},
@@ -86,6 +86,26 @@ func TestCommands(t *testing.T) {
 		{"account add ada --app --json", `"secret": "abcd-efgh"`, "", 0},
 		{"account list", "phone, 8", "", 0},
 		{"doctor", "good     Every listener accepts.", "", 0},
+		{"members", "5 minutes  symmetric  the direct path was lost", "", 0},
+		{"members", "Seen at    203.0.113.7:4747", "", 0},
+		{"status", "Relays     2 connections now, 3.0 MiB of 10.0 GiB today", "", 0},
+		{"ping oak -c 1", "oak answers: 12.34 ms, relayed by elm (quic)\n\n1 sent, 1 answered, 0% lost\nround trip min/avg/max = 12.34/12.34/12.34 ms\n", "", 0},
+		{"ping elm -c 1", "1 sent, 0 answered, 100% lost", "To find out why: kith doctor elm", 10},
+		{"ping elm -c 1 --json", `"loss_percent": 100`, "", 10},
+		{"ping oak -c -1", "", "a number from 0", 2},
+		{"trace oak", "2  elm    10.0 ms  192.0.2.1:4747", "", 0},
+		{"trace oak", "Relayed by elm (quic) to oak, for 5 minutes: the direct path was lost", "", 0},
+		{"trace oak", "quic 198.51.100.9:4747  timeout", "", 0},
+		{"trace elm", "No path to elm.", "kith doctor elm", 10},
+		{"doctor oak", "remedy: 'kith up --introduce dht' on both.", "", 1},
+		{"relay", "Rate    2.0 MiB/s\nDaily   10.0 GiB\nAt once 64 connections", "", 0},
+		{"relay --off --on", "", "not both", 2},
+		{"relay --rate fast", "", "no size such as", 4},
+		{"invite", "", "One of these helps", 0},
+		{"invite --public here", "", "is not an IP address", 4},
+		{"up --introduce tor", "", "neither dht nor off", 4},
+		{"up --suspend-for 10m", "", "Stop it first", 11},
+		{"up --suspend-for 1ms", "", "sockets wait for a path from", 4},
 		{"join a-ticket", "Joined: this is maple", "", 0},
 		{"join expired", "", "Ask for a new ticket", 12},
 		{"join a-ticket --name fir", "", "then: kith rename fir", 2},
@@ -108,6 +128,59 @@ func TestCommands(t *testing.T) {
 				t.Errorf("not JSON: %s", out)
 			}
 		})
+	}
+}
+
+// TestSettings: what may change while a node runs reaches it.
+func TestSettings(t *testing.T) {
+	p := newPrompt(t)
+	n := p.withNode(t)
+	for _, test := range []struct{ args, want string }{
+		{"relay --off --streams 5", `{"relay":{"off":true,"bytes_per_second":2097152,"bytes_per_day":10737418240,"streams":5}}`},
+		{"relay --rate 2MB/s --daily 1.5GiB", `{"relay":{"off":false,"bytes_per_second":2000000,"bytes_per_day":1610612736,"streams":64}}`},
+		{"invite --public 203.0.113.7:80,203.0.113.8", `{"public":["203.0.113.7:80","203.0.113.8"]}`},
+		{"invite --public none --introduce off", `{"public":[],"introduce":false}`},
+		{"up --introduce dht --no-port-mapping", `{"introduce":true,"port_mapping":false}`},
+		{"join a-ticket --no-port-mapping=false", `{"port_mapping":true}`},
+	} {
+		if _, told, code := p.run(t, strings.Fields(test.args)...); code != 0 {
+			t.Errorf("%s: %d %s", test.args, code, told)
+		}
+		if got, _ := json.Marshal(n.configured); string(got) != test.want {
+			t.Errorf("%s: %s, want %s", test.args, got, test.want)
+		}
+	}
+}
+
+// TestInviteNote: ways are named only where there is none yet.
+func TestInviteNote(t *testing.T) {
+	e := &env{Env: kith.Env{Kith: []string{"go", "run", "./cmd/kith"}}}
+	for _, test := range []struct {
+		invitation control.Invitation
+		want       string
+	}{
+		{control.Invitation{Open: true, Introduce: true}, ""},
+		{control.Invitation{Through: []string{"elm"}}, "elm lets the newcomer through"},
+		{control.Invitation{Introduce: true}, "may take some minutes"},
+		{control.Invitation{}, "go run ./cmd/kith invite --introduce dht"},
+	} {
+		if got := e.inviteNote(test.invitation); !strings.Contains(got, test.want) || test.want == "" && got != "" {
+			t.Errorf("%+v: %s", test.invitation, got)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]int64{"500KB": 500_000, "2MiB": 2 << 20, "1.5 GB": 1_500_000_000, "10g": 10_000_000_000, "7": 7, "7B": 7,
+		"": 0, "MB": 0, "-1MB": 0, "2iB": 0, "2XB": 0, "2MBB": 0, "0": 0, "1e3": 0, "NaN": 0, "9999999TB": 0} {
+		if got, err := parseSize(text); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for bytes, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 10 << 30: "10.0 GiB", 1<<20 - 1: "1.0 MiB"} {
+		if got := sizeText(bytes); got != want {
+			t.Errorf("%d: %s, want %s", bytes, got, want)
+		}
 	}
 }
 

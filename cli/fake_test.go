@@ -26,8 +26,10 @@ type fakeNode struct {
 	ready  chan struct{}
 	stop   chan struct{}
 	joined string
-	fail   error // the answer to what may fail
-	dial   func() (net.Conn, error)
+
+	configured control.Settings
+	fail       error // the answer to what may fail
+	dial       func() (net.Conn, error)
 }
 
 var fakeTime = time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
@@ -74,8 +76,11 @@ func (n *fakeNode) Status(context.Context) (control.Status, error) {
 		},
 		Members: []control.Member{
 			{Host: "maple", ID: kith.ID{1}, State: control.Online, Path: control.PathSelf, Admin: true},
-			{Host: "oak", ID: kith.ID{2}, State: control.Online, Path: control.PathRelayed, Via: "elm", Carrier: "quic", RTT: 12.34},
+			{Host: "oak", ID: kith.ID{2}, State: control.Online, Path: control.PathRelayed, Via: "elm", Carrier: "quic", RTT: 12.34,
+				Since: time.Now().Add(-5 * time.Minute), Why: "the direct path was lost", NAT: "symmetric"},
 		},
+		Reach:    control.Reach{NAT: "cone", Addresses: []string{"192.168.1.20:4747"}, Outside: []string{"203.0.113.7:4747"}, PortMapping: true},
+		Relaying: control.Relaying{Limits: control.RelayLimits{BytesPerSecond: 2 << 20, BytesPerDay: 10 << 30, Streams: 64}, Streams: 2, Today: 3 << 20},
 	}, n.fail
 }
 
@@ -85,6 +90,37 @@ func (n *fakeNode) Doctor(context.Context) ([]control.Finding, error) {
 		list = append(list, control.Finding{Level: control.Problem, What: "The disk is full.", Cause: "Holidays.", Remedy: "Delete some."})
 	}
 	return list, n.fail
+}
+
+func (n *fakeNode) Ping(_ context.Context, host string) (control.Ping, error) {
+	if host == "elm" {
+		return control.Ping{}, fmt.Errorf("host elm: timeout: %w", kith.Unreachable)
+	}
+	return control.Ping{Host: host, RTT: 12.34, Path: control.PathRelayed, Via: "elm", Carrier: "quic"}, n.fail
+}
+
+func (n *fakeNode) Trace(_ context.Context, host string) (control.Trace, error) {
+	own := control.Hop{Host: "maple", Address: "192.168.1.20:4747", Outside: []string{"203.0.113.7:4747"}, NAT: "cone"}
+	tried := []control.Try{{Way: "quic 198.51.100.9:4747", Why: "timeout"}}
+	if host == "elm" {
+		return control.Trace{Host: host, Path: control.PathNone, Hops: []control.Hop{own}, Tried: tried, Error: "elm: timeout: no path"}, nil
+	}
+	return control.Trace{
+		Host: host, Path: control.PathRelayed, Carrier: "quic", Since: time.Now().Add(-5 * time.Minute), Why: "the direct path was lost", Tried: tried,
+		Hops: []control.Hop{own, {Host: "elm", Address: "192.0.2.1:4747", NAT: "open", RTT: 10}, {Host: host, NAT: "symmetric", RTT: 31.2}},
+	}, n.fail
+}
+
+func (n *fakeNode) Diagnose(_ context.Context, host string) ([]control.Finding, error) {
+	return []control.Finding{
+		{Level: control.Good, What: "The name " + host + " means the computer with the key abcdef."},
+		{Level: control.Problem, What: "No way leads to " + host + ".", Cause: "It is asleep.", Remedy: "'kith up --introduce dht' on both."},
+	}, n.fail
+}
+
+func (n *fakeNode) Configure(_ context.Context, s control.Settings) error {
+	n.configured = s
+	return n.fail
 }
 
 func (n *fakeNode) Stop(context.Context) error { close(n.stop); return nil }

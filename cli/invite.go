@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"rsc.io/qr"
@@ -15,16 +16,20 @@ import (
 
 func inviteCommand() command {
 	var request control.InviteRequest
+	var settings control.Settings
 	return command{
 		name: "invite", summary: "print a ticket with which another computer joins", group: groupMembers,
 		help: `Prints the ticket alone on standard output, and its QR code beside it on a terminal.
 Who has the ticket can join: send it by a way that only the invited person reads.
+Where this computer is not known to be reachable from other networks, it says so on
+standard error, and what helps. What --public and --introduce say is remembered.
 
 Example: kith invite --uses 5 --expires 2h`,
 		flags: func(set *flag.FlagSet) {
 			set.IntVar(&request.Uses, "uses", 1, "how many computers may join with it, `N`")
 			set.DurationVar(&request.Expires, "expires", 24*time.Hour, "how long it is valid, a `TIME` such as 30m or 24h")
 			set.StringVar(&request.Role, "role", "admin", "`ROLE` of who joins: admin, who may invite and revoke too, or member")
+			reachFlags(set, &settings)
 		},
 		ask: func(ctx context.Context, e *env, node *control.Client, _ []string) error {
 			switch {
@@ -34,6 +39,11 @@ Example: kith invite --uses 5 --expires 2h`,
 				return fmt.Errorf("--expires %s lies in the past: %w", request.Expires, kith.Invalid)
 			case request.Role != "admin" && request.Role != "member":
 				return fmt.Errorf("--role %s: the roles are admin and member: %w", request.Role, kith.Invalid)
+			}
+			if settings != (control.Settings{}) {
+				if err := node.Configure(ctx, settings); err != nil {
+					return err
+				}
 			}
 			invitation, err := node.Invite(ctx, request)
 			if err != nil {
@@ -52,7 +62,13 @@ Example: kith invite --uses 5 --expires 2h`,
 					return err
 				}
 			}
-			return e.Print(invitation, invitation.Ticket+"\n")
+			if err := e.Print(invitation, invitation.Ticket+"\n"); err != nil {
+				return err
+			}
+			if note := e.inviteNote(invitation); note != "" {
+				e.Tell("\n%s", strings.TrimSuffix(note, "\n"))
+			}
+			return nil
 		},
 	}
 }

@@ -28,12 +28,15 @@ returns once it is admitted. A ticket that is used up, expired or damaged change
 			}
 			defer client.Close()
 			switch {
-			case u.asksForPorts():
-				return remedied{usageError("kith runs already, and changes its ports only when it starts"),
+			case u.asksAtStart():
+				return remedied{usageError("kith runs already, and changes its ports and times only when it starts"),
 					"Join without these flags, or stop it first: " + e.Line("stop")}
 			case u.Name != "":
 				return remedied{usageError("kith runs already, and keeps its name while it joins"),
 					"Join without --name, then: " + e.Line("rename", u.Name)}
+			}
+			if err := u.configure(ctx, client); err != nil {
+				return err
 			}
 			return e.joinRemedy(e.joinRunning(ctx, client, words[0]))
 		},

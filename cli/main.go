@@ -60,9 +60,10 @@ func (e *env) commands() []command {
 	list := []command{
 		upCommand(), inviteCommand(), joinCommand(), membersCommand(),
 		revokeCommand(), trustCommand(), leaveCommand(), renameCommand(), adminCommand("add"), adminCommand("remove"),
+		pingCommand(), traceCommand(),
 		dialCommand(),
 		accountAddCommand(), accountListCommand(),
-		statusCommand(), doctorCommand(), stopCommand(),
+		statusCommand(), doctorCommand(), relayCommand(), stopCommand(),
 		serviceCommand("install"), serviceCommand("remove"), serviceCommand("status"),
 		versionCommand(), completionCommand(), helpCommand(),
 	}

@@ -38,7 +38,9 @@ func statusText(s control.Status, now time.Time) string {
 	} else {
 		fmt.Fprintf(w, "Dashboard\t%s\nSite\t%s\n", s.Dashboard, s.Site)
 	}
-	fmt.Fprintf(w, "Sockets\t%d open\n", s.Sockets)
+	fmt.Fprintf(w, "Sockets\t%s\n", socketsText(s))
+	writeReach(w, s.Reach)
+	writeRelaying(w, s.Relaying)
 	w.Flush() // to a strings.Builder, which does not fail
 
 	fmt.Fprintf(&b, "\n")
@@ -54,8 +56,17 @@ func statusText(s control.Status, now time.Time) string {
 		fmt.Fprintf(w, "%s\t%s\n", listenerName(l), address)
 	}
 	w.Flush()
-	fmt.Fprintf(&b, "\n%s", membersTable(s.Members, now))
+	fmt.Fprintf(&b, "\n%s", sitesTable(s.Members, now))
 	return b.String()
+}
+
+// socketsText says how many sockets there are, and how many of them wait.
+func socketsText(s control.Status) string {
+	text := fmt.Sprintf("%d open", s.Sockets)
+	if s.Suspended > 0 {
+		text += fmt.Sprintf(", %d of them waiting for a path since %s", s.Suspended, s.SuspendedSince.Local().Format("15:04"))
+	}
+	return text
 }
 
 // inOrder sorts listeners: the gateway's, those of applications, the overlay's.

@@ -60,6 +60,14 @@ func (u *upFlags) define(set *flag.FlagSet) {
 	})
 	set.StringVar(&u.OverlayHost, "overlay-host", "", "listen for members on this `ADDRESS` of the computer only, instead of all")
 	set.BoolVar(&u.SharedLoopback, "shared-loopback", false, "let other users of this computer use the loopback ports")
+	reachFlags(set, &u.Settings)
+	dhtFlag(set, &u.DHTNodes)
+	set.Func("suspend-for", "how long open sockets wait for a lost path, a `TIME` from 1s to 720h, instead of 24h", func(text string) (err error) {
+		if u.SuspendFor, err = time.ParseDuration(text); err != nil {
+			return fmt.Errorf("%q is no time such as 10m or 24h: %w", text, kith.Invalid)
+		}
+		return config.CheckSuspendFor(u.SuspendFor)
+	})
 	set.BoolVar(&u.quiet, "quiet", false, "print nothing but the line ready, and no sign-in link: for services, whose output is kept")
 	set.BoolVar(&u.verbose, "verbose", false, "log what happens to standard error")
 }
@@ -99,10 +107,18 @@ func (u *upFlags) check() error {
 	return nil
 }
 
-// asksForPorts reports whether there are flags that a node reads only when it
+// asksAtStart reports whether there are flags that a node reads only when it
 // starts.
-func (u *upFlags) asksForPorts() bool {
-	return u.PortBase != 0 || u.OverlayPort != 0 || u.OverlayHost != "" || u.SharedLoopback
+func (u *upFlags) asksAtStart() bool {
+	return u.PortBase != 0 || u.OverlayPort != 0 || u.OverlayHost != "" || u.SharedLoopback || u.DHTNodes != nil || u.SuspendFor != 0
+}
+
+// configure has a node that runs take the flags that may change meanwhile.
+func (u *upFlags) configure(ctx context.Context, n control.Node) error {
+	if u.Settings == (control.Settings{}) {
+		return nil
+	}
+	return n.Configure(ctx, u.Settings)
 }
 
 // up runs a node until ctx ends or it is stopped. Where one runs on the data
@@ -201,9 +217,12 @@ func (e *env) meet(ctx context.Context, n control.Node, u *upFlags) error {
 				"To change it: " + e.Line("rename")}
 		}
 	}
-	if u.asksForPorts() {
-		return remedied{fmt.Errorf("kith runs already, and changes its ports only when it starts: %w", kith.InUse),
+	if u.asksAtStart() {
+		return remedied{fmt.Errorf("kith runs already, and changes its ports and times only when it starts: %w", kith.InUse),
 			"Stop it first: " + e.Line("stop")}
+	}
+	if err := u.configure(ctx, n); err != nil {
+		return err
 	}
 	if err := e.announce(ctx, n, start{already: true}); err != nil {
 		return err

@@ -62,7 +62,10 @@ type Status struct {
 	Dashboard string    `json:"dashboard"` // http://localhost:8080/
 	Site      string    `json:"site"`      // this host's site in a browser on this host
 	Reach     Reach     `json:"reach"`
-	Relaying  Relaying  `json:"relaying"`
+
+	Suspended      int       `json:"suspended"`                // of the sockets: those without a path at present
+	SuspendedSince time.Time `json:"suspended_since,omitzero"` // the one that has waited longest
+	Relaying       Relaying  `json:"relaying"`
 }
 
 // A Listener is a place where the node accepts connections.

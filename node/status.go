@@ -24,6 +24,15 @@ func (n *Node) Status(context.Context) (control.Status, error) {
 			}
 		}
 	}
+	sockets := n.overlay.Sockets()
+	suspended, since := 0, time.Time{}
+	for _, s := range sockets {
+		if !s.Suspended.IsZero() {
+			if suspended++; suspended == 1 || s.Suspended.Before(since) {
+				since = s.Suspended
+			}
+		}
+	}
 	return control.Status{
 		ID:        n.id,
 		Host:      name.Host,
@@ -31,14 +40,15 @@ func (n *Node) Status(context.Context) (control.Status, error) {
 		Name:      name.String(),
 		Listeners: listeners,
 		Members:   n.members(),
-		Sockets:   len(n.overlay.Sockets()),
+		Sockets:   len(sockets),
 		Version:   n.cfg.Version,
 		Started:   n.started,
 		Data:      n.dir.Path(),
 		Dashboard: n.dashboard(),
 		Site:      n.siteOf(name.Host, n.id),
 		Reach:     n.reach(),
-		Relaying:  n.relaying(),
+		Suspended: suspended, SuspendedSince: since,
+		Relaying: n.relaying(),
 	}, nil
 }
 
