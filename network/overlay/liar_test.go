@@ -20,6 +20,7 @@ import (
 type liar struct {
 	*Overlay
 	relay func(from *link, st stream, h header) // nil: as honest hosts do
+	sees  netip.AddrPort                        // where it says that it sees others
 
 	mu   sync.Mutex
 	seen []byte // of what it passed on
@@ -52,6 +53,13 @@ func (c *lyingCarrier) acceptStream() (stream, error) {
 	}
 }
 
+func (c *lyingCarrier) remote() netip.AddrPort {
+	if c.liar.sees.IsValid() {
+		return c.liar.sees
+	}
+	return c.carrier.remote()
+}
+
 // prefixed is a stream of which the beginning was read already.
 type prefixed struct {
 	stream
@@ -74,7 +82,7 @@ func (m *liar) reachTo(t *testing.T, to *Overlay, at netip.AddrPort) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c, err := m.approach(ctx, to.id, way{carrier: carrierTLS, address: at}, config)
+	c, err := m.approach(ctx, to.id, way{carrier: carrierQUIC, address: at, door: m.door.transport}, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +159,7 @@ func newHamlet(t *testing.T) *hamlet {
 	for _, o := range []*Overlay{h.a, h.b} {
 		h.m.reachTo(t, o, v.where(o.id)[0])
 	}
+	h.place(mallory)
 	meet(t, h.n, h.a, h.b)
 	return h
 }
