@@ -166,9 +166,7 @@ func (o *Overlay) adopt(c carrier, a arrival) (*link, error) {
 	}
 	o.noteReached(l)
 	o.reachChanged()
-	if !a.via.IsZero() {
-		o.spawn(func() { o.improve(l) })
-	}
+	o.spawn(func() { o.improve(l) })
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if p.current != nil {
@@ -238,16 +236,23 @@ func (l *link) reason(p *peer) string {
 	return "a new connection was made"
 }
 
-// rank orders paths: through a relay, direct, on a network of ours.
+// rank orders paths: through a relay, direct by TCP, direct by QUIC, on a
+// network of ours. QUIC comes before TCP beyond our own networks, for only it
+// shows where others see this host's UDP port.
 func (l *link) rank() int {
 	switch {
 	case !l.via.IsZero():
 		return 0
-	case !l.near:
-		return 1
+	case l.near:
+		return 3
+	case l.kind() == carrierQUIC:
+		return 2
 	}
-	return 2
+	return 1
 }
+
+// outside reports whether the link leaves our own networks, and directly.
+func (l *link) outside() bool { return l.via.IsZero() && !l.near }
 
 // prevails decides between two live carriers to one running peer, so that
 // both sides keep the same one.

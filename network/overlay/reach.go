@@ -18,7 +18,9 @@ const (
 	pathRelayed = "relayed"
 )
 
-func (l *link) path() string { return [...]string{pathRelayed, pathDirect, pathLAN}[l.rank()] }
+func (l *link) path() string {
+	return [...]string{pathRelayed, pathDirect, pathDirect, pathLAN}[l.rank()]
+}
 
 // nearby reports whether an address is on a network of ours.
 func (o *Overlay) nearby(a netip.Addr) bool {
@@ -59,7 +61,7 @@ func (o *Overlay) Reach() Reach {
 	seen := make(map[netip.Addr]netip.AddrPort) // by whom, where
 	overTCP, overUDP := false, false
 	for l := range o.links {
-		if l.rank() != 1 {
+		if !l.outside() {
 			continue
 		}
 		if l.kind() != carrierQUIC {
@@ -106,7 +108,7 @@ type reached struct {
 // noteReached takes what a carrier that the peer dialled shows. A packet that
 // our own punching let in shows nothing.
 func (o *Overlay) noteReached(l *link) {
-	if l.dialled || l.rank() != 1 || !l.observed.IsValid() || o.contacts.tried(l.remote()) {
+	if l.dialled || !l.outside() || !l.observed.IsValid() || o.contacts.tried(l.remote()) {
 		return
 	}
 	o.mu.Lock()
@@ -297,7 +299,7 @@ func (o *Overlay) observe() {
 	var asked []*link
 	o.mu.Lock()
 	for l := range o.links {
-		if l.rank() == 1 && l.kind() == carrierQUIC && len(asked) < observers {
+		if l.outside() && l.kind() == carrierQUIC && len(asked) < observers {
 			asked = append(asked, l)
 		}
 	}

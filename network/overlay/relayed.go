@@ -159,14 +159,15 @@ const (
 	punchPause   = time.Second     // between exchanges that a peer may ask for
 )
 
-// improve seeks a direct path as long as a relayed carrier is in use. Both
-// sides dial at the same moment, so that each one's router lets the other's
-// packets in.
+// improve seeks a better path as long as the carrier is in use and is relayed,
+// or goes over TCP where QUIC has not got through yet.
 func (o *Overlay) improve(l *link) {
-	if !l.dialled {
-		return // we dialled back, and the peer asks from now on
+	if !l.dialled || l.rank() > 1 || l.rank() == 1 && len(o.cfg.Carriers) > 0 {
+		return // the peer does
 	}
-	o.tryCandidates(l, l.candidates)
+	if !l.via.IsZero() {
+		o.tryCandidates(l, l.candidates)
+	}
 	for pause := improveFirst; ; pause = min(2*pause, improveMost) {
 		timer := time.NewTimer(pause + rand.N(pause/4))
 		select {
@@ -176,19 +177,36 @@ func (o *Overlay) improve(l *link) {
 		case <-l.done():
 		}
 		timer.Stop()
-		if l.ended() {
+		switch {
+		case l.ended():
 			return
+		case o.currentLink(l.peer) != l: // it may come into use again
+		case l.via.IsZero():
+			o.tryQUIC(l)
+		default:
+			o.punchTogether(l)
 		}
-		if o.currentLink(l.peer) != l {
-			continue // it may come into use again
-		}
-		candidates, err := o.exchangeCandidates(l)
-		if err != nil {
-			o.log.Debug("exchange addresses", "peer", l.peer.Short(), "err", err)
-			continue
-		}
-		o.tryCandidates(l, candidates)
 	}
+}
+
+// tryQUIC dials a peer by QUIC where it has answered by TCP.
+func (o *Overlay) tryQUIC(l *link) {
+	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
+	defer cancel()
+	if _, err := o.reach(ctx, l.peer, o.ways([]netip.AddrPort{l.remote()}, []string{carrierQUIC})); err != nil {
+		o.log.Debug("QUIC does not get through", "peer", l.peer.Short(), "err", err)
+	}
+}
+
+// punchTogether has both ends of a relayed carrier dial at the same moment, so
+// that each one's router lets the other's packets in.
+func (o *Overlay) punchTogether(l *link) {
+	candidates, err := o.exchangeCandidates(l)
+	if err != nil {
+		o.log.Debug("exchange addresses", "peer", l.peer.Short(), "err", err)
+		return
+	}
+	o.tryCandidates(l, candidates)
 }
 
 // hasHint has improve try again soon: a direct path may be there now.
