@@ -64,7 +64,6 @@ func (p party) run(ctx context.Context, verb string) error {
 		if verb == "reply" {
 			return firstReply(ctx, h, to)
 		}
-		fmt.Fprintln(os.Stderr, "ready")
 		return pass(ctx, h, to)
 	}
 	list, err := addresses(h)
@@ -118,16 +117,14 @@ func pass(ctx context.Context, h host.Host, to peer.ID) error {
 		s, err := h.NewStream(network.WithAllowLimitedConn(dialling, "bench"), to, bench)
 		cancel()
 		if err != nil {
-			fmt.Fprintln(os.Stderr, time.Now().Format("15:04:05.000"), "open:", err)
 			<-time.After(retryAfter)
 			continue
 		}
 		opened++
-		fmt.Fprintln(os.Stderr, time.Now().Format("15:04:05.000"), "stream", opened, s.Conn().RemoteMultiaddr())
 		if err := carry(s, messages); err == io.EOF {
 			return nil
 		} else {
-			fmt.Fprintln(os.Stderr, time.Now().Format("15:04:05.000"), "stream", opened, "ended:", err)
+			fmt.Fprintf(os.Stderr, "stream %d by %s ended: %v\n", opened, s.Conn().RemoteMultiaddr(), err)
 		}
 	}
 	return nil

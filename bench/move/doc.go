@@ -10,7 +10,7 @@
 // network of its own, joined by routes as on the Internet, where it rides on QUIC
 // and no multicast is heard.
 //
-//	go run ./bench/move [-rounds 5] [-libp2p PROGRAM]
+//	go run ./bench/move [-rounds 5] [-only NAME] [-libp2p PROGRAM]
 //
 // With -libp2p the program of bench/libp2p does the same, in the place of kith;
 // the client knows the server's new address in advance. Each of its moves has

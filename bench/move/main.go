@@ -27,23 +27,28 @@ const (
 func main() {
 	rounds := flag.Int("rounds", 5, "moves of each kind; the median and the worst count")
 	peer := flag.String("libp2p", "", "also measure this `PROGRAM`, built from bench/libp2p")
+	only := flag.String("only", "", "measure ways whose name contains this")
 	verbose := flag.Bool("verbose", false, "show each move")
 	harness.Main("move", map[string]harness.Role{"echo": echo}, func(ctx context.Context, b *harness.Bench) error {
 		fmt.Println("| over | who moves | median silence | worst | works again after the new address is up, median | worst | goal | messages lost |")
 		fmt.Println("|---|---|---:|---:|---:|---:|---:|---:|")
 		r := reporter{verbose: *verbose}
-		for _, routed := range []bool{false, true} {
-			if err := withKith(ctx, b, &r, routed, *rounds); err != nil {
-				return err
+		for i, over := range []string{"kith, on one network", "kith, on networks of their own"} {
+			if !strings.Contains(over, *only) {
+				continue
+			}
+			if err := withKith(ctx, b, &r, over, i == 1, *rounds); err != nil {
+				return fmt.Errorf("%s: %w", over, err)
 			}
 		}
-		if *peer == "" {
-			return nil
-		}
 		for _, carrier := range []string{"tcp", "quic"} {
+			over := "libp2p, " + carrier
 			for _, m := range moves {
-				if err := withPeer(ctx, &r, *peer, carrier, m); err != nil {
-					return err
+				if *peer == "" || !strings.Contains(over, *only) {
+					continue
+				}
+				if err := withPeer(ctx, &r, over, *peer, carrier, m); err != nil {
+					return fmt.Errorf("%s: %w", over, err)
 				}
 			}
 		}
@@ -86,11 +91,7 @@ func (m move) make(p *pingPong, client, server *computer) (gap, error) {
 }
 
 // withKith has three nodes, of which the first two talk, move in turn.
-func withKith(ctx context.Context, b *harness.Bench, r *reporter, routed bool, rounds int) error {
-	over := "kith, on one network"
-	if routed {
-		over = "kith, on networks of their own"
-	}
+func withKith(ctx context.Context, b *harness.Bench, r *reporter, over string, routed bool, rounds int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l, err := newLab(routed)
@@ -155,7 +156,7 @@ func withKith(ctx context.Context, b *harness.Bench, r *reporter, routed bool, r
 		for range rounds {
 			g, err := m.make(p, client, server)
 			if err != nil {
-				return fmt.Errorf("%s, %s: %w", over, m.name, err)
+				return fmt.Errorf("%s moves: %w", m.name, err)
 			}
 			r.note(over, m.name, g)
 			gaps = append(gaps, g)
@@ -167,8 +168,7 @@ func withKith(ctx context.Context, b *harness.Bench, r *reporter, routed bool, r
 }
 
 // withPeer has the same done by libp2p.
-func withPeer(ctx context.Context, r *reporter, program, carrier string, m move) error {
-	over := "libp2p, " + carrier
+func withPeer(ctx context.Context, r *reporter, over, program, carrier string, m move) error {
 	l, err := newLab(true)
 	if err != nil {
 		return err
