@@ -145,16 +145,18 @@ type hamlet struct {
 	*village
 	a, b, n *Overlay
 	m       *liar
+	hosts   map[kith.ID]*internet.Host
 }
 
 func newHamlet(t *testing.T) *hamlet {
 	v := &village{club: newClub(), net: internet.New(internet.Config{Seed: 1})}
 	h := &hamlet{village: v}
 	mallory := idOf(newKey(3))
-	ash, birch := v.net.Public().Host("ash"), v.net.Public().Host("birch")
+	ash, birch, away := v.net.Public().Host("ash"), v.net.Public().Host("birch"), v.net.Public().Host("mallory")
 	h.a, h.b = v.settle(t, 1, ash, mallory), v.settle(t, 2, birch, mallory)
 	h.n = v.settle(t, 4, v.net.Public().Host("nut"))
-	h.m = &liar{Overlay: v.settle(t, 3, v.net.Public().Host("mallory"))}
+	h.m = &liar{Overlay: v.settle(t, 3, away)}
+	h.hosts = map[kith.ID]*internet.Host{h.a.id: ash, h.b.id: birch, mallory: away}
 	v.net.Partition([]*internet.Host{ash}, []*internet.Host{birch})
 	for _, o := range []*Overlay{h.a, h.b} {
 		h.m.reachTo(t, o, v.where(o.id)[0])

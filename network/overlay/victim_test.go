@@ -158,6 +158,7 @@ func TestVictim(t *testing.T) {
 					w := watchOver(h.net, host.Address())
 					if aim.name == "when punching" {
 						for _, o := range []*Overlay{h.a, h.b} {
+							h.net.Partition([]*internet.Host{h.hosts[o.id]}, []*internet.Host{h.hosts[h.m.id]})
 							h.m.reachThrough(t, h.n, o, at(0))
 						}
 					}
