@@ -20,10 +20,10 @@
 // Once a minute each host dials a member, at random, that it believes asleep:
 // that heals a group which has fallen apart.
 //
-// Over each carrier, on overlay port [SyncPort], the two keep their roster and
-// records the same (exchange.go; group.Sync); the one with the smaller ID opens
-// the exchange. The carriers of a host that is out of the group are ended once
-// it could be told so.
+// Over each carrier, on overlay port [SyncPort], the two bring their roster and
+// records up to date (exchange.go; group.Sync), which neighbours go on doing as
+// long as the carrier lasts. The carriers of a host that is out of the group are
+// ended once it could be told so.
 //
 // # Presence
 //

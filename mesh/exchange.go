@@ -4,28 +4,61 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"kith.alt/kith"
 )
 
-// exchangeLocked opens the exchanges that are missing: one with each member that
-// has a carrier, opened by the one with the smaller ID.
-func (m *Mesh) exchangeLocked(ctx context.Context, v view, work *sync.WaitGroup) {
-	for id := range v.peers {
+const (
+	brief     = 10 * time.Second // an exchange with a member that is no neighbour
+	openFirst = 5 * time.Second  // for the one with the smaller ID to open it
+)
+
+// exchangeLocked opens the exchanges that are missing, and ends those that are
+// not needed. They last with neighbours, with whom they are opened by the one
+// with the smaller ID, and by the other only where that sees no need. Others
+// bring each other up to date once and then hear everything from their
+// neighbours; they stay in exchange while this host has too few of those.
+func (m *Mesh) exchangeLocked(ctx context.Context, v view, wishes []wish, work *sync.WaitGroup) {
+	few := 0
+	for _, w := range wishes {
+		if _, up := v.peers[w.id]; up && w.neighbour {
+			few++
+		}
+	}
+	for id, peer := range v.peers {
 		met := m.meetings[id]
-		if met == nil || met.syncing || met.releasing || string(m.id[:]) > string(id[:]) {
+		if met == nil || met.releasing {
 			continue
 		}
-		met.syncing = true
-		contact := met.meet(ctx)
-		work.Go(func() { m.exchange(ctx, contact, id) })
+		lasts := !v.large() || few < fewNeighbours || slices.ContainsFunc(wishes, func(w wish) bool { return w.id == id && w.neighbour })
+		if met.quiet.IsZero() {
+			met.quiet = v.now
+		}
+		switch {
+		case met.end != nil && !lasts && v.now.Sub(met.opened) > brief:
+			met.end()
+		case met.end != nil, met.answering > 0:
+		case !lasts && !peer.Since.After(met.opened):
+		case string(m.id[:]) < string(id[:]), lasts && v.now.Sub(met.quiet) > openFirst:
+			m.openLocked(ctx, v, id, met, work)
+		}
 	}
 }
 
-// exchange opens the exchange with a member and keeps it until it ends. Then,
-// after a pause, the next is opened if the carrier is still there.
+func (m *Mesh) openLocked(ctx context.Context, v view, id kith.ID, met *meeting, work *sync.WaitGroup) {
+	contact, end := context.WithCancel(met.meet(ctx))
+	met.opened, met.end = v.now, end
+	work.Go(func() {
+		defer end()
+		m.exchange(ctx, contact, id)
+	})
+}
+
+// exchange opens the exchange with a member and keeps it until it ends. The next
+// is opened after a pause, if the carrier is still there.
 func (m *Mesh) exchange(ctx, contact context.Context, id kith.ID) {
 	dialling, cancel := context.WithTimeout(contact, dialPatience)
 	conn, err := m.cfg.Overlay.Dial(dialling, kith.Address{Host: id.String(), Port: SyncPort})
@@ -40,7 +73,7 @@ func (m *Mesh) exchange(ctx, contact context.Context, id kith.ID) {
 	}
 	m.mu.Lock()
 	if met := m.meetings[id]; met != nil {
-		met.syncing = false
+		met.end, met.quiet = nil, time.Time{}
 	}
 	m.mu.Unlock()
 	m.Wake()
@@ -60,13 +93,21 @@ func (m *Mesh) answer(ctx context.Context, ln net.Listener, work *sync.WaitGroup
 		}
 		contact := ctx // of a newcomer that is about to be a member
 		m.mu.Lock()
-		if met := m.meetings[peer.ID]; met != nil {
+		met := m.meetings[peer.ID]
+		if met != nil {
 			contact = met.meet(ctx)
+			met.answering++
 		}
 		m.mu.Unlock()
 		work.Go(func() {
 			err := m.sync(contact, conn, peer.ID)
 			m.log.Debug("exchange with member ended", "peer", peer.ID.Short(), "err", err)
+			if met != nil {
+				m.mu.Lock()
+				met.answering--
+				met.quiet = time.Time{}
+				m.mu.Unlock()
+			}
 		})
 	}
 }
@@ -95,14 +136,14 @@ func (m *Mesh) sync(contact context.Context, conn net.Conn, id kith.ID) error {
 // meet returns the context of exchanges with the member.
 func (met *meeting) meet(ctx context.Context) context.Context {
 	if met.contact == nil || met.contact.Err() != nil {
-		met.contact, met.end = context.WithCancel(ctx)
+		met.contact, met.leave = context.WithCancel(ctx)
 	}
 	return met.contact
 }
 
 // part ends the exchanges with the member.
 func (met *meeting) part() {
-	if met.end != nil {
-		met.end()
+	if met.leave != nil {
+		met.leave()
 	}
 }

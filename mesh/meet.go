@@ -41,7 +41,7 @@ func (m *Mesh) meet(ctx context.Context, v view, work *sync.WaitGroup) time.Dura
 	wishes := m.wishesLocked(v)
 	m.wishes = wishes
 	wait := m.dialLocked(ctx, v, wishes, work)
-	m.exchangeLocked(ctx, v, work)
+	m.exchangeLocked(ctx, v, wishes, work)
 	surplus := m.surplusLocked(v, wishes)
 	m.mu.Unlock()
 
@@ -112,8 +112,9 @@ func (m *Mesh) forgetLocked(id kith.ID) {
 
 // A wish is a member that there should be a carrier to.
 type wish struct {
-	id    kith.ID
-	after time.Duration // that it has been missing, to dial
+	id        kith.ID
+	after     time.Duration // that it has been missing, to dial
+	neighbour bool          // on the ring
 }
 
 func wanted(wishes []wish, id kith.ID) bool {
@@ -132,7 +133,8 @@ func (m *Mesh) wishesLocked(v view) []wish {
 	want := func(ids []kith.ID, after time.Duration) {
 		for _, id := range ids {
 			if id != m.id && m.meetings[id] != nil && !wanted(wishes, id) {
-				wishes = append(wishes, wish{id, after})
+				neighbour := slices.Contains(ahead, id) || slices.Contains(behind, id)
+				wishes = append(wishes, wish{id, after, neighbour})
 			}
 		}
 	}

@@ -17,8 +17,9 @@ const (
 	// a carrier to every other.
 	smallGroup = 8
 
-	spread   = 4 // each distance on the ring is that of the one before divided by this
-	anchored = 2 // reachable members that a host keeps carriers to which is not reachable itself
+	spread        = 4 // each distance on the ring is that of the one before divided by this
+	fewNeighbours = 2 // connected ones, fewer of which are not enough to hear everything from
+	anchored      = 2 // reachable members that a host keeps carriers to which is not reachable itself
 )
 
 // A seat is a member's place on the ring: the numbers of 64 bits, of which the

@@ -23,7 +23,8 @@ const (
 // A meeting is what is known of one other member. Mesh.mu guards it.
 type meeting struct {
 	up     bool      // there is a carrier
-	seen   time.Time // when it was last heard of, by a carrier or a heartbeat
+	heard  time.Time // when something came by it
+	seen   time.Time // when the member was last heard of for sure, by a heartbeat or a carrier
 	gone   time.Time // since then: when it said goodbye, or did not answer any more; else zero
 	online bool      // what the owner was told
 
@@ -38,21 +39,26 @@ type meeting struct {
 
 	surplus   time.Time          // since when the carrier has been of no use; zero: it is
 	releasing bool               // it is being ended
-	syncing   bool               // we opened the exchange, and it is under way
 	contact   context.Context    // of the exchanges with the member; nil: there was none
-	end       context.CancelFunc // of contact
+	leave     context.CancelFunc // of contact
+	end       context.CancelFunc // of the exchange that we opened; nil: none is under way
+	opened    time.Time          // when we opened the last one
+	answering int                // exchanges that the member opened
+	quiet     time.Time          // since when there is a carrier and no exchange
 }
 
 // hear takes what is known now: the carrier, if there is one, and when the newest
 // heartbeat came. One that was on its way when the member said goodbye says
 // nothing.
 func (met *meeting) hear(peer overlay.PeerInfo, beat time.Time) {
-	met.up = !peer.ID.IsZero()
+	if met.up = !peer.ID.IsZero(); !met.up {
+		met.quiet = time.Time{}
+	}
 	switch {
 	case met.up:
-		met.seen, met.gone = peer.Heard, time.Time{}
+		met.heard, met.seen, met.gone = peer.Heard, peer.Heard, time.Time{}
 		if !beat.IsZero() {
-			met.seen = beat // that is sure also where the carrier is dead already
+			met.seen = beat // so that a carrier which was dead before it ended does not count
 		}
 		met.failures, met.pause, met.next, met.wanted, met.refusal = 0, 0, time.Time{}, time.Time{}, ""
 	case beat.After(met.seen) && (met.gone.IsZero() || beat.After(met.gone.Add(beatLate))):
@@ -62,7 +68,7 @@ func (met *meeting) hear(peer overlay.PeerInfo, beat time.Time) {
 
 // isOnline reports whether the member has been heard of within a minute.
 func (met *meeting) isOnline(now time.Time) bool {
-	return met.up || met.gone.IsZero() && !met.seen.IsZero() && now.Sub(met.seen) < onlineFor
+	return met.up && now.Sub(met.heard) < onlineFor || met.gone.IsZero() && !met.seen.IsZero() && now.Sub(met.seen) < onlineFor
 }
 
 // mayBeOnline is isOnline; and true when nothing is known and nothing can be,
