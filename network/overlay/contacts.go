@@ -55,14 +55,15 @@ func newContacts() *contacts {
 }
 
 // begin opens an attempt to an address, or reports that it rests. Attempts
-// beside each other share what may be sent. overTCP saves one packet for TCP.
+// beside each other share what may be sent. overTCP saves one packet for TCP,
+// which may be sent while the address rests already.
 func (c *contacts) begin(a netip.AddrPort, overTCP bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.contactLocked(a)
 	now := time.Now()
 	if now.Before(k.until) {
-		return false
+		return overTCP && k.saved > 0
 	}
 	if !k.silent || !k.until.IsZero() {
 		c.setSilent(k, true)
@@ -81,6 +82,14 @@ func (c *contacts) rests(a netip.AddrPort) bool {
 	defer c.mu.Unlock()
 	k := c.list[a]
 	return k != nil && time.Now().Before(k.until)
+}
+
+// spares reports whether the packet that was saved for TCP is left.
+func (c *contacts) spares(a netip.AddrPort) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.list[a]
+	return k != nil && k.saved > 0
 }
 
 // known reports whether the expected host has answered there before.

@@ -348,12 +348,14 @@ func (o *Overlay) reach(ctx context.Context, id kith.ID, ways []way) (*link, err
 	if err != nil {
 		return nil, err
 	}
+	nat := o.natOf(id)
 	overTCP := make(map[netip.AddrPort]bool)
 	for _, w := range ways {
-		overTCP[w.address] = overTCP[w.address] || w.carrier == carrierTLS
+		overTCP[w.address] = overTCP[w.address] || w.carrier == carrierTLS || nat == natUnknown || nat == natOpen
 	}
 	ways = slices.DeleteFunc(ways, func(w way) bool {
-		return w.carrier != carrierRelay && !o.contacts.begin(w.address, overTCP[w.address])
+		rests := w.carrier != carrierTLS && o.contacts.rests(w.address)
+		return w.carrier != carrierRelay && (rests || !o.contacts.begin(w.address, overTCP[w.address]))
 	})
 	if len(ways) == 0 {
 		return nil, fmt.Errorf("no address of host %s to try: %w", id.Short(), kith.Unreachable)
@@ -438,7 +440,7 @@ func (o *Overlay) ways(addresses []netip.AddrPort, carriers []string) []way {
 			all = append(all, a)
 		}
 	}
-	fresh := slices.DeleteFunc(slices.Clone(all), o.contacts.rests)
+	fresh := slices.DeleteFunc(slices.Clone(all), func(a netip.AddrPort) bool { return o.contacts.rests(a) && !o.contacts.spares(a) })
 	if len(fresh) == 0 {
 		fresh = slices.DeleteFunc(all, func(a netip.AddrPort) bool { return !o.contacts.wake(a) })
 	}
