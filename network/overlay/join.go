@@ -113,9 +113,12 @@ func (o *Overlay) answerJoin(rw io.ReadWriter, from net.Addr, id kith.ID, state 
 		var leave func()
 		if leave, err = o.joins.enter(ctx, hostOf(from)); err == nil {
 			defer leave()
-			if version == joinRelay {
+			switch _, relayed := from.(kith.Address); {
+			case version == joinRelay && relayed:
+				err = fmt.Errorf("relays are not chained: %w", kith.Invalid)
+			case version == joinRelay:
 				far, err = o.openJoin(ctx, kith.ID(request))
-			} else {
+			default:
 				reply, err = o.joinReply(ctx, request, id, state)
 			}
 		}

@@ -20,7 +20,7 @@ type RelayLimits struct {
 	Off            bool  // relay nothing
 	BytesPerSecond int64 // 0: 2 MiB
 	BytesPerDay    int64 // since midnight UTC; 0: 10 GiB
-	Streams        int   // at once; 0: 64
+	Streams        int   // at once, half of them for one caller; 0: 64
 }
 
 const (
@@ -51,12 +51,13 @@ type relaying struct {
 	mu      sync.Mutex
 	limits  RelayLimits
 	streams int
+	callers map[kith.ID]int // streams by who asked for them
 	day     int64
 	today   int64
 }
 
 func newRelaying(limits RelayLimits) *relaying {
-	r := &relaying{rate: rate.NewLimiter(0, relayBurst)}
+	r := &relaying{rate: rate.NewLimiter(0, relayBurst), callers: make(map[kith.ID]int)}
 	r.set(limits)
 	return r
 }
@@ -77,8 +78,9 @@ func (r *relaying) set(l RelayLimits) {
 	r.rate.SetLimit(rate.Limit(l.BytesPerSecond))
 }
 
-// enter takes a place for one more stream. leave gives it back.
-func (r *relaying) enter() (leave func(), err error) {
+// enter takes a place for one more stream of a caller, who may have half of
+// them. leave gives it back.
+func (r *relaying) enter(caller kith.ID) (leave func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turnLocked()
@@ -87,14 +89,20 @@ func (r *relaying) enter() (leave func(), err error) {
 		return nil, fmt.Errorf("this host relays for nobody: %w", kith.Denied)
 	case r.streams >= l.Streams:
 		return nil, fmt.Errorf("this host relays %d connections already: %w", r.streams, kith.Quota)
+	case r.callers[caller] >= (l.Streams+1)/2:
+		return nil, fmt.Errorf("this host relays %d connections for the caller already: %w", r.callers[caller], kith.Quota)
 	case r.today >= l.BytesPerDay:
 		return nil, errRelayedEnough
 	}
 	r.streams++
+	r.callers[caller]++
 	return sync.OnceFunc(func() {
 		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.streams--
-		r.mu.Unlock()
+		if r.callers[caller]--; r.callers[caller] == 0 {
+			delete(r.callers, caller)
+		}
 	}), nil
 }
 
@@ -159,11 +167,13 @@ func (o *Overlay) relay(l *link, st stream, h header) {
 		return
 	}
 	defer leave()
+	st.SetWriteDeadline(time.Now().Add(headerPatience))
 	if err := writeVerdict(st, nil); err != nil {
 		st.reset()
 		far.reset()
 		return
 	}
+	st.SetWriteDeadline(time.Time{})
 	ctx, cancel := context.WithCancel(o.ctx)
 	context.AfterFunc(ctx, func() {
 		st.reset()
@@ -191,7 +201,7 @@ func (o *Overlay) openRelayed(l *link, h header) (far stream, leave func(), err 
 	if to == nil || h.host == l.peer {
 		return nil, nil, fmt.Errorf("no connection to host %s here: %w", h.host.Short(), kith.NotFound)
 	}
-	if leave, err = o.relaying.enter(); err != nil {
+	if leave, err = o.relaying.enter(l.peer); err != nil {
 		return nil, nil, err
 	}
 	defer func() {
