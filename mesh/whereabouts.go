@@ -14,8 +14,8 @@ import (
 const (
 	lookAround = 10 * time.Second // between looks at the interfaces, beside their own news
 	settling   = 2 * time.Second  // after a change, for others to come with it
-	tellPause  = 5 * time.Second  // between two records; in a large group, where many
-	tellRarely = 15 * time.Second // have to hear of them, this
+	tellPause  = 5 * time.Second  // between two records
+	tellRarely = 15 * time.Second // the same in a large group, where many have to hear of them
 	maxRelays  = 3                // in the record
 	keepLocal  = 2                // private addresses that have a place in a full record
 
