@@ -273,6 +273,12 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 	if err := n.meetNewcomers(ctx); err != nil {
 		return err
 	}
+	met, err := n.met(ctx)
+	if err != nil {
+		return err
+	}
+	n.overlay.Remember(met)
+	run.start("met", n.keepMet)
 	run.start("overlay", n.overlay.Serve)
 	if n.reachable() {
 		if err := n.openOverlay(ctx); err != nil {

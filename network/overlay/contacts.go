@@ -202,6 +202,32 @@ func (c *contacts) succeeded(a netip.AddrPort) {
 	*k = contact{known: true}
 }
 
+// maxMet is how many addresses Met returns.
+const maxMet = 256
+
+// Remember says that members answered at these addresses in a run before: where
+// they do not answer now, they rest for seconds and not for a minute.
+func (o *Overlay) Remember(met []netip.AddrPort) {
+	for _, a := range met[:min(len(met), maxMet)] {
+		o.contacts.succeeded(unmapped(a))
+	}
+}
+
+// Met returns addresses at which members have answered, at most 256, for
+// Remember.
+func (o *Overlay) Met() []netip.AddrPort {
+	c := o.contacts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []netip.AddrPort
+	for a, k := range c.list {
+		if k.known && len(list) < maxMet {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // met says that a member is behind the address. Others may be at other ports.
 func (c *contacts) met(a netip.Addr) {
 	c.mu.Lock()
