@@ -51,7 +51,7 @@ func TestForgedNotices(t *testing.T) {
 			for _, victim := range []*Overlay{a, b} {
 				together(t, mallory, victim, new(atomic.Bool))
 				s := victim.socketsOf(nil)[0]
-				say(t, links(mallory, victim.id)[0], append(all(s, true), all(s, false)...))
+				say(t, mallory.currentLink(victim.id), append(all(s, true), all(s, false)...))
 				synctest.Wait()
 				time.Sleep(time.Second)
 				exchange(t, dialed, accepted)
@@ -87,7 +87,7 @@ func TestForgedNotices(t *testing.T) {
 				s := b.socketOf(a.id, dialed.(*socket).id, true)
 				n := c.notice(s)
 				n.dialled, n.socket = true, s.id
-				say(t, links(a, b.id)[0], n.append(nil))
+				say(t, a.currentLink(b.id), n.append(nil))
 				time.Sleep(time.Second)
 				if c.want == nil {
 					exchange(t, dialed, accepted)
@@ -107,7 +107,7 @@ func TestForgedNotices(t *testing.T) {
 			for size := range 100 {
 				wire := make([]byte, size)
 				random.Read(wire)
-				say(t, links(a, b.id)[0], wire)
+				say(t, a.currentLink(b.id), wire)
 			}
 			exchange(t, dialed, accepted)
 		})
@@ -134,7 +134,7 @@ func TestForgedPositions(t *testing.T) {
 				exchange(t, dialed, accepted)
 				time.Sleep(time.Second) // all is acknowledged
 				s := b.socketOf(a.id, dialed.(*socket).id, true)
-				st, err := links(a, b.id)[0].openStream(t.Context())
+				st, err := a.currentLink(b.id).openStream(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -174,7 +174,7 @@ func TestReplayedResumption(t *testing.T) {
 		}
 		for range 2 {
 			for size := range len(replay) + 1 {
-				st, err := links(a, b.id)[0].openStream(t.Context())
+				st, err := a.currentLink(b.id).openStream(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}

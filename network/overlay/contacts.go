@@ -108,7 +108,7 @@ func (c *contacts) allow(a netip.AddrPort) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.list[a]
-	if k == nil || !k.silent {
+	if k == nil || !k.silent || k.known {
 		return true
 	}
 	if k.sent+k.saved >= unanswered {

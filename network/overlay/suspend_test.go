@@ -133,7 +133,11 @@ func TestStall(t *testing.T) {
 		}
 		silent := time.Now()
 		old := links(a, b.id)[0]
-		waitUntil(func() bool { return old.vigil.doubtful })
+		waitUntil(func() bool {
+			old.vigil.mu.Lock()
+			defer old.vigil.mu.Unlock()
+			return old.vigil.doubtful
+		})
 		if took := time.Since(silent); took < doubtAfter || took > doubtAfter+2*waitingTick {
 			t.Errorf("pinged after %v, want %v", took, doubtAfter)
 		}

@@ -255,6 +255,7 @@ func (o *Overlay) Moved() {
 	for _, prefix := range o.cfg.Internet.Interfaces() {
 		own[prefix.Addr().Unmap().WithZone("")] = true
 	}
+	o.contacts.wakeAll() // before attempts begin anew
 	o.mu.Lock()
 	o.moved = time.Now()
 	var links []*link
@@ -269,7 +270,6 @@ func (o *Overlay) Moved() {
 		}
 	}
 	o.mu.Unlock()
-	o.contacts.wakeAll()
 	o.hastenAll()
 	for _, l := range links {
 		l.hasHint()
