@@ -85,7 +85,7 @@ func worthTrying(addresses []netip.AddrPort, prefixes []netip.Prefix, own []neti
 		shared := slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Bits() > 0 && p.Masked().Contains(ip) })
 		switch {
 		case slices.Contains(near, a), slices.Contains(far, a), !a.IsValid(), a.Port() == 0, slices.Contains(ours, a):
-		case ip.IsLoopback() && networked:
+		case ip.IsLoopback() && networked, slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return isBroadcast(p, ip) }):
 		case shared && (isPrivate(ip) || isPublic(ip) || ip.IsLoopback()):
 			near = append(near, a)
 		case isPublic(ip), samePlace && isPrivate(ip) && !ip.IsLinkLocalUnicast():
@@ -104,3 +104,9 @@ func isPrivate(a netip.Addr) bool {
 
 // isPublic reports whether an address means one host everywhere.
 func isPublic(a netip.Addr) bool { return a.IsGlobalUnicast() && !isPrivate(a) }
+
+// isBroadcast reports whether an address means all computers of a network.
+func isBroadcast(network netip.Prefix, a netip.Addr) bool {
+	return a.Is4() && network.Bits() < 31 && network.Masked().Contains(a) &&
+		(a == network.Masked().Addr() || !network.Contains(a.Next()))
+}

@@ -40,6 +40,8 @@ type host struct {
 	key  ed25519.PrivateKey
 	id   kith.ID
 
+	public []netip.AddrPort // where its owner says that it is
+
 	group *group.Group // what it knows survives that it is off
 	ctx   context.Context
 	over  *overlay.Overlay
@@ -109,6 +111,7 @@ func (h *host) turnOn() {
 		Overlay:  h.over,
 		Internet: h.at,
 		Port:     func() uint16 { return overlayPort },
+		Public:   func() []netip.AddrPort { return h.public },
 		Log:      log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -122,16 +122,16 @@ func (c *contacts) allow(a netip.AddrPort) bool {
 	return true
 }
 
-// allowHostLocked is allow for all ports of a computer: in a minute, and in
-// twice the time of before where all that it allowed was used up. What stays on
-// this computer is not counted.
+// allowHostLocked is allow for all ports of a computer: in a minute, and then in
+// twice the time of before unless it was left in peace for that time. What stays
+// on this computer is not counted.
 func (c *contacts) allowHostLocked(a netip.Addr) bool {
 	if a.IsLoopback() {
 		return true
 	}
 	h := c.hostLocked(a)
 	if now := time.Now(); !now.Before(h.until) {
-		if h.sent < unansweredHost {
+		if now.Sub(h.until) >= h.rest {
 			h.rest = 0
 		}
 		h.rest = min(max(2*h.rest, restUnknown), restMost)

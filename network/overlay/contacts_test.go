@@ -111,3 +111,55 @@ func TestContactsMemory(t *testing.T) {
 		t.Errorf("%d addresses are remembered, %d of them silent, counted as %d", len(contacts.list), silent, contacts.silent.Load())
 	}
 }
+
+// TestContactsPorts tries one port after the other of a computer that does not
+// answer, for an hour.
+func TestContactsPorts(t *testing.T) {
+	for name, c := range map[string]struct {
+		ports, hour int
+		met         bool
+	}{
+		"one":              {1, 6 * unanswered, false}, // at once, and after 1, 3, 7, 15 and 31 minutes
+		"all":              {1 << 16, 6 * unansweredHost, false},
+		"all, of a member": {1 << 16, 3600 * unanswered, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				contacts := newContacts()
+				if c.met {
+					contacts.met(netip.MustParseAddr("192.0.2.1"))
+				}
+				sent := 0
+				for i := range 3600 {
+					a := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(i%c.ports))
+					if contacts.begin(a, false) {
+						for contacts.allow(a) {
+							sent++
+						}
+						contacts.failed(a)
+					}
+					time.Sleep(time.Second)
+				}
+				if sent != c.hour {
+					t.Errorf("%d packets in an hour, want %d", sent, c.hour)
+				}
+			})
+		})
+	}
+}
+
+// TestContactsUnsent: what there was no route for does not count.
+func TestContactsUnsent(t *testing.T) {
+	contacts := newContacts()
+	a := netip.MustParseAddrPort("192.0.2.1:4747")
+	contacts.begin(a, true)
+	for range 100 {
+		if contacts.allow(a) {
+			contacts.unsent(a)
+		}
+	}
+	contacts.failed(a)
+	if !contacts.wake(a) || !contacts.begin(a, false) || !contacts.allow(a) {
+		t.Error("an address to which nothing was sent rests")
+	}
+}

@@ -157,7 +157,7 @@ func (o *Overlay) worthDialling(candidates []netip.AddrPort) []netip.AddrPort {
 	for _, a := range candidates {
 		ip := a.Addr().Unmap()
 		switch {
-		case a.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback() || o.own(a):
+		case a.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback() || o.own(a) || o.broadcasts(ip):
 		case o.nearby(ip), !private(ip) && ip.IsGlobalUnicast(), private(ip) && samePlace:
 			worth = append(worth, unmapped(a))
 		}
@@ -172,6 +172,13 @@ func (o *Overlay) own(a netip.AddrPort) bool {
 	o.mu.Unlock()
 	return d != nil && addressOf(d.tcp.Addr()).Port() == a.Port() &&
 		slices.ContainsFunc(o.cfg.Internet.Interfaces(), func(p netip.Prefix) bool { return p.Addr() == a.Addr() })
+}
+
+// broadcasts reports whether an address means all computers of a network of ours.
+func (o *Overlay) broadcasts(a netip.Addr) bool {
+	return slices.ContainsFunc(o.cfg.Internet.Interfaces(), func(p netip.Prefix) bool {
+		return a.Is4() && p.Bits() < 31 && p.Masked().Contains(a) && (a == p.Masked().Addr() || !p.Contains(a.Next()))
+	})
 }
 
 var carrierGrade = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
