@@ -38,10 +38,10 @@ func (m *Mesh) exchangeLocked(ctx context.Context, v view, wishes []wish, work *
 			met.quiet = v.now
 		}
 		switch {
-		case met.end != nil && !lasts && v.now.Sub(met.opened) > brief:
+		case met.end != nil && !lasts && !met.level.Before(met.opened) && v.now.Sub(met.opened) > brief:
 			met.end()
 		case met.end != nil, met.answering > 0:
-		case !lasts && !peer.Since.After(met.opened):
+		case !lasts && !met.level.Before(peer.Since):
 		case string(m.id[:]) < string(id[:]), lasts && v.now.Sub(met.quiet) > openFirst:
 			m.openLocked(ctx, v, id, met, work)
 		}
@@ -118,7 +118,14 @@ func (m *Mesh) answer(ctx context.Context, ln net.Listener, work *sync.WaitGroup
 func (m *Mesh) sync(contact context.Context, conn net.Conn, id kith.ID) error {
 	defer conn.Close()
 	g, _ := m.cfg.Group()
-	err := g.Sync(contact, conn, id, func() { m.cfg.Overlay.Level(id) })
+	err := g.Sync(contact, conn, id, func() {
+		m.cfg.Overlay.Level(id)
+		m.mu.Lock()
+		if met := m.meetings[id]; met != nil {
+			met.level = time.Now()
+		}
+		m.mu.Unlock()
+	})
 	if !errors.Is(err, kith.Unreachable) || contact.Err() != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ type meeting struct {
 	leave     context.CancelFunc // of contact
 	end       context.CancelFunc // of the exchange that we opened; nil: none is under way
 	opened    time.Time          // when we opened the last one
+	level     time.Time          // when the two had told each other all that they knew
 	answering int                // exchanges that the member opened
 	quiet     time.Time          // since when there is a carrier and no exchange
 }
