@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/control"
@@ -62,9 +63,14 @@ var pages = ui.ParseWith(template.FuncMap{
 	"callers": callers,
 	"carrier": carrierInWords,
 	"clip":    clip,
+	"mapped":  mappedBy,
+	"nat":     natInWords,
 	"opened":  opened,
 	"path":    pathInWords,
 	"purpose": purpose,
+	"reach":   reachInWords,
+	"router":  routerInWords,
+	"span":    func(since time.Time) string { return ui.Duration(time.Since(since)) },
 }, files, "templates/*.html")
 
 const (
@@ -110,6 +116,7 @@ func New(config Config) *Admin {
 		"POST /leave":                         a.leave,
 		"GET /settings/{$}":                   a.computer,
 		"POST /settings/rename":               a.rename,
+		"POST /settings/relay":                a.setRelay,
 		"GET /settings/stop":                  a.stopPage,
 		"POST /settings/stop":                 a.stop,
 		"GET /settings/programs":              a.programs,

@@ -359,6 +359,10 @@ func TestForms(t *testing.T) {
 		{"rename nothing", 7, nil, "/settings/rename", []string{"host", "maple", "group", "home"}, "", 303, ""},
 		{"rename badly", 7, nil, "/settings/rename", []string{"host", "a--b", "group", "home"}, "", 422, "two hyphens"},
 		{"rename to a taken name", 7, kith.Exists, "/settings/rename", []string{"host", "elm", "group", "home"}, `rename "elm" ""`, 409, "Exists already."},
+		{"relay less", 7, nil, "/settings/relay", []string{"on", "yes", "rate", "0.5", "daily", " 2 ", "streams", "5"}, "configure {Off:false BytesPerSecond:524288 BytesPerDay:2147483648 Streams:5}", 303, ""},
+		{"relay nothing", 7, nil, "/settings/relay", []string{"on", "no", "rate", "2", "daily", "10", "streams", "64"}, "configure {Off:true BytesPerSecond:2097152 BytesPerDay:10737418240 Streams:64}", 303, ""},
+		{"relay too much", 7, nil, "/settings/relay", []string{"on", "yes", "rate", "NaN", "daily", "much", "streams", "0"}, "", 422, "A number from 1 to"},
+		{"relay perhaps", 7, nil, "/settings/relay", []string{"on", "perhaps", "rate", "2", "daily", "10", "streams", "64"}, "", 422, "One of these."},
 		{"add account", 7, nil, "/settings/accounts", []string{"name", "Grace"}, "account grace", 303, ""},
 		{"add bad account", 7, nil, "/settings/accounts", []string{"name", "grace hopper"}, "", 422, "value=\"grace hopper\""},
 		{"app password", 7, nil, "/settings/app-passwords", []string{"label", "mail"}, "app password ada mail", 200, "amber-finch"},
@@ -390,21 +394,25 @@ func TestForms(t *testing.T) {
 }
 
 func TestReach(t *testing.T) {
-	for address, want := range map[string]string{
-		"":                "accepts no connections",
-		"127.0.0.1:4747":  "on this computer only",
-		"[::1]:4747":      "on this computer only",
-		"0.0.0.0:4747":    "on the same network",
-		"[::]:4747":       "TCP port 4747 on your router",
-		"192.168.1.2:474": "on the same network",
-		"192.0.2.7:4747":  "anywhere",
+	for _, test := range []struct {
+		address    string
+		invitation control.Invitation
+		want       string
+	}{
+		{"", control.Invitation{}, "accepts no connections"},
+		{"127.0.0.1:4747", control.Invitation{}, "on this computer only"},
+		{"[::1]:4747", control.Invitation{}, "on this computer only"},
+		{"0.0.0.0:4747", control.Invitation{}, "not known to be reachable"},
+		{"[::]:4747", control.Invitation{Open: true}, "anywhere"},
+		{"[::]:4747", control.Invitation{Through: []string{"elm", "oak"}}, "elm or oak is awake"},
+		{"192.168.1.2:474", control.Invitation{Introduce: true}, "BitTorrent DHT"},
 	} {
 		status := control.Status{Host: "maple", Listeners: []control.Listener{{App: "web", Protocol: "http", Address: "overlay:80"}}}
-		if address != "" {
-			status.Listeners = append(status.Listeners, control.Listener{App: "overlay", Protocol: "udp", Address: address})
+		if test.address != "" {
+			status.Listeners = append(status.Listeners, control.Listener{App: "overlay", Protocol: "udp", Address: test.address})
 		}
-		if text, _ := reach(status); !strings.Contains(text, want) {
-			t.Errorf("%q: %q, want %q", address, text, want)
+		if text, _ := reach(status, test.invitation); !strings.Contains(text, test.want) {
+			t.Errorf("%q: %q, want %q", test.address, text, test.want)
 		}
 	}
 }

@@ -35,9 +35,20 @@ type computerData struct {
 	Troubles  int
 	Host      ui.Field
 	Group     ui.Field
+	Relay     relayForm
 }
 
-func (computerData) live() []string { return []string{"live-sockets", "live-listeners"} }
+func (computerData) live() []string {
+	return []string{"live-sockets", "live-listeners", "live-reach", "live-relaying"}
+}
+
+// computerForms are the forms of the page as they were filled in, and why that
+// was refused.
+type computerForms struct {
+	names control.RenameRequest
+	wrong map[string]string // of names
+	relay relayForm
+}
 
 func (a *Admin) computerView(ctx context.Context, status control.Status) (computerData, error) {
 	sockets, err := a.node.Sockets(ctx)
@@ -103,12 +114,11 @@ func callers(l control.Listener) string {
 }
 
 func (a *Admin) computer(w http.ResponseWriter, r *http.Request, v visit) {
-	a.showComputer(w, r, v, http.StatusOK, control.RenameRequest{Host: v.status.Host, Group: v.status.Group}, nil)
+	a.showComputer(w, r, v, http.StatusOK, computerForms{
+		names: control.RenameRequest{Host: v.status.Host, Group: v.status.Group}, relay: newRelayForm(v.status.Relaying.Limits)})
 }
 
-// showComputer shows the page, with what was typed for new names and why they
-// were refused.
-func (a *Admin) showComputer(w http.ResponseWriter, r *http.Request, v visit, status int, names control.RenameRequest, wrong map[string]string) {
+func (a *Admin) showComputer(w http.ResponseWriter, r *http.Request, v visit, status int, forms computerForms) {
 	data, err := a.computerView(r.Context(), v.status)
 	if err != nil {
 		a.refuse(w, r, "This page could not be made", err)
@@ -123,10 +133,11 @@ func (a *Admin) showComputer(w http.ResponseWriter, r *http.Request, v visit, st
 			data.Troubles++
 		}
 	}
-	data.Host = ui.Field{Name: "host", Label: "This computer", Value: names.Host, Error: wrong["host"], Required: true, MaxLength: kith.MaxLabel, Autocomplete: "off",
+	data.Host = ui.Field{Name: "host", Label: "This computer", Value: forms.names.Host, Error: forms.wrong["host"], Required: true, MaxLength: kith.MaxLabel, Autocomplete: "off",
 		Hint: "Its old name goes on working for those who have it."}
-	data.Group = ui.Field{Name: "group", Label: "The group", Value: names.Group, Error: wrong["group"], Required: true, MaxLength: kith.MaxLabel, Autocomplete: "off",
+	data.Group = ui.Field{Name: "group", Label: "The group", Value: forms.names.Group, Error: forms.wrong["group"], Required: true, MaxLength: kith.MaxLabel, Autocomplete: "off",
 		Hint: "For every member. Full names and sites' addresses change with it."}
+	data.Relay = forms.relay
 	ui.Write(w, r, status, ui.Page{
 		Title: "Settings", Active: "/settings/", Tabs: settingsTabs, Tab: "/settings/", Live: "/events/computer",
 		Body: pages.Body("computer.html", data),
@@ -139,6 +150,7 @@ func (a *Admin) rename(w http.ResponseWriter, r *http.Request, v visit) {
 		Group: strings.ToLower(strings.TrimSpace(r.PostForm.Get("group"))),
 	}
 	wrong := make(map[string]string)
+	forms := computerForms{names: names, wrong: wrong, relay: newRelayForm(v.status.Relaying.Limits)}
 	if err := kith.CheckLabel(names.Host); err != nil {
 		wrong["host"] = a.explain(err)
 	}
@@ -146,7 +158,7 @@ func (a *Admin) rename(w http.ResponseWriter, r *http.Request, v visit) {
 		wrong["group"] = a.explain(err)
 	}
 	if len(wrong) > 0 {
-		a.showComputer(w, r, v, http.StatusUnprocessableEntity, names, wrong)
+		a.showComputer(w, r, v, http.StatusUnprocessableEntity, forms)
 		return
 	}
 	var request control.RenameRequest // only what differs
@@ -166,7 +178,7 @@ func (a *Admin) rename(w http.ResponseWriter, r *http.Request, v visit) {
 			field = "group"
 		}
 		wrong[field] = a.explain(err)
-		a.showComputer(w, r, v, statusOf(err), names, wrong)
+		a.showComputer(w, r, v, statusOf(err), forms)
 		return
 	}
 	ui.Redirect(w, r, "/settings/", "This computer is "+kith.Name{Host: names.Host, Group: names.Group}.String()+" now.")

@@ -225,6 +225,8 @@ func newFake(size int) *fakeNode {
 		},
 		Version: "0.1.0", Started: now.Add(-3*time.Hour - 20*time.Minute), Data: "/home/ada/.local/share/kith",
 		Dashboard: "http://localhost:8080/", Site: siteOf("maple"),
+		Reach:    control.Reach{PortMapping: true},
+		Relaying: control.Relaying{Limits: control.RelayLimits{BytesPerSecond: 2 << 20, BytesPerDay: 10 << 30, Streams: 64}},
 	}}
 	for i, name := range treeNames[:size] {
 		m := control.Member{
@@ -243,6 +245,11 @@ func newFake(size int) *fakeNode {
 			m.State, m.Path, m.Carrier, m.RTT, m.Address = control.Offline, control.PathNone, "", 0, ""
 			m.LastSeen = now.Add(-time.Duration(i*i+2) * time.Hour)
 		}
+		if m.Path != control.PathSelf && m.State == control.Online {
+			m.Since = now.Add(-time.Duration(i*i+3) * time.Minute)
+			m.Why = []string{"the first path", "a path on the same network", "the path before was lost", "punched through"}[i%4]
+		}
+		m.NAT = []string{"cone", "open", "symmetric", ""}[i%4]
 		m.Moved = name == "oak"
 		n.status.Members = append(n.status.Members, m)
 	}
@@ -255,6 +262,18 @@ func newFake(size int) *fakeNode {
 	if size == 1 {
 		return n
 	}
+	n.status.Reach = control.Reach{
+		Open: true, By: control.ByMapping, NAT: "cone", PortMapping: true, Introduce: size > 20,
+		Addresses: []string{"203.0.113.7:4747", "192.168.1.20:4747"}, Outside: []string{"203.0.113.7:4747"},
+		Mappings: []control.Mapping{{Protocol: "udp", Address: "203.0.113.7:4747", By: "nat-pmp"}, {Protocol: "tcp", Address: "203.0.113.7:4747", By: "nat-pmp"}},
+	}
+	if size > 2 {
+		n.status.Reach.Relays = []string{"birch", "alder"}
+	} else {
+		n.status.Reach = control.Reach{NAT: "symmetric", PortMapping: true, Addresses: []string{"192.168.1.20:4747"}, Outside: []string{"203.0.113.7:40123"},
+			Unmapped: "gateway 192.168.1.1: pcp: no answer; nat-pmp: no answer; upnp: no answer"}
+	}
+	n.status.Relaying.Streams, n.status.Relaying.Today = 3, 87_654_321
 	n.status.Listeners = append(n.status.Listeners,
 		control.Listener{App: control.AppOverlay, Protocol: "udp", Address: "[::]:4747"},
 		control.Listener{App: control.AppOverlay, Protocol: "tcp", Address: "[::]:4747", Error: "another program has the port"})
@@ -280,7 +299,7 @@ func newFake(size int) *fakeNode {
 		{Peer: "cedar", Port: 1, Inbound: true, By: "members", Opened: now.Add(-3 * time.Hour), Sent: 48_000, Received: 51_000},
 		{Peer: "elm", Port: 80, By: "web", Opened: now.Add(-40 * time.Second), Sent: 12_400, Received: 8_400_000},
 		{Peer: "birch", Port: 80, Inbound: true, By: "web", Opened: now.Add(-4 * time.Minute), Sent: 3_900_000, Received: 22_000},
-		{Peer: "alder", Port: 22, By: "program", Opened: now.Add(-55 * time.Minute), Sent: 180_000, Received: 640_000},
+		{Peer: "alder", Port: 22, By: "program", Opened: now.Add(-55 * time.Minute), Suspended: now.Add(-7 * time.Minute), Sent: 180_000, Received: 640_000},
 	}
 	n.status.Sockets = len(n.sockets)
 	n.accounts = []control.Account{

@@ -21,6 +21,7 @@ type inviteData struct {
 	CSRF                template.HTML
 	Group               string
 	Uses, Expires, Role ui.Field
+	Introduce           ui.Field
 	Wrong               string
 }
 
@@ -30,11 +31,19 @@ type ticketData struct {
 	Code        template.HTML // the ticket as a QR code
 	Reach       string        // who can reach this computer to join
 	Near        bool          // nobody but this computer can
+	Ways        bool          // others need one of the ways that the page names
 	Findings    []control.Finding
 }
 
 func inviteForm(r *http.Request, v visit) inviteData {
+	introduce := "off"
+	if v.status.Reach.Introduce {
+		introduce = "dht"
+	}
 	return inviteData{
+		Introduce: ui.Field{Name: "introduce", Label: "Where no address leads from one to the other", Value: introduce, Radio: true, Options: []ui.Option{
+			{Value: "off", Title: "Try what kith knows by itself", Hint: "Your own network, your router, members that can be reached."},
+			{Value: "dht", Title: "Meet through the BitTorrent DHT, too", Hint: "Strangers see that both computers take part in it, and nothing else. It may take some minutes."}}},
 		CSRF:  ui.CSRF(r),
 		Group: v.status.Group,
 		Uses: ui.Field{Name: "uses", Label: "For how many computers", Type: "number", Value: "1", Min: "1", Max: strconv.Itoa(maxUses), Required: true,
@@ -74,11 +83,14 @@ func (a *Admin) invite(w http.ResponseWriter, r *http.Request, v visit) {
 	if data.Role.Value = r.PostForm.Get("role"); !data.Role.Offers() {
 		data.Role.Error, data.Role.Value = "One of these.", "admin"
 	}
-	if data.Uses.Error+data.Expires.Error+data.Role.Error != "" {
+	if data.Introduce.Value = r.PostForm.Get("introduce"); data.Introduce.Value != "" && !data.Introduce.Offers() {
+		data.Introduce.Error, data.Introduce.Value = "One of these.", "off"
+	}
+	if data.Uses.Error+data.Expires.Error+data.Role.Error+data.Introduce.Error != "" {
 		a.askInvite(w, r, http.StatusUnprocessableEntity, data)
 		return
 	}
-	invitation, err := a.node.Invite(r.Context(), control.InviteRequest{Uses: uses, Expires: expires, Role: data.Role.Value})
+	invitation, err := a.node.Invite(r.Context(), control.InviteRequest{Uses: uses, Expires: expires, Role: data.Role.Value, Introduce: data.Introduce.Value == "dht"})
 	if err != nil {
 		data.Wrong = a.explain(err)
 		a.askInvite(w, r, statusOf(err), data)
@@ -90,7 +102,8 @@ func (a *Admin) invite(w http.ResponseWriter, r *http.Request, v visit) {
 		status = v.status
 	}
 	ticket := ticketData{Invitation: invitation, Group: status.Group, Host: status.Host}
-	ticket.Reach, ticket.Near = reach(status)
+	ticket.Reach, ticket.Near = reach(status, invitation)
+	ticket.Ways = !ticket.Near && !invitation.Open && !invitation.Introduce && len(invitation.Through) == 0
 	// Tickets are read in either case; capitals make the smaller code.
 	if code, err := qr.Encode(strings.ToUpper(invitation.Ticket), qr.M); err == nil {
 		ticket.Code = ui.Bitmap(code.Size, code.Black, "The ticket as a QR code")
@@ -103,34 +116,36 @@ func (a *Admin) invite(w http.ResponseWriter, r *http.Request, v visit) {
 	})
 }
 
-// reach says from where the overlay of this node can be reached, as far as the
-// addresses it listens on tell; near means from this computer only.
-func reach(status control.Status) (text string, near bool) {
+// reach says who can come to this computer with a ticket; near means from this
+// computer only.
+func reach(status control.Status, invitation control.Invitation) (text string, near bool) {
 	near = true
-	found, port := false, ""
+	found := false
 	for _, l := range status.Listeners {
 		if l.App != control.AppOverlay || l.Error != "" {
 			continue
 		}
-		var host string
-		var err error
-		if host, port, err = net.SplitHostPort(l.Address); err != nil {
+		host, _, err := net.SplitHostPort(l.Address)
+		if err != nil {
 			continue
 		}
 		found = true
-		ip, err := netip.ParseAddr(host)
-		if err != nil || !ip.IsLoopback() {
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
 			near = false
 		}
-		if err == nil && ip.IsGlobalUnicast() && !ip.IsPrivate() {
-			return "Computers anywhere can reach " + status.Host + " at " + ip.String() + ".", false
-		}
 	}
+	const own = "Computers on the same network as "
 	switch {
 	case !found:
 		return status.Host + " accepts no connections from other computers yet. The doctor, under Settings, says why.", true
 	case near:
 		return status.Host + " listens on this computer only, so only another node on this computer can join.", true
+	case invitation.Open:
+		return "Computers anywhere can reach " + status.Host + ".", false
+	case len(invitation.Through) > 0:
+		return own + status.Host + ", and others as long as " + strings.Join(invitation.Through, " or ") + " is awake, which lets them through.", false
+	case invitation.Introduce:
+		return own + status.Host + ", and others through the BitTorrent DHT, which may take some minutes.", false
 	}
-	return "Computers on the same network as " + status.Host + " can join. For others, forward UDP and TCP port " + port + " on your router to this computer.", false
+	return own + status.Host + " can join. It is not known to be reachable from elsewhere.", false
 }

@@ -34,7 +34,7 @@ func TestStreams(t *testing.T) {
 	for path, want := range map[string][]string{
 		"/events/home":          {"live-awake", "live-lead", "live-group", "live-sites", "live-happened"},
 		"/events/members":       {"live-awake", "live-lead", "live-group", "live-revoked"},
-		"/events/computer":      {"live-awake", "live-sockets", "live-listeners"},
+		"/events/computer":      {"live-awake", "live-sockets", "live-listeners", "live-reach", "live-relaying"},
 		"/events/member/linden": {"live-awake", "live-member"},
 	} {
 		res := streamOf(t, server, c, path)
