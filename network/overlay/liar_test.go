@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -342,4 +343,112 @@ func TestLyingRelay(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRelayBeginsToLie has a relay be honest until a socket is open. The socket
+// goes on through the next relay, and not a byte is wrong.
+func TestRelayBeginsToLie(t *testing.T) {
+	for _, lie := range []struct {
+		name   string
+		change func(h *hamlet, p []byte) ([]byte, error)
+	}{
+		{"flips a bit", func(_ *hamlet, p []byte) ([]byte, error) { p[len(p)/2] ^= 1; return p, nil }},
+		{"truncates", func(_ *hamlet, p []byte) ([]byte, error) { return p[:len(p)/2], errEnough }},
+		{"says everything twice", func(_ *hamlet, p []byte) ([]byte, error) { return append(p, p...), nil }},
+		{"swallows everything", func(_ *hamlet, p []byte) ([]byte, error) { return nil, nil }},
+		{"says what was said before", func(h *hamlet, p []byte) ([]byte, error) {
+			h.m.mu.Lock()
+			defer h.m.mu.Unlock()
+			return bytes.Clone(h.m.seen[:min(len(p), len(h.m.seen))]), nil
+		}},
+		{"adds", func(_ *hamlet, p []byte) ([]byte, error) { return append(p, "and so on"...), nil }},
+	} {
+		t.Run(lie.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHamlet(t)
+				var lying atomic.Bool
+				h.m.relay = func(from *link, st stream, ask header) {
+					far := h.m.open(ask.host, header{kind: forRelayed, host: from.peer})
+					writeVerdict(st, nil)
+					h.m.pipe(st, far, func(_ bool, p []byte) ([]byte, error) {
+						if lying.Load() {
+							return lie.change(h, p)
+						}
+						return p, nil
+					})
+				}
+				conn, err := h.a.Dial(t.Context(), h.echoes(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.say(t, conn)
+				if _, via := pathOf(h.a, h.b); via != h.m.id {
+					t.Fatalf("through %s, want the liar", via.Short())
+				}
+				lying.Store(true)
+				began := time.Now()
+				for range 20 {
+					h.say(t, conn)
+				}
+				if took := time.Since(began); took > 30*time.Second {
+					t.Errorf("the socket goes on after %v", took)
+				}
+				if _, via := pathOf(h.a, h.b); via != h.n.id {
+					t.Errorf("through %s, want the honest relay", via.Short())
+				}
+			})
+		})
+	}
+}
+
+// TestReplayedFlow has a relay say again to each end what the other said when
+// they met.
+func TestReplayedFlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHamlet(t)
+		said := make(map[bool][]byte) // by the caller, by the callee
+		h.m.relay = func(from *link, st stream, ask header) {
+			far := h.m.open(ask.host, header{kind: forRelayed, host: from.peer})
+			writeVerdict(st, nil)
+			h.m.pipe(st, far, func(outward bool, p []byte) ([]byte, error) {
+				h.m.mu.Lock()
+				defer h.m.mu.Unlock()
+				said[outward] = append(said[outward], p...)
+				return p, nil
+			})
+		}
+		conn, err := h.a.Dial(t.Context(), h.echoes(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.say(t, conn)
+		before := len(links(h.b, h.a.id))
+		h.m.mu.Lock()
+		words := said[true]
+		h.m.mu.Unlock()
+		for range 5 {
+			st := h.m.open(h.b.id, header{kind: forRelayed, host: h.a.id})
+			st.Write(words)
+			time.Sleep(time.Second)
+			if n := len(links(h.b, h.a.id)); n > before {
+				t.Errorf("a replay made a carrier: %d, %d before", n, before)
+			}
+		}
+		h.say(t, conn)
+
+		// And to the caller, when it calls again.
+		asked := 0
+		h.m.relay = func(from *link, st stream, ask header) {
+			asked++
+			writeVerdict(st, nil)
+			h.m.mu.Lock()
+			defer h.m.mu.Unlock()
+			st.Write(said[false])
+		}
+		cut(h.a, h.b)
+		h.say(t, conn)
+		if _, via := pathOf(h.a, h.b); via != h.n.id || asked == 0 {
+			t.Errorf("through %s, the liar was asked %d times", via.Short(), asked)
+		}
+	})
 }
