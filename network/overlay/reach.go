@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -44,7 +45,7 @@ const (
 
 // A Reach is how this host is seen from outside its own networks.
 type Reach struct {
-	Outside []netip.AddrPort // where members see its UDP port, or have reached it
+	Outside []netip.AddrPort // where members see its UDP port, or have reached it; what most of them say first
 	NAT     string           // "", "open", "cone", "symmetric" or "blocked"
 }
 
@@ -69,10 +70,10 @@ func (o *Overlay) Reach() Reach {
 			continue
 		}
 		overUDP = true
-		if l.observed.IsValid() {
-			seen[l.remote().Addr()] = l.observed
-			if !slices.Contains(r.Outside, l.observed) {
-				r.Outside = append(r.Outside, l.observed)
+		if at := l.seenAtLocked(); at.IsValid() {
+			seen[l.remote().Addr()] = at
+			if !slices.Contains(r.Outside, at) {
+				r.Outside = append(r.Outside, at)
 			}
 		}
 	}
@@ -90,8 +91,22 @@ func (o *Overlay) Reach() Reach {
 	case overTCP && !overUDP && len(o.cfg.Carriers) == 0:
 		r.NAT = natBlocked // QUIC is tried first there
 	}
-	slices.SortFunc(r.Outside, netip.AddrPort.Compare)
+	witnesses := make(map[netip.AddrPort]int)
+	for _, at := range seen {
+		witnesses[at]++
+	}
+	slices.SortFunc(r.Outside, func(a, b netip.AddrPort) int { // one who lies does not come before two who agree
+		return cmp.Or(witnesses[b]-witnesses[a], a.Compare(b))
+	})
 	return r
+}
+
+// seenAtLocked returns where the peer says that it sees us, if that can be.
+func (l *link) seenAtLocked() netip.AddrPort {
+	if at := l.observed; at.Port() != 0 && at.Addr().IsGlobalUnicast() {
+		return at
+	}
+	return netip.AddrPort{}
 }
 
 // translated reports whether an address at which we are seen is not our own.
@@ -108,12 +123,14 @@ type reached struct {
 // noteReached takes what a carrier that the peer dialled shows. A packet that
 // our own punching let in shows nothing.
 func (o *Overlay) noteReached(l *link) {
-	if l.dialled || !l.outside() || !l.observed.IsValid() || o.contacts.tried(l.remote()) {
+	if l.dialled || !l.outside() || o.contacts.tried(l.remote()) {
 		return
 	}
 	o.mu.Lock()
-	o.reached = reached{l.observed, time.Now()}
-	o.mu.Unlock()
+	defer o.mu.Unlock()
+	if at := l.seenAtLocked(); at.IsValid() {
+		o.reached = reached{at, time.Now()}
+	}
 }
 
 // reachChanged tells OnReach when Reach has changed.
