@@ -210,12 +210,12 @@ func (l *ladder) failure(trace control.Trace) (cause, remedy string) {
 		return "No address of it can be dialled from here, and no member is known that reaches it.",
 			"Bring both to one network once, or have a member join that can be dialled from everywhere. " + introduce
 	}
-	return "It is asleep or switched off, or has moved while nobody who is awake saw it: " + lastOf(trace.Error) + ".",
-		"Wake it. If it is awake, it may have moved: " + introduce
+	cause = "It is asleep or switched off, or has moved while nobody who is awake saw it."
+	if len(trace.Tried) == 0 {
+		cause += " " + kith.Sentence(fmt.Errorf("%s%w", strings.TrimSuffix(trace.Error, kith.Unreachable.Error()), kith.Unreachable))
+	}
+	return cause, "Wake it. If it is awake, it may have moved: " + introduce
 }
-
-// lastOf is the overlay's error without its kind.
-func lastOf(text string) string { return strings.TrimSuffix(text, ": "+kith.Unreachable.Error()) }
 
 func (l *ladder) presence() mesh.Presence { return l.node.mesh.Presences()[l.member.ID] }
 

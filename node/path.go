@@ -302,10 +302,22 @@ func tries(text string) []control.Try {
 				continue
 			}
 			if way, why, ok := strings.Cut(part[at:], ": "); ok {
-				list = append(list, control.Try{Way: way, Why: why})
+				list = append(list, control.Try{Way: way, Why: inPlainWords(why)})
 				break
 			}
 		}
 	}
 	return list
+}
+
+// inPlainWords is what came of a dial, without what it says of the dial itself.
+func inPlainWords(why string) string {
+	if strings.HasPrefix(why, "dial ") {
+		why = why[strings.LastIndex(why, ": ")+1:]
+	}
+	switch why = strings.TrimSpace(why); {
+	case strings.HasPrefix(why, "timeout: "), why == context.DeadlineExceeded.Error(), why == "i/o timeout":
+		return "no answer"
+	}
+	return why
 }
