@@ -131,7 +131,7 @@ func (connectionIDs) ConnectionIDLen() int { return 6 }
 func (g connectionIDs) GenerateConnectionID() (quic.ConnectionID, error) {
 	b := make([]byte, g.ConnectionIDLen())
 	for {
-		if rand.Read(b); b[0] != foreignPrefix[1] {
+		if rand.Read(b); !foreignSecond(b[0]) {
 			return quic.ConnectionIDFromBytes(b), nil
 		}
 	}

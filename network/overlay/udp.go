@@ -45,14 +45,17 @@ func newUDPSocket(conn net.PacketConn, c *contacts) (*udpSocket, net.PacketConn)
 	return s, s
 }
 
-// foreignPrefix begins the packets of the DHT, which are bencoded
-// dictionaries (BEP 5). A short QUIC header begins likewise, but our connection
-// IDs never have this second byte.
-const foreignPrefix = "d1"
+// isForeign reports whether a packet begins as those of the DHT do: bencoded
+// dictionaries whose first key has one or two letters (BEP 5, BEP 42). A short
+// QUIC header may begin likewise, but our connection IDs never have such a
+// second byte.
+func isForeign(p []byte) bool { return len(p) > 1 && p[0] == 'd' && foreignSecond(p[1]) }
+
+func foreignSecond(b byte) bool { return b == '1' || b == '2' }
 
 func (s *udpSocket) received(p []byte, from net.Addr) (ours bool) {
 	s.contacts.answered(addressOf(from))
-	if f := s.foreign.Load(); f != nil && bytes.HasPrefix(p, []byte(foreignPrefix)) {
+	if f := s.foreign.Load(); f != nil && isForeign(p) {
 		f.deliver(p, from)
 		return false
 	}
