@@ -209,6 +209,7 @@ func (o *Overlay) settle(l *link) {
 		o.askAfter(other)
 	}
 	o.revive(l.peer)
+	o.hasten(l.peer)
 }
 
 // pathChanged suspends an attached socket while its link has stalled.
@@ -248,8 +249,9 @@ func (l *link) outstanding() bool {
 
 // Moved looks at every carrier now, since interfaces of this host or its
 // addresses have changed, or it woke from sleep. Carriers from an address that
-// is gone end at once; the others must answer within moveDoubt. A path is
-// sought at once for sockets that have none.
+// is gone end at once, and those that retire, which must not take their place;
+// the others must answer within moveDoubt. A path is sought at once for sockets
+// that have none.
 func (o *Overlay) Moved() {
 	own := make(map[netip.Addr]bool)
 	for _, prefix := range o.cfg.Internet.Interfaces() {
@@ -258,10 +260,10 @@ func (o *Overlay) Moved() {
 	o.contacts.wakeAll() // before attempts begin anew
 	o.mu.Lock()
 	o.moved = time.Now()
-	var links []*link
+	links := make(map[*link]bool) // to whether it retires
 	for l := range o.links {
 		if l.peer != o.id {
-			links = append(links, l)
+			links[l] = l.retired
 		}
 	}
 	for _, p := range o.peers {
@@ -271,9 +273,9 @@ func (o *Overlay) Moved() {
 	}
 	o.mu.Unlock()
 	o.hastenAll()
-	for _, l := range links {
+	for l, retires := range links {
 		l.hasHint()
-		if from := l.local().Addr(); from.IsValid() && !own[from.Unmap().WithZone("")] {
+		if from := l.local().Addr(); retires || from.IsValid() && !own[from.Unmap().WithZone("")] {
 			l.finish(errMoved)
 		} else {
 			l.doubt(max(moveDoubt, 3*l.rtt()))
