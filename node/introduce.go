@@ -95,7 +95,7 @@ func (j *joining) joinIntroduced(ctx context.Context, n *Node, ticket group.Tick
 		}
 		n.log.Info("found the inviter in the DHT", "addresses", met.Addresses)
 		reply, server, err = j.joinAt(ctx, ticket, met.Addresses, request)
-		if !errors.Is(err, kith.Unreachable) {
+		if err == nil || !server.IsZero() { // it answers
 			return reply, server, met.Addresses, err
 		}
 	}
@@ -110,7 +110,7 @@ const punchEvery = 5 * time.Second
 func (j *joining) joinAt(ctx context.Context, ticket group.Ticket, at []netip.AddrPort, request func(kith.ID, []byte) ([]byte, error)) (reply []byte, server kith.ID, err error) {
 	for range 6 {
 		reply, server, err = j.Join(ctx, ticket.Inviter, at, request)
-		if !errors.Is(err, kith.Unreachable) || !pause(ctx, punchEvery) {
+		if err == nil || !server.IsZero() || !pause(ctx, punchEvery) {
 			break
 		}
 	}

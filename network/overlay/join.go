@@ -285,6 +285,7 @@ func (o *Overlay) Join(ctx context.Context, inviter kith.ID, addrs []netip.AddrP
 	defer cancel()
 	spawn := func(task func()) bool { running.Go(task); return true }
 
+	addrs = slices.DeleteFunc(slices.Clone(addrs), o.own)
 	s := &joinSearch{overlay: o, config: baseConfig(certificate, alpnJoin), request: request}
 	var tries []try[joining]
 	for rank, carrier := range []string{carrierTLS, carrierQUIC} {
