@@ -55,7 +55,7 @@ func TestLyingWitness(t *testing.T) {
 		meet(t, third, h.a)
 		truth := h.where(h.a.id)[0]
 		for _, lie := range []string{"10.0.0.1:4747", "1.1.1.1:4747", "127.0.0.1:22", "224.0.0.251:5353", "203.0.113.99:0"} {
-			h.m.sees = netip.MustParseAddrPort(lie)
+			h.m.says(netip.MustParseAddrPort(lie))
 			h.a.observe()
 			time.Sleep(time.Second)
 			r := h.a.Reach()
@@ -76,7 +76,7 @@ func TestLyingWitness(t *testing.T) {
 func TestSilentCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHamlet(t)
-		h.m.relay = func(_ *link, st stream, _ header) { st.reset() }
+		h.m.relayWith(func(_ *link, st stream, _ header) { st.reset() })
 		for range 200 {
 			if st := h.m.open(h.b.id, header{kind: forRelayed, host: h.n.id}); st == nil {
 				t.Fatal("no stream")

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -20,18 +21,18 @@ import (
 // to have it relay are its business.
 type liar struct {
 	*Overlay
+
+	mu    sync.Mutex
 	relay func(from *link, st stream, h header) // nil: as honest hosts do
 	sees  netip.AddrPort                        // where it says that it sees others
-
-	mu   sync.Mutex
-	seen []byte // of what it passed on
+	seen  []byte                                // of what it passed on
 }
 
 // A lyingCarrier is one of the liar's.
 type lyingCarrier struct {
 	carrier
 	liar *liar
-	link *link
+	peer kith.ID
 }
 
 func (c *lyingCarrier) acceptStream() (stream, error) {
@@ -45,20 +46,22 @@ func (c *lyingCarrier) acceptStream() (stream, error) {
 			st.reset()
 			continue
 		}
-		if h.kind != forRelaying || c.liar.relay == nil {
+		c.liar.mu.Lock()
+		relay := c.liar.relay
+		c.liar.mu.Unlock()
+		if h.kind != forRelaying || relay == nil {
 			return &prefixed{st, bytes.NewReader(h.append(nil))}, nil
 		}
-		if !c.liar.spawn(func() { c.liar.relay(c.liar.currentLink(c.link.peer), st, h) }) {
+		if !c.liar.spawn(func() { relay(c.liar.currentLink(c.peer), st, h) }) {
 			st.reset()
 		}
 	}
 }
 
 func (c *lyingCarrier) remote() netip.AddrPort {
-	if c.liar.sees.IsValid() {
-		return c.liar.sees
-	}
-	return c.carrier.remote()
+	c.liar.mu.Lock()
+	defer c.liar.mu.Unlock()
+	return cmp.Or(c.liar.sees, c.carrier.remote())
 }
 
 // prefixed is a stream of which the beginning was read already.
@@ -91,10 +94,24 @@ func (m *liar) reachTo(t *testing.T, to *Overlay, at netip.AddrPort) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lying := &lyingCarrier{carrier: inner, liar: m, link: &link{peer: to.id}}
+	lying := &lyingCarrier{carrier: inner, liar: m, peer: to.id}
 	if _, err := m.adopt(lying, arrival{peer: to.id, dialled: true, theirs: c.theirs}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// relayWith has the liar relay like this from now on.
+func (m *liar) relayWith(relay func(from *link, st stream, ask header)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.relay = relay
+}
+
+// says has the liar see everybody at an address.
+func (m *liar) says(at netip.AddrPort) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sees = at
 }
 
 // open opens the far half of a flow that the liar relays.
@@ -316,11 +333,11 @@ func TestLyingRelay(t *testing.T) {
 		t.Run(lie.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHamlet(t)
-				asked := false
-				h.m.relay = func(from *link, st stream, ask header) {
-					asked = true
+				var asked atomic.Bool
+				h.m.relayWith(func(from *link, st stream, ask header) {
+					asked.Store(true)
 					lie.tell(h, from, st, ask)
-				}
+				})
 				to := h.echoes(t)
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
@@ -330,8 +347,8 @@ func TestLyingRelay(t *testing.T) {
 					t.Fatal(err)
 				}
 				h.say(t, conn)
-				if took := time.Since(began); took > 12*time.Second || !asked {
-					t.Errorf("a socket after %v, the liar was asked: %v", took, asked)
+				if took := time.Since(began); took > 12*time.Second || !asked.Load() {
+					t.Errorf("a socket after %v, the liar was asked: %v", took, asked.Load())
 				}
 				for _, o := range []*Overlay{h.a, h.b} {
 					for _, p := range o.Peers() {
@@ -367,7 +384,7 @@ func TestRelayBeginsToLie(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHamlet(t)
 				var lying atomic.Bool
-				h.m.relay = func(from *link, st stream, ask header) {
+				h.m.relayWith(func(from *link, st stream, ask header) {
 					far := h.m.open(ask.host, header{kind: forRelayed, host: from.peer})
 					writeVerdict(st, nil)
 					h.m.pipe(st, far, func(_ bool, p []byte) ([]byte, error) {
@@ -376,7 +393,7 @@ func TestRelayBeginsToLie(t *testing.T) {
 						}
 						return p, nil
 					})
-				}
+				})
 				conn, err := h.a.Dial(t.Context(), h.echoes(t))
 				if err != nil {
 					t.Fatal(err)
@@ -407,7 +424,7 @@ func TestReplayedFlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHamlet(t)
 		said := make(map[bool][]byte) // by the caller, by the callee
-		h.m.relay = func(from *link, st stream, ask header) {
+		h.m.relayWith(func(from *link, st stream, ask header) {
 			far := h.m.open(ask.host, header{kind: forRelayed, host: from.peer})
 			writeVerdict(st, nil)
 			h.m.pipe(st, far, func(outward bool, p []byte) ([]byte, error) {
@@ -416,7 +433,7 @@ func TestReplayedFlow(t *testing.T) {
 				said[outward] = append(said[outward], p...)
 				return p, nil
 			})
-		}
+		})
 		conn, err := h.a.Dial(t.Context(), h.echoes(t))
 		if err != nil {
 			t.Fatal(err)
@@ -437,18 +454,18 @@ func TestReplayedFlow(t *testing.T) {
 		h.say(t, conn)
 
 		// And to the caller, when it calls again.
-		asked := 0
-		h.m.relay = func(from *link, st stream, ask header) {
-			asked++
+		var asked atomic.Int32
+		h.m.relayWith(func(from *link, st stream, ask header) {
+			asked.Add(1)
 			writeVerdict(st, nil)
 			h.m.mu.Lock()
 			defer h.m.mu.Unlock()
 			st.Write(said[false])
-		}
+		})
 		cut(h.a, h.b)
 		h.say(t, conn)
-		if _, via := pathOf(h.a, h.b); via != h.n.id || asked == 0 {
-			t.Errorf("through %s, the liar was asked %d times", via.Short(), asked)
+		if _, via := pathOf(h.a, h.b); via != h.n.id || asked.Load() == 0 {
+			t.Errorf("through %s, the liar was asked %d times", via.Short(), asked.Load())
 		}
 	})
 }

@@ -79,7 +79,7 @@ var aims = []aim{
 		}
 	}},
 	{"as one who sees them there", func(t *testing.T, h *hamlet, at []netip.AddrPort) {
-		h.m.sees = at[0]
+		h.m.says(at[0])
 		h.a.observe()
 		h.a.Drop(h.n.id, kith.Unreachable)
 		h.n.spawn(func() {
@@ -134,7 +134,7 @@ func TestVictim(t *testing.T) {
 		}{
 			{"silent", 1, 3, 6},
 			{"refusing", 1, 3, 6},
-			{"another group", 1, 15, 30},
+			{"another group", 1, 20, 40},
 			{"silent", 1000, 9, 18},
 		} {
 			t.Run(fmt.Sprintf("%s/%s, %d ports", aim.name, c.victim, c.ports), func(t *testing.T) {
