@@ -21,7 +21,7 @@ import (
 const (
 	goal   = 500 * time.Millisecond // after the new address is up
 	away   = 300 * time.Millisecond // without any address
-	settle = 8 * time.Second        // between moves
+	settle = 4 * time.Second        // between moves
 )
 
 func main() {

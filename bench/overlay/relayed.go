@@ -39,6 +39,9 @@ func startRelayed(ctx context.Context, server *measure.Server, carrier string) (
 			return measure.Way{}, nil, err
 		}
 	}
+	for len(nodes[2].Peers()) < 2 { // the far end of Connect is up a little later
+		<-time.After(time.Millisecond)
+	}
 	w, err := between(ctx, server, nodes[0], nodes[1])
 	if err != nil {
 		return w, nil, err

@@ -4,7 +4,7 @@
 // carrier and through a relay, in a third. Package mesh, which would add its
 // heartbeats, is not there: see bench/idle for whole nodes.
 //
-//	go run ./bench/pairs [-peers 200] [-settle 30s] [-time 2m] [-only NAME]
+//	go run ./bench/pairs [-peers 200] [-settle 30s] [-time 2m] [-only NAME] [-heapprofile FILE]
 //
 // Traffic is what the loopback interface of a network namespace counts, with all
 // headers down to Ethernet's 14 bytes; through a relay each packet counts on
@@ -21,6 +21,8 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -42,13 +44,14 @@ func main() {
 	settle := flag.Duration("settle", 30*time.Second, "before measuring")
 	lasts := flag.Duration("time", 2*time.Minute, "of the measurement")
 	only := flag.String("only", "", "measure ways whose name contains this")
+	profile := flag.String("heapprofile", "", "write what the one host has in use to `FILE`; for one way")
 	flag.Parse()
 	var err error
 	switch args := flag.Args(); {
 	case len(args) == 0:
 		err = all(*only)
 	case args[0] == "hub":
-		err = hub(args[1], *peers, *settle, *lasts)
+		err = hub(args[1], *peers, *settle, *lasts, *profile)
 	case args[0] == "hosts":
 		err = hosts(args[1], args[2], args[3:])
 	}
@@ -80,7 +83,10 @@ func all(only string) error {
 }
 
 // hub is the host that is measured.
-func hub(way string, peers int, settle, lasts time.Duration) error {
+func hub(way string, peers int, settle, lasts time.Duration, profile string) error {
+	if profile != "" {
+		runtime.MemProfileRate = 1 << 10
+	}
 	carrier, relayed := strings.CutPrefix(way, "relayed ")
 	known := make(book)
 	var relay kith.ID
@@ -129,7 +135,16 @@ func hub(way string, peers int, settle, lasts time.Duration) error {
 		}
 	}
 	fmt.Println(idle.Row(way))
-	return nil
+	if profile == "" {
+		return nil
+	}
+	file, err := os.Create(profile)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	runtime.GC()
+	return pprof.WriteHeapProfile(file)
 }
 
 // hosts runs a relay or so many peers of the hub; those keep a carrier to the

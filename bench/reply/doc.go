@@ -10,6 +10,8 @@
 //
 //	go run ./bench/reply [-rounds 9] [-log]
 //
-// The kernel's NATs take the place of the simulated ones in the tests of package
-// test, which measure the same.
+// The same through the kernel's NATs, in network namespaces (root is needed, and
+// ip and nft), with the program of bench/libp2p beside it:
+//
+//	BENCH_LIBP2P=PROGRAM go test -tags bench ./test -run TestFirstReply -v
 package main

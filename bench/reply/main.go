@@ -23,8 +23,8 @@ const (
 	roundTrip = 20 * time.Millisecond
 	goal      = 5 // round trips
 	port      = 4747
-	settle    = time.Second      // after all carriers are up
-	patience  = 10 * time.Second // for a direct path
+	settle    = time.Second     // after all carriers are up
+	patience  = 3 * time.Second // for a direct path
 )
 
 func main() {
