@@ -60,8 +60,16 @@
 // relayed carrier is in use both ends go on trying at the same moment. All QUIC
 // goes out of one UDP socket (udp.go), which members see at one outside address
 // where the NAT allows it; their hellos say which ([Overlay.Reach]). To an address
-// that does not answer three packets are sent, whoever named it, and then none
-// for a while (contacts.go).
+// that does not answer three packets are sent, whoever named it, and nine to all
+// ports of a computer where no member was met, and then none for a minute, for
+// two, for four (contacts.go): 18 or 54 in an hour. Where somebody else answers it
+// is a handshake in place of the packets, and five minutes at most. What a member
+// says of private addresses cannot be verified: to those on a network of ours, or
+// anywhere if it says that it has our outside address, the same few packets are
+// sent. Candidates that mean this computer, or many, are passed over.
+//
+// A relay is trusted with nothing: it sees sealed bytes, and one that lies, or is
+// silent, costs the time until the next one is asked.
 //
 // # Datagrams
 //
@@ -94,7 +102,8 @@
 // # Limits
 //
 // Connections that are not admitted yet are limited in number, per address
-// and in all, and in time (10 s). Joining is limited in rate, and two requests
+// and in all, per relay, and in time (10 s). One caller may have half of a relay's
+// places. Joining is limited in rate, and two requests
 // of one address are answered at once. A peer has four carriers at most, and
 // may hold 2,048 streams open on each. For a reader that does not read, a
 // stream buffers 256 KiB at first and 16 MiB at most. All streams of a QUIC
