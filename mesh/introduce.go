@@ -158,7 +158,7 @@ func (m *Mesh) rendezvous(ctx context.Context, dht *rendezvous.Rendezvous, t tar
 		_, member := group.Roster().Member(met.Peer)
 		m.log.Info("found in the DHT", "peer", met.Peer.Short(), "member", member, "addresses", len(addresses))
 		if !member {
-			m.cfg.Overlay.Punch(addresses)
+			m.expect(ctx, addresses)
 			continue
 		}
 		dialling, cancel := context.WithTimeout(ctx, dialPatience)
@@ -166,6 +166,18 @@ func (m *Mesh) rendezvous(ctx context.Context, dht *rendezvous.Rendezvous, t tar
 			m.log.Info("dial member found in the DHT", "peer", met.Peer.Short(), "err", err)
 		}
 		cancel()
+	}
+}
+
+// expectAgain is between the packets that keep our router open for a newcomer.
+const expectAgain = 8 * time.Second
+
+// expect lets a newcomer in that dials us from one of the addresses.
+func (m *Mesh) expect(ctx context.Context, addresses []netip.AddrPort) {
+	m.cfg.Overlay.Punch(addresses)
+	for i := range 2 {
+		timer := time.AfterFunc(time.Duration(i+1)*expectAgain, func() { m.cfg.Overlay.Punch(addresses) })
+		context.AfterFunc(ctx, func() { timer.Stop() })
 	}
 }
 

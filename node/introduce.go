@@ -88,34 +88,44 @@ func (j *joining) joinIntroduced(ctx context.Context, n *Node, ticket group.Tick
 		}
 	})
 	mine := func() []netip.AddrPort { return slices.Concat(dht.Outside(), own) }
+	found := make(chan []netip.AddrPort, 1) // the newest
+	work.Go(func() {
+		for met := range dht.Meet(ctx, ticket.Meeting(), n.id, mine) {
+			if met.Peer != ticket.Inviter {
+				continue
+			}
+			n.log.Info("found the inviter in the DHT", "addresses", met.Addresses)
+			select {
+			case <-found:
+			default:
+			}
+			found <- met.Addresses
+		}
+	})
 	err = fmt.Errorf("the host that made the ticket is not to be found in the DHT; is it awake? %w", kith.Unreachable)
-	for met := range dht.Meet(ctx, ticket.Meeting(), n.id, mine) {
-		if met.Peer != ticket.Inviter {
+	again := time.NewTicker(punchEvery)
+	defer again.Stop()
+	for {
+		select {
+		case at = <-found:
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, server, nil, err
+		}
+		if len(at) == 0 {
 			continue
 		}
-		n.log.Info("found the inviter in the DHT", "addresses", met.Addresses)
-		reply, server, err = j.joinAt(ctx, ticket, met.Addresses, request)
-		if err == nil || !server.IsZero() { // it answers
-			return reply, server, met.Addresses, err
-		}
-	}
-	return nil, server, nil, err
-}
-
-// punchEvery is between attempts while the inviter's router may not let us in
-// yet, as the inviter has not read where we are.
-const punchEvery = 5 * time.Second
-
-// joinAt tries some times at addresses where the inviter says that it is.
-func (j *joining) joinAt(ctx context.Context, ticket group.Ticket, at []netip.AddrPort, request func(kith.ID, []byte) ([]byte, error)) (reply []byte, server kith.ID, err error) {
-	for range 6 {
+		// Its router may let us in only once it has read where we are.
 		reply, server, err = j.Join(ctx, ticket.Inviter, at, request)
-		if err == nil || !server.IsZero() || !pause(ctx, punchEvery) {
-			break
+		if err == nil || !server.IsZero() { // it answers
+			return reply, server, at, err
 		}
 	}
-	return reply, server, err
 }
+
+// punchEvery is between attempts to join, while the router of the inviter may
+// not let us in yet.
+const punchEvery = 5 * time.Second
 
 // openJoining has the joining use the port that the node's overlay will have, so
 // that routers know us by it already. It returns our own addresses there.
