@@ -107,7 +107,6 @@ func TestRendezvous(t *testing.T) {
 // through the DHT, and punch.
 func TestFirstPair(t *testing.T) {
 	t.Parallel()
-	await(t)
 	l := newLab(t)
 	world := l.internet()
 	bootstrap := world.dht("ash", "beech", "elm", "fir")

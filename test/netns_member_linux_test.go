@@ -14,23 +14,6 @@ import (
 	"kith.alt/kith/kithtest/require"
 )
 
-// awaiting names tests that need what is not built yet, and says what that is.
-// They run where KITH_TEST_AWAITED is set.
-var awaiting = map[string]string{
-	"TestFirstPair":                   "kith invite --introduce dht, and --dht-bootstrap",
-	"TestNAT/none_and_UDP_blocked":    "a packet of the three that is kept for TCP",
-	"TestRestarts/all_were_off":       "QUIC beside TLS to a reachable member, to be seen; addresses that answered before this start",
-	"TestRestarts/before_the_network": "the same",
-}
-
-// await skips the test if it is in the list.
-func await(t *testing.T) {
-	t.Helper()
-	if what := awaiting[t.Name()]; what != "" && os.Getenv("KITH_TEST_AWAITED") == "" {
-		t.Skip("awaits " + what)
-	}
-}
-
 // together runs tests beside each other, however few processors there are: most
 // of the time they wait.
 func together(t *testing.T, tests map[string]func(*testing.T)) {
@@ -38,7 +21,6 @@ func together(t *testing.T, tests map[string]func(*testing.T)) {
 	for name, test := range tests {
 		running.Go(func() {
 			t.Run(name, func(t *testing.T) {
-				await(t)
 				test(t)
 			})
 		})
