@@ -20,8 +20,8 @@ func TestNeighbours(t *testing.T) {
 	_, stopMaple := maple.start("kith --name maple", hers)
 	ticket := strings.TrimSpace(maple.must("kith invite", hers))
 	_, stopOak := oak.start("kith join "+ticket+" --name oak", his)
-	maple.eventually("kith members", hers, `oak\*? +awake +lan`)
-	oak.eventually("kith members", his, `maple\*? +awake +lan`)
+	maple.eventually("kith members", hers, `oak\*? +awake +same network`)
+	oak.eventually("kith members", his, `maple\*? +awake +same network`)
 
 	stopMaple()
 	stopOak()
@@ -29,8 +29,8 @@ func TestNeighbours(t *testing.T) {
 	l.address(oak, "10.78.0.2/24")
 	maple.start("kith", hers)
 	oak.start("kith", his)
-	maple.eventually("kith members", hers, `oak\*? +awake +lan`)
-	oak.eventually("kith members", his, `maple\*? +awake +lan`)
+	maple.eventually("kith members", hers, `oak\*? +awake +same network`)
+	oak.eventually("kith members", his, `maple\*? +awake +same network`)
 }
 
 // TestOneComputer has two nodes on a computer that has nothing but loopback:
