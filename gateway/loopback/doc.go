@@ -14,7 +14,7 @@
 // such sockets as root's. Which way works is found out once, when the listener
 // is wrapped; a failure later refuses the connection.
 //
-// The sender of a datagram is looked up in /proc/net/udp and /proc/net/udp6
+// The sender of a datagram is looked up in /proc/thread-self/net/udp and /proc/thread-self/net/udp6
 // ([SameUserPacket]).
 //
 // Other systems do not tell, and there SameUser checks nothing. Connections

@@ -21,8 +21,8 @@ func packetOwners(local netip.AddrPort) ([]int, error) {
 		mapped bool
 		any    netip.Addr
 	}{
-		{"/proc/net/udp", false, netip.IPv4Unspecified()},
-		{"/proc/net/udp6", true, netip.IPv6Unspecified()},
+		{"/proc/thread-self/net/udp", false, netip.IPv4Unspecified()},
+		{"/proc/thread-self/net/udp6", true, netip.IPv6Unspecified()},
 	}
 	var owners []int
 	read := false
@@ -51,7 +51,7 @@ func packetOwners(local netip.AddrPort) ([]int, error) {
 	return owners, nil
 }
 
-// findPacketOwners looks for sockets in a table of the form of /proc/net/udp.
+// findPacketOwners looks for sockets in a table of the form of /proc/thread-self/net/udp.
 func findPacketOwners(table io.Reader, local ...string) (owners []int, err error) {
 	lines := bufio.NewScanner(table)
 	for lines.Scan() {
