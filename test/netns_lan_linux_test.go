@@ -10,11 +10,20 @@ import (
 // find each other by multicast alone.
 func TestNeighbours(t *testing.T) {
 	t.Parallel()
+	for name, c := range map[string]struct{ first, second [2]string }{
+		"IPv4": {[2]string{"10.77.0.1/24", "10.77.0.2/24"}, [2]string{"10.78.0.1/24", "10.78.0.2/24"}},
+		"IPv6": {[2]string{"2001:db8:77::1/64", "2001:db8:77::2/64"}, [2]string{"2001:db8:78::1/64", "2001:db8:78::2/64"}},
+	} {
+		t.Run(name, func(t *testing.T) { neighbours(t, c.first, c.second) })
+	}
+}
+
+func neighbours(t *testing.T, first, second [2]string) {
 	l := newLab(t)
 	maple, oak := l.computer("maple"), l.computer("oak")
 	l.cable(maple, oak)
-	l.address(maple, "10.77.0.1/24")
-	l.address(oak, "10.77.0.2/24")
+	l.address(maple, first[0])
+	l.address(oak, first[1])
 	hers, his := t.TempDir(), t.TempDir()
 
 	_, stopMaple := maple.start("kith --name maple", hers)
@@ -25,8 +34,8 @@ func TestNeighbours(t *testing.T) {
 
 	stopMaple()
 	stopOak()
-	l.address(maple, "10.78.0.1/24")
-	l.address(oak, "10.78.0.2/24")
+	l.address(maple, second[0])
+	l.address(oak, second[1])
 	maple.start("kith", hers)
 	oak.start("kith", his)
 	maple.eventually("kith members", hers, `oak\*? +awake +same network`)
