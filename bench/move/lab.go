@@ -95,11 +95,8 @@ func (c *computer) plug() error {
 
 // on has a command run on the computer.
 func (c *computer) on(cmd *exec.Cmd) *exec.Cmd {
-	cmd.Args = append([]string{"ip", "netns", "exec", c.ns, cmd.Path}, cmd.Args[1:]...)
-	cmd.Path, cmd.Err = "/sbin/ip", nil
-	if path, err := exec.LookPath("ip"); err == nil {
-		cmd.Path = path
-	}
+	inside := exec.Command("ip", append([]string{"netns", "exec", c.ns, cmd.Path}, cmd.Args[1:]...)...)
+	cmd.Path, cmd.Args, cmd.Err = inside.Path, inside.Args, inside.Err
 	return cmd
 }
 

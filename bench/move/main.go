@@ -270,8 +270,7 @@ func echo(ctx context.Context, _ []string, ready func(string)) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	ready(fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
-	ready("ready")
+	ready(fmt.Sprintf("%d\nready", l.Addr().(*net.TCPAddr).Port))
 	for {
 		conn, err := l.Accept()
 		if err != nil {
