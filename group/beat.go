@@ -106,8 +106,8 @@ func (p *pulse) note(h heard, r *Roster) bool {
 }
 
 // Beat tells the group that this host is awake: it signs a heartbeat, which the
-// members pass on by [Group.Sync], each at most once, in a second or so from
-// one to the next. Nothing is stored. A host's beats count once in five
+// members pass on by [Group.Sync], each at most once, in five seconds at most
+// from one to the next. Nothing is stored. A host's beats count once in five
 // seconds, so that an earlier call does nothing; ten seconds or more is a
 // sensible interval. A host that is not, or no longer, in the group fails with
 // kind NotMember.

@@ -38,6 +38,7 @@ func TestBeatsArePassedOn(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
+		time.Sleep(3 * beatEvery)
 		start := groups[0].Heard(groups[0].ID())
 		for i, g := range groups {
 			if at := g.Heard(groups[0].ID()); at.Before(start) || at.Sub(start) > 3*beatEvery {
@@ -52,7 +53,7 @@ func TestBeatsArePassedOn(t *testing.T) {
 		if err := groups[0].Beat(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(4 * time.Second)
+		time.Sleep(3 * beatEvery)
 		if at := groups[3].Heard(groups[0].ID()); !at.After(start.Add(beatPause)) {
 			t.Errorf("the second beat was heard at %s", at.Sub(start))
 		}
@@ -75,7 +76,7 @@ func TestBeatsAreBatched(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * beatEvery)
 		for i, g := range groups {
 			for j, other := range groups {
 				if g.Heard(other.ID()).IsZero() {
@@ -200,7 +201,7 @@ func TestBeatAfterTheClockWentBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		time.Sleep(3 * time.Second)
+		time.Sleep(2 * beatEvery)
 		if at := maple.Heard(oak.ID()); at.Before(start) {
 			t.Errorf("heard %s before the beat", start.Sub(at))
 		}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -148,10 +150,27 @@ func (w *web) lacking(since time.Time) (addresses, beats int) {
 	return addresses, beats
 }
 
-func TestHundredHosts(t *testing.T) {
+// manyHosts is how many hosts the groups here have, unless KITH_TEST_MEMBERS says.
+func manyHosts(t *testing.T) int {
+	t.Helper()
+	n := 60
+	if raceDetector {
+		n = 24
+	}
+	if text := os.Getenv("KITH_TEST_MEMBERS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 10 {
+			t.Fatalf("KITH_TEST_MEMBERS: %q is no number from 10 on", text)
+		}
+	}
+	return n
+}
+
+func TestManyHosts(t *testing.T) {
 	t.Parallel()
+	n := manyHosts(t)
 	synctest.Test(t, func(t *testing.T) {
-		groups := bigGroup(t, 100)
+		groups := bigGroup(t, n)
 		ctx, cancel := context.WithCancel(t.Context())
 		w := weave(ctx, groups, 6)
 		synctest.Wait()
@@ -171,7 +190,7 @@ func TestHundredHosts(t *testing.T) {
 			t.Errorf("%d records are not there after 10 seconds", addresses)
 		}
 		used := w.traffic().since(hello)
-		t.Logf("records of all: %d frames, %d bytes, %.1f bytes per host and record", used.Frames, used.Bytes, float64(used.Bytes)/100/100)
+		t.Logf("records of all: %d frames, %d bytes, %.1f bytes per host and record", used.Frames, used.Bytes, float64(used.Bytes)/float64(n*n))
 
 		// All beat every 30 seconds.
 		before := w.traffic()
@@ -185,37 +204,38 @@ func TestHundredHosts(t *testing.T) {
 				time.Sleep(interval / time.Duration(len(groups)))
 			}
 		}
-		time.Sleep(10 * time.Second)
+		const late = 8 * beatEvery // over as many links as are between any two
+		time.Sleep(late)
 		if _, beats := w.lacking(start); beats > 0 {
-			t.Errorf("%d beats are not there after 10 seconds", beats)
+			t.Errorf("%d beats are not there after %s", beats, late)
 		}
 		used = w.traffic().since(before)
 		t.Logf("%d rounds of beats: per host and minute %.1f frames, %.0f bytes; each beat crosses a link %.2f times",
-			rounds, float64(used.Beats)/100/rounds*2, float64(used.Bytes)/100/rounds*2,
-			float64(used.Bytes)/float64(beatSize)/rounds/100/float64(len(w.links)))
+			rounds, float64(used.Beats)/float64(n)/rounds*2, float64(used.Bytes)/float64(n)/rounds*2,
+			float64(used.Bytes)/float64(beatSize)/rounds/float64(n)/float64(len(w.links)))
 
 		// One half loses the other, and both change.
-		heal := w.cut(50)
+		heal := w.cut(n / 2)
 		synctest.Wait()
-		if err := groups[1].Revoke(ctx, groups[40].ID()); err != nil {
+		if err := groups[1].Revoke(ctx, groups[n/3].ID()); err != nil {
 			t.Fatal(err)
 		}
-		if err := groups[60].Rename(ctx, kith.Name{Host: "walnut"}); err != nil {
+		if err := groups[n*2/3].Rename(ctx, kith.Name{Host: "walnut"}); err != nil {
 			t.Fatal(err)
 		}
-		for _, g := range groups[50:] {
+		for _, g := range groups[n/2:] {
 			if err := g.SetWhereabouts(ctx, Whereabouts{NAT: "open", Addresses: []netip.AddrPort{netip.MustParseAddrPort("198.51.100.1:1")}}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(10 * time.Second)
-		if _, out := groups[99].Roster().Removal(groups[40].ID()); out {
+		if _, out := groups[n-1].Roster().Removal(groups[n/3].ID()); out {
 			t.Error("the news crossed the cut")
 		}
 		before = w.traffic()
 		heal()
 		start = time.Now()
-		for groups[99].Digest() != groups[0].Digest() || groups[0].Whereabouts(groups[99].ID()).NAT != "open" {
+		for groups[n-1].Digest() != groups[0].Digest() || groups[0].Whereabouts(groups[n-1].ID()).NAT != "open" {
 			if time.Since(start) > 10*time.Second {
 				t.Fatal("the halves do not agree after 10 seconds")
 			}
@@ -224,7 +244,7 @@ func TestHundredHosts(t *testing.T) {
 		t.Logf("healed in %s", time.Since(start))
 		time.Sleep(10 * time.Second)
 		for i, g := range groups {
-			if i != 40 && g.Digest() != groups[0].Digest() {
+			if i != n/3 && g.Digest() != groups[0].Digest() {
 				t.Errorf("host %d has another roster", i)
 			}
 		}
@@ -242,12 +262,12 @@ func TestHundredHosts(t *testing.T) {
 	})
 }
 
-// A school: 200 hosts join one after the other by one ticket, through one admin,
+// A school: many hosts join one after the other by one ticket, through one admin,
 // within a second or two, and each takes its exchanges with six others up.
 func TestJoinStorm(t *testing.T) {
 	t.Parallel()
+	joiners := manyHosts(t)
 	synctest.Test(t, func(t *testing.T) {
-		const joiners = 200
 		maple := found(t, "maple")
 		ticket, err := maple.Invite(t.Context(), InviteRequest{Uses: joiners}, nil)
 		if err != nil {
@@ -305,7 +325,7 @@ func TestJoinStorm(t *testing.T) {
 		}
 		used := w.traffic()
 		t.Logf("%d joined; all agree %s after the last; per host %.0f frames (%.0f of entries, %.0f of records), %.0f bytes", joiners, time.Since(start),
-			float64(used.Frames)/joiners, float64(used.Entries)/joiners, float64(used.Records)/joiners, float64(used.Bytes)/joiners)
+			float64(used.Frames)/float64(joiners), float64(used.Entries)/float64(joiners), float64(used.Records)/float64(joiners), float64(used.Bytes)/float64(joiners))
 		cancel()
 		w.running.Wait()
 	})

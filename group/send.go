@@ -21,7 +21,7 @@ const (
 	entryEvery  = 200 * time.Millisecond
 	recordBurst = 2
 	recordEvery = 500 * time.Millisecond
-	beatEvery   = time.Second
+	beatEvery   = 5 * time.Second
 )
 
 // write sends what the peer lacks, whenever there is something, until ctx ends

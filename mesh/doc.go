@@ -29,7 +29,8 @@
 //
 // A member is online when it was heard of within a minute: by a carrier, or in a
 // large group by the signed heartbeat that each sends every 20 seconds to its
-// neighbours, who pass it on (presence.go). One that said goodbye is offline at
+// neighbours, who pass it on, every five seconds what came meanwhile
+// (presence.go). One that said goodbye is offline at
 // once; so is, in a small group, one that lost its carrier and does not answer.
 //
 // # Addresses

@@ -11,13 +11,19 @@ import (
 )
 
 const (
-	onlineFor = time.Minute      // after a member was heard of last
-	beatEvery = 20 * time.Second // this host's own heartbeats
-	beatLate  = 10 * time.Second // how long a heartbeat may be on its way
+	onlineFor = time.Minute // after a member was heard of last
+
+	// How long a heartbeat may be on its way: eight steps from one neighbour to
+	// the next, which hands on in five seconds what came meanwhile. What is left
+	// of the minute is the longest interval between this host's own heartbeats by
+	// which one that came at once and one that took the whole time are not too
+	// far from each other.
+	beatLate  = 8 * 5 * time.Second
+	beatEvery = onlineFor - beatLate // 20 seconds
 
 	// How long a member counts as awake that nothing is known of, after this
 	// host has come to be connected: the others' heartbeats come meanwhile.
-	arrival = 30 * time.Second
+	arrival = beatEvery + beatLate
 )
 
 // A meeting is what is known of one other member. Mesh.mu guards it.

@@ -16,7 +16,7 @@ func TestMeeting(t *testing.T) {
 	if met.isOnline(at(0)) {
 		t.Error("a member that nobody has heard of is online")
 	}
-	if !met.mayBeOnline(at(0), time.Time{}) || !met.mayBeOnline(at(9), at(0)) || met.mayBeOnline(at(40), at(0)) {
+	if !met.mayBeOnline(at(0), time.Time{}) || !met.mayBeOnline(at(9), at(0)) || met.mayBeOnline(at(60), at(0)) {
 		t.Error("a member counts as awake until its heartbeat should have come, and not longer")
 	}
 	met.hear(overlay.PeerInfo{ID: kith.ID{1}, Heard: at(20)}, time.Time{})
@@ -33,17 +33,17 @@ func TestMeeting(t *testing.T) {
 	if met.isOnline(at(45)) || met.mayBeOnline(at(45), at(0)) {
 		t.Error("a heartbeat that was on its way counts after the goodbye")
 	}
-	met.hear(overlay.PeerInfo{}, at(60))
-	if !met.isOnline(at(60)) {
+	met.hear(overlay.PeerInfo{}, at(81))
+	if !met.isOnline(at(81)) {
 		t.Error("a member that said goodbye and beats again is not online")
 	}
-	met.fail(at(61), 200)
-	met.fail(at(63), 200)
-	if !met.isOnline(at(64)) || met.mayBeOnline(at(64), at(0)) {
+	met.fail(at(82), 200)
+	met.fail(at(84), 200)
+	if !met.isOnline(at(85)) || met.mayBeOnline(at(85), at(0)) {
 		t.Error("one that others hear of is online, but no neighbour while it does not answer us")
 	}
 	met.retry()
-	if !met.mayBeOnline(at(64), at(0)) {
+	if !met.mayBeOnline(at(85), at(0)) {
 		t.Error("after news it is worth a dial")
 	}
 }
