@@ -66,15 +66,15 @@ func weave(ctx context.Context, groups []*Group, degree int) *web {
 	return w
 }
 
-func (w *web) link(a, b int) {
-	pair := [2]int{min(a, b), max(a, b)}
+func (w *web) link(i, j int) {
+	pair := [2]int{min(i, j), max(i, j)}
 	if w.links[pair] != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
 	w.links[pair] = cancel
+	a, b := w.groups[i], w.groups[j]
 	w.running.Go(func() {
-		a, b := w.groups[a], w.groups[b]
 		out := func(g, of *Group) bool { _, out := of.Roster().Removal(g.ID()); return out }
 		for ctx.Err() == nil && !out(a, b) && !out(b, a) { // where one has not heard of the other yet, again
 			a.Admit(b.ID(), b.Proof())
