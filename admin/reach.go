@@ -13,13 +13,13 @@ import (
 // natInWords says what the router before a host does.
 func natInWords(nat string) string {
 	switch nat {
-	case "open":
+	case control.NATOpen:
 		return "lets others in"
-	case "cone":
+	case control.NATCone:
 		return "passable by arrangement"
-	case "symmetric":
+	case control.NATSymmetric:
 		return "hard to pass: shows each peer another address"
-	case "blocked":
+	case control.NATBlocked:
 		return "lets no UDP out"
 	}
 	return nat
@@ -28,13 +28,13 @@ func natInWords(nat string) string {
 // routerInWords is natInWords in a word or two.
 func routerInWords(nat string) string {
 	switch nat {
-	case "open":
+	case control.NATOpen:
 		return "open"
-	case "cone":
+	case control.NATCone:
 		return "passable"
-	case "symmetric":
+	case control.NATSymmetric:
 		return "hard to pass"
-	case "blocked":
+	case control.NATBlocked:
 		return "no UDP"
 	}
 	return nat

@@ -62,7 +62,7 @@ func writeReach(w *tabwriter.Writer, r control.Reach) {
 	if len(r.Outside) > 0 {
 		fmt.Fprintf(w, "Seen at\t%s\n", strings.Join(r.Outside, ", "))
 	}
-	if r.NAT != "" && r.NAT != "open" {
+	if r.NAT != "" && r.NAT != control.NATOpen {
 		fmt.Fprintf(w, "Router\t%s\n", natText(r.NAT))
 	}
 	switch {
@@ -101,13 +101,13 @@ func reachText(r control.Reach) string {
 // natText says what a member's router does.
 func natText(nat string) string {
 	switch nat {
-	case "cone":
+	case control.NATCone:
 		return "passable by arrangement (cone)"
-	case "symmetric":
+	case control.NATSymmetric:
 		return "another address for each peer (symmetric)"
-	case "blocked":
+	case control.NATBlocked:
 		return "lets no UDP out (blocked)"
-	case "open":
+	case control.NATOpen:
 		return "lets others in (open)"
 	}
 	return nat

@@ -119,7 +119,7 @@ type Member struct {
 
 	Since time.Time `json:"since,omitzero"` // of the carrier
 	Why   string    `json:"why"`            // it took the place of the one before
-	NAT   string    `json:"nat"`            // what the member's router does: "", "open", "cone", "symmetric" or "blocked"
+	NAT   string    `json:"nat"`            // what the member's router does: see NATOpen; "": not known
 }
 
 // A Socket is an open overlay socket.

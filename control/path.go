@@ -10,7 +10,7 @@ type Reach struct {
 	Open bool   `json:"open"`
 	By   string `json:"by,omitempty"`
 
-	NAT       string    `json:"nat"`       // "", "open", "cone", "symmetric" or "blocked"
+	NAT       string    `json:"nat"`       // see NATOpen; "": not known
 	Addresses []string  `json:"addresses"` // where it may be dialled, those good for everybody first
 	Outside   []string  `json:"outside"`   // where members on other networks see its UDP port
 	Mappings  []Mapping `json:"mappings"`
@@ -22,6 +22,14 @@ type Reach struct {
 	PortMapping bool     `json:"port_mapping"`
 	Introduce   bool     `json:"introduce"` // through the BitTorrent DHT
 }
+
+// What the router before a host does with UDP.
+const (
+	NATOpen      = "open"      // there is none, or it lets others in unasked
+	NATCone      = "cone"      // it shows all peers the same address: it can be passed by arrangement
+	NATSymmetric = "symmetric" // it shows each peer another address
+	NATBlocked   = "blocked"   // it lets none out
+)
 
 // Reasons why a Reach is open.
 const (

@@ -104,7 +104,7 @@ func (l *ladder) place() bool {
 	case len(said) == 0:
 		l.good("It was met at %s.", strings.Join(texts(worth), ", "))
 	default:
-		l.good("What it says of itself: %s.", strings.Join(said, "; "))
+		l.good("What it says of itself: %s (word came %s).", strings.Join(said, "; "), since(at.Received))
 	}
 	if len(said) > 0 && len(worth) == 0 {
 		l.notice("None of its addresses can be dialled from here.", "They belong to another network.", "")
@@ -173,12 +173,12 @@ func (l *ladder) indirect() (cause, remedy string) {
 	mine, theirs := l.node.reach().NAT, l.node.group().Whereabouts(l.member.ID).NAT
 	remedy = fmt.Sprintf(openOwn, l.node.overlayPort.Load())
 	switch {
-	case mine == natBlocked || theirs == natBlocked:
-		return "The network of " + l.whose(mine == natBlocked) + " lets no UDP out.", "Allow UDP there. " + remedy
-	case mine == natSymmetric && theirs == natSymmetric:
+	case mine == control.NATBlocked || theirs == control.NATBlocked:
+		return "The network of " + l.whose(mine == control.NATBlocked) + " lets no UDP out.", "Allow UDP there. " + remedy
+	case mine == control.NATSymmetric && theirs == control.NATSymmetric:
 		return "Both are behind routers that show each peer another address, so that neither can tell the other where to come.", remedy
-	case mine == natSymmetric || theirs == natSymmetric:
-		return "The router of " + l.whose(mine == natSymmetric) + " shows each peer another address, and the other's lets in only whom it knows.", remedy
+	case mine == control.NATSymmetric || theirs == control.NATSymmetric:
+		return "The router of " + l.whose(mine == control.NATSymmetric) + " shows each peer another address, and the other's lets in only whom it knows.", remedy
 	}
 	return "The two have not got through to each other yet; they go on trying.", remedy
 }
@@ -222,13 +222,13 @@ func (l *ladder) presence() mesh.Presence { return l.node.mesh.Presences()[l.mem
 // natInWords says what a router does.
 func natInWords(nat string) string {
 	switch nat {
-	case natOpen:
+	case control.NATOpen:
 		return "others can dial it"
-	case natCone:
+	case control.NATCone:
 		return "it is behind a router that can be passed by arrangement"
-	case natSymmetric:
+	case control.NATSymmetric:
 		return "it is behind a router that shows each peer another address"
-	case natBlocked:
+	case control.NATBlocked:
 		return "its network lets no UDP out"
 	}
 	return "its router is of the kind " + nat

@@ -96,7 +96,7 @@ func (n *Node) checkReachable() control.Finding {
 	}
 	if reach := n.reach(); reach.Open {
 		return control.Finding{Level: control.Good, What: "Members on other networks can dial this computer" + openBy(reach) + "."}
-	} else if reach.NAT == natBlocked {
+	} else if reach.NAT == control.NATBlocked {
 		return control.Finding{
 			Level: control.Notice, What: "This network lets no UDP out: there are no direct paths to other networks.",
 			Cause: "UDP is blocked, by a firewall perhaps. Members on other networks are reached over TCP, or through others.", Remedy: "Allow UDP for kith.",

@@ -15,14 +15,10 @@ import (
 	"kith.alt/kith/group"
 	"kith.alt/kith/mesh"
 	"kith.alt/kith/network/portmap"
+	"kith.alt/kith/network/underlay"
 )
 
 const (
-	natOpen      = "open"
-	natCone      = "cone"
-	natSymmetric = "symmetric"
-	natBlocked   = "blocked"
-
 	tryPatience     = 6 * time.Second // for ways that are tried to explain them
 	mappingPatience = 4 * time.Second // for the router, when somebody is invited
 	mappingLook     = 100 * time.Millisecond
@@ -52,7 +48,7 @@ func (n *Node) reach() control.Reach {
 		r.By = control.ByPublic
 	case leadsHere(mapped, seen.Outside):
 		r.By = control.ByMapping
-	case seen.NAT == natOpen:
+	case seen.NAT == control.NATOpen:
 		r.By = control.ByVisit
 	}
 	r.Open = r.By != ""
@@ -64,15 +60,8 @@ func (n *Node) reach() control.Reach {
 func leadsHere(mapped []portmap.Mapping, outside []netip.AddrPort) bool {
 	return slices.ContainsFunc(mapped, func(m portmap.Mapping) bool {
 		a := m.External.Addr()
-		return isPublic(a) && (len(outside) == 0 || slices.ContainsFunc(outside, func(o netip.AddrPort) bool { return o.Addr() == a }))
+		return underlay.IsPublic(a) && (len(outside) == 0 || slices.ContainsFunc(outside, func(o netip.AddrPort) bool { return o.Addr() == a }))
 	})
-}
-
-var carrierGrade = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
-
-// isPublic reports whether an address means one host everywhere.
-func isPublic(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !carrierGrade.Contains(a)
 }
 
 func texts(addresses []netip.AddrPort) []string {
@@ -123,7 +112,7 @@ func (n *Node) ticketAddresses() []netip.AddrPort {
 	for _, id := range n.helpers() {
 		through = append(through, n.openAddress(id))
 	}
-	first := slices.IndexFunc(own, func(a netip.AddrPort) bool { return !isPublic(a.Addr()) })
+	first := slices.IndexFunc(own, func(a netip.AddrPort) bool { return !underlay.IsPublic(a.Addr()) })
 	if first < 0 {
 		first = len(own)
 	}
@@ -148,7 +137,7 @@ func (n *Node) helpers() []kith.ID {
 func (n *Node) openAddress(id kith.ID) netip.AddrPort {
 	at := n.group().Whereabouts(id)
 	for _, a := range at.Addresses {
-		if at.NAT == natOpen && isPublic(a.Addr()) {
+		if at.NAT == control.NATOpen && underlay.IsPublic(a.Addr()) {
 			return a
 		}
 	}

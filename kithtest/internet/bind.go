@@ -2,16 +2,18 @@ package internet
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
 
+	"kith.alt/kith"
 	"kith.alt/kith/network/underlay"
 )
 
 var _ underlay.Internet = (*Host)(nil)
 
-// ListenUDP is that of underlay.Internet. A taken port is EADDRINUSE, an
+// ListenUDP is that of underlay.Internet. A taken port is EADDRINUSE, too, and an
 // address that the host does not have EADDRNOTAVAIL, as from the kernel. Its
 // socket offers neither SyscallConn nor ReadMsgUDP.
 func (h *Host) ListenUDP(ctx context.Context, host string, port uint16) (net.PacketConn, error) {
@@ -62,16 +64,18 @@ func bind[S any](h *Host, ctx context.Context, sockets map[netip.AddrPort]S, hos
 	if port == 0 {
 		free, ok := h.freePort(func(port uint16) bool { return bound(sockets, netip.AddrPortFrom(address, port)) })
 		if !ok {
-			return netip.AddrPort{}, syscall.EADDRINUSE
+			return netip.AddrPort{}, errInUse
 		}
 		port = free
 	}
 	at := netip.AddrPortFrom(address, port)
 	if bound(sockets, at) {
-		return netip.AddrPort{}, syscall.EADDRINUSE
+		return netip.AddrPort{}, errInUse
 	}
 	return at, nil
 }
+
+var errInUse = fmt.Errorf("%w: %w", syscall.EADDRINUSE, kith.InUse)
 
 // shown returns the address and port of a socket as net shows them: one for
 // all addresses is [::].

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kith.alt/kith"
 	"kith.alt/kith/kithtest/internet"
 )
 
@@ -192,7 +193,7 @@ func TestBind(t *testing.T) {
 					}
 					free := first == own && second == "127.0.0.1" || first == own && second == "localhost" || first == "127.0.0.1" && second == own
 					b, err := listen(second)
-					if free != (err == nil) || !free && !errors.Is(err, syscall.EADDRINUSE) {
+					if free != (err == nil) || !free && !errors.Is(err, kith.InUse) {
 						t.Errorf("%s: %q after %q: %v", name, second, first, err)
 					}
 					if err == nil {

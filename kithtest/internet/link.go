@@ -29,13 +29,6 @@ func (l *Link) attach(to *Router) {
 	}
 }
 
-// SetDelay sets how long a packet takes in each direction.
-func (l *Link) SetDelay(d time.Duration) {
-	l.net.mu.Lock()
-	defer l.net.mu.Unlock()
-	l.delay = d
-}
-
 // SetLoss sets the probability, from 0 to 1, that a packet is lost.
 func (l *Link) SetLoss(probability float64) {
 	l.net.mu.Lock()

@@ -103,17 +103,6 @@ func (r *Router) Inside() netip.Prefix {
 	return r.inside
 }
 
-// SetInside numbers the router's own network, before it has hosts: homes
-// often have the same prefix. The router has the first address.
-func (r *Router) SetInside(prefix netip.Prefix) {
-	r.net.mu.Lock()
-	defer r.net.mu.Unlock()
-	if len(r.leases) > 0 || r.outer == nil {
-		panic("internet: SetInside of a network that has hosts")
-	}
-	r.setInside(prefix.Masked())
-}
-
 // Link returns the router's link to the network that it is on, nil for the
 // public Internet.
 func (r *Router) Link() *Link { return r.link }

@@ -18,6 +18,7 @@ import (
 	"github.com/anacrolix/torrent/bencode"
 
 	"kith.alt/kith"
+	"kith.alt/kith/network/underlay"
 )
 
 // hostile makes a node of the DHT that answers a query with what reply returns.
@@ -148,7 +149,7 @@ func TestHostileNodes(t *testing.T) {
 		var mu sync.Mutex
 		puts := 0
 		w.tap = func(from, to netip.AddrPort, packet []byte) {
-			if from.String() == oakAddress && !public(to.Addr()) {
+			if from.String() == oakAddress && !underlay.IsPublic(to.Addr()) {
 				t.Errorf("a packet to %v", to)
 			}
 			if from.String() == oakAddress && strings.Contains(string(packet), "1:q3:put") {
@@ -271,7 +272,7 @@ func FuzzAnswer(f *testing.F) {
 			p.itemIn(m.R)
 			nodes := nodesFrom(netip.MustParseAddr("192.0.2.1"), append(slices.Clone([]krpc.NodeInfo(m.R.Nodes)), m.R.Nodes6...))
 			for _, n := range nodes {
-				if !public(n.Addr.ToNodeAddrPort().Addr()) {
+				if !underlay.IsPublic(n.Addr.ToNodeAddrPort().Addr()) {
 					t.Errorf("a node at %v", n.Addr)
 				}
 			}

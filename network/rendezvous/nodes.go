@@ -24,6 +24,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"kith.alt/kith"
+	"kith.alt/kith/network/underlay"
 )
 
 const (
@@ -355,16 +356,10 @@ func (s *session) resolve(ctx context.Context, name string) ([]netip.AddrPort, e
 func nodesFrom(from netip.Addr, nodes []krpc.NodeInfo) []krpc.NodeInfo {
 	nodes = slices.DeleteFunc(nodes, func(n krpc.NodeInfo) bool {
 		a := n.Addr.ToNodeAddrPort().AddrPort
-		return !dialable(a) || public(from) && !public(a.Addr())
+		return !dialable(a) || underlay.IsPublic(from) && !underlay.IsPublic(a.Addr())
 	})
 	return nodes[:min(len(nodes), copies)]
 }
-
-func public(ip netip.Addr) bool {
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !carrierNAT.Contains(ip)
-}
-
-var carrierNAT = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
 
 // newest returns the item with the highest sequence number.
 func (f found) newest() item {

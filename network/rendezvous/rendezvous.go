@@ -32,8 +32,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Routers returns the well-known first nodes of the main line.
-func Routers() []string {
+// routers returns the well-known first nodes of the main line.
+func routers() []string {
 	return []string{
 		"router.bittorrent.com:6881",
 		"router.utorrent.com:6881",
@@ -57,7 +57,7 @@ type Rendezvous struct {
 // New returns a Rendezvous. It opens nothing and sends nothing.
 func New(config Config) *Rendezvous {
 	if config.Bootstrap == nil {
-		config.Bootstrap = Routers()
+		config.Bootstrap = routers()
 	}
 	if config.Resolve == nil {
 		config.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
