@@ -6,10 +6,6 @@ import (
 	"fmt"
 )
 
-// MaxDatagramHeader is what [AppendDatagram] puts in front of a payload at
-// most, in bytes.
-const MaxDatagramHeader = 3 + 1 + 1 + maxName + 2
-
 // AppendDatagram appends a datagram between a client and the server's relay:
 // the far process, of which the command is not used, and the payload
 // (RFC 1928 7). The name has at most 255 bytes.
