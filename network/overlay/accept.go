@@ -352,10 +352,11 @@ func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.C
 	stop := context.AfterFunc(ctx, giveUp)
 	first, err := conn.OpenStreamSync(ctx)
 	var theirs hello
+	alone := w.begun != nil && w.begun.Load() == 1
 	if err == nil {
 		deadline, _ := ctx.Deadline()
 		first.SetDeadline(deadline)
-		theirs, err = o.greetAsDialler(first, id, quicRemote(conn), w.only)
+		theirs, err = o.greetAsDialler(first, id, quicRemote(conn), alone)
 	}
 	if !stop() {
 		return candidate{}, ctx.Err()
@@ -366,7 +367,7 @@ func (o *Overlay) approach(ctx context.Context, id kith.ID, w way, config *tls.C
 	}
 	return candidate{theirs: theirs, discard: giveUp, carrier: func() (carrier, error) {
 		var err error
-		if !w.only {
+		if !alone {
 			err = confirm(first)
 		}
 		if err := errors.Join(err, first.Close()); err != nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -369,6 +370,9 @@ func (o *Overlay) reach(ctx context.Context, id kith.ID, ways []way) (*link, err
 	tries := make([]try[candidate], len(ways))
 	for i, w := range ways {
 		tries[i] = try[candidate]{name: w.String(), after: w.after, run: func(ctx context.Context) (candidate, error) {
+			if w.begun != nil {
+				w.begun.Add(1)
+			}
 			ctx, cancel := context.WithTimeout(ctx, handshakePatience)
 			defer cancel()
 			c, err := o.approach(ctx, id, w, config.Clone())
@@ -412,7 +416,7 @@ type way struct {
 	address netip.AddrPort
 	via     kith.ID // the relay
 	after   time.Duration
-	only    bool            // there is no other, and the peer waits for it
+	begun   *atomic.Int32   // ways that have begun, where the peer waits for one of them
 	door    *quic.Transport // for QUIC
 }
 

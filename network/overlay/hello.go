@@ -24,7 +24,7 @@ type hello struct {
 	observed   netip.AddrPort   // where the sender sees the receiver; invalid through a relay
 	candidates []netip.AddrPort // where the sender may be dialled by UDP
 	digest     []byte           // of the roster that the sender has
-	confirmed  bool             // the dialler has no other way to choose: the carrier is up with the acceptor's hello
+	confirmed  bool             // the dialler has nothing else to choose: the carrier is up with the acceptor's hello
 }
 
 // An instance tells two runs of a host apart, so that a carrier to the run

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kith.alt/kith"
@@ -145,8 +146,9 @@ func (o *Overlay) dialBack(peer kith.ID, candidates []netip.AddrPort) {
 	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
 	defer cancel()
 	ways := o.directWays(peer, o.worthDialling(candidates))
+	begun := new(atomic.Int32)
 	for i := range ways {
-		ways[i].only = len(ways) == 1
+		ways[i].begun = begun
 	}
 	if _, err := o.reach(ctx, peer, ways); err != nil {
 		o.log.Debug("dial back", "peer", peer.Short(), "candidates", candidates, "err", err)

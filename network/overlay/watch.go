@@ -260,7 +260,7 @@ func (o *Overlay) Moved() {
 	o.contacts.wakeAll() // before attempts begin anew
 	o.mu.Lock()
 	o.moved = time.Now()
-	o.reached = reached{} // that was elsewhere, or may have been
+	o.reached = reached{}         // that was elsewhere, or may have been
 	links := make(map[*link]bool) // to whether it retires
 	for l := range o.links {
 		if l.peer != o.id {
