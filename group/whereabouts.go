@@ -22,6 +22,7 @@ const (
 type Whereabouts struct {
 	Addresses []netip.AddrPort // at most [MaxAddresses], at most two with one IP; loopback means a computer that runs several hosts
 	Relays    []kith.ID        // members that keep a carrier to the host, at most [MaxRelays]
+	Received  time.Time        // when the record came, to the second; SetWhereabouts takes no account of it
 	NAT       string           // "" (not known), "open", "cone", "symmetric", "blocked", or a later release's word: at most 16 letters a to z
 }
 
@@ -77,12 +78,27 @@ func (g *Group) Whereabouts(id kith.ID) Whereabouts {
 	if r == nil || time.Since(time.Unix(r.received, 0)) > whereaboutsExpiry {
 		return Whereabouts{}
 	}
-	at := Whereabouts{Addresses: r.body.Addresses, Relays: r.body.Relays, NAT: r.body.NAT}
+	at := Whereabouts{Addresses: r.body.Addresses, Relays: r.body.Relays, NAT: r.body.NAT, Received: time.Unix(r.received, 0)}
 	out := func(relay kith.ID) bool { _, member := state.roster.Member(relay); return !member }
 	if slices.ContainsFunc(at.Relays, out) {
 		at.Relays = slices.DeleteFunc(slices.Clone(at.Relays), out)
 	}
 	return at
+}
+
+// AwaitWhereabouts waits until a record of the member id is there, or for ctx.
+func (g *Group) AwaitWhereabouts(ctx context.Context, id kith.ID) error {
+	for {
+		changed := g.state.Load().changed
+		if !g.Whereabouts(id).Received.IsZero() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // issueRecord signs our whereabouts anew, above old. The caller holds changing.

@@ -37,10 +37,22 @@ func TestWhereabouts(t *testing.T) {
 		if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: home}); err != nil {
 			t.Fatal(err)
 		}
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := oak.AwaitWhereabouts(soon, maple.ID()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("await the record of a host that is not met: %v", err)
+		}
 		connect(t, maple, oak)
+		if err := oak.AwaitWhereabouts(t.Context(), maple.ID()); err != nil {
+			t.Error(err)
+		}
 		synctest.Wait()
-		if got := oak.Whereabouts(maple.ID()).Addresses; !slices.Equal(got, home) {
-			t.Errorf("addresses are %v", got)
+		got := oak.Whereabouts(maple.ID())
+		if !slices.Equal(got.Addresses, home) {
+			t.Errorf("addresses are %v", got.Addresses)
+		}
+		if age := time.Since(got.Received); age < 0 || age > time.Second {
+			t.Errorf("the record came %s ago", age)
 		}
 		number := maple.state.Load().records[maple.ID()].body.Sequence
 		if err := maple.SetWhereabouts(t.Context(), Whereabouts{Addresses: home}); err != nil {

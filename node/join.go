@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,6 +23,8 @@ const (
 	joinPatience   = 30 * time.Second
 	tellPatience   = 2 * time.Second // for a member to hear that we leave
 	joinPause      = 2 * time.Second // before the next attempt, when too many join at once
+	relayPause     = time.Second     // before a relay is asked again that has not heard of us yet
+	wherePatience  = 2 * time.Second // for word of where the inviter is
 	lookupPatience = 3 * time.Second // for the inviter by multicast, before its addresses alone are tried
 )
 
@@ -122,22 +125,23 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 	}
 	j := n.newJoining()
 	defer j.stop()
+	request := j.noting(join.Request)
 	addresses := mesh.WorthTrying(ticket.Addresses, underlay.System().Interfaces())
-	reply, server, err := j.Join(ctx, ticket.Inviter, addresses, join.Request)
+	reply, server, err := j.Join(ctx, ticket.Inviter, addresses, request)
 	for errors.Is(err, kith.Quota) && pause(ctx, joinPause) { // a whole class joins at once
-		reply, server, err = j.Join(ctx, ticket.Inviter, addresses, join.Request)
+		reply, server, err = j.Join(ctx, ticket.Inviter, addresses, request)
 	}
 	if err != nil && server != ticket.Inviter && n.cfg.OverlayHost == "" {
 		// Its addresses have changed, are another host's by now, or were
 		// never right for us: it may still be on our network.
 		if found := n.lookUp(ctx, ticket); len(found) > 0 {
 			addresses = found
-			reply, server, err = j.Join(ctx, ticket.Inviter, addresses, join.Request)
+			reply, server, err = j.Join(ctx, ticket.Inviter, addresses, request)
 		}
 	}
 	if errors.Is(err, kith.Unreachable) && ticket.Introduce {
 		n.event("The host that made the ticket does not answer at its addresses; looking for it through the BitTorrent DHT, which may take some minutes.")
-		reply, server, addresses, err = j.joinIntroduced(whole, n, ticket, join.Request)
+		reply, server, addresses, err = j.joinIntroduced(whole, n, ticket, request)
 		ctx = whole
 	}
 	if errors.Is(err, kith.Unreachable) {
@@ -153,30 +157,62 @@ func (n *Node) joinGroup(ctx context.Context, ticket group.Ticket, host string) 
 		return nil, fmt.Errorf("read the group's roster from %s (%v); try again: %w", server.Short(), err, kith.Temporary)
 	}
 	// The roster may be here before any address record: this is where to meet.
-	n.mesh.NotePlace(server, addresses)
+	for _, id := range j.there(server) {
+		n.mesh.NotePlace(id, addresses)
+	}
 	return join.Group(), nil
 }
 
 // A joining is an overlay with our key that lives as long as we join a group. It
-// trusts nobody but the host that lets us in.
+// trusts nobody but the host that lets us in, and takes others that are at the
+// addresses of that one for relays.
 type joining struct {
 	*overlay.Overlay
 	stop func()
+	log  *slog.Logger
 
 	mu        sync.Mutex
+	met       []kith.ID // that answered with their key, each once
 	server    kith.ID
 	addresses []netip.AddrPort
 }
 
+// noting is a request for overlay.Join that notes who was asked.
+func (j *joining) noting(request func(kith.ID, []byte) ([]byte, error)) func(kith.ID, []byte) ([]byte, error) {
+	return func(server kith.ID, exporter []byte) ([]byte, error) {
+		j.mu.Lock()
+		if !slices.Contains(j.met, server) {
+			j.met = append(j.met, server)
+		}
+		j.mu.Unlock()
+		return request(server, exporter)
+	}
+}
+
+// relays are the members through which we reached the server, the ones that may be.
+func (j *joining) relays() []kith.ID {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(j.met), func(id kith.ID) bool { return id == j.server })
+}
+
+// there are the hosts at the addresses: the relays, else the server itself.
+func (j *joining) there(server kith.ID) []kith.ID {
+	if relays := j.relays(); len(relays) > 0 {
+		return relays
+	}
+	return []kith.ID{server}
+}
+
 func (n *Node) newJoining() *joining {
-	j := new(joining)
+	j := &joining{log: n.log}
 	j.Overlay = overlay.New(overlay.Config{
 		Key: n.key,
 		Admit: func(peer kith.ID, _ []byte) error {
 			j.mu.Lock()
 			defer j.mu.Unlock()
-			if peer != j.server {
-				return kith.NotMember
+			if peer != j.server && (j.server.IsZero() || !slices.Contains(j.met, peer)) {
+				return fmt.Errorf("this computer is only just joining the group: %w", kith.Temporary)
 			}
 			return nil
 		},
@@ -185,6 +221,7 @@ func (n *Node) newJoining() *joining {
 			defer j.mu.Unlock()
 			return j.addresses
 		},
+		Relays:   func(kith.ID) []kith.ID { return j.relays() },
 		SyncPort: mesh.SyncPort,
 		Log:      n.log,
 	})
@@ -201,13 +238,18 @@ func (n *Node) newJoining() *joining {
 	return j
 }
 
-// fetch brings the roster of the group that let us in.
+// fetch brings the roster of the group that let us in, and, if it comes soon,
+// word of where the server is: who crashes right after joining knows where to
+// dial.
 func (j *joining) fetch(ctx context.Context, g *group.Group, server kith.ID, addresses []netip.AddrPort) error {
 	j.mu.Lock()
 	j.server, j.addresses = server, addresses
 	j.mu.Unlock()
 
 	conn, err := j.Dial(ctx, kith.Address{Host: server.String(), Port: mesh.SyncPort})
+	for err != nil && len(j.relays()) > 0 && pause(ctx, relayPause) { // the relay may not have heard of us yet
+		conn, err = j.Dial(ctx, kith.Address{Host: server.String(), Port: mesh.SyncPort})
+	}
 	if err != nil {
 		return err
 	}
@@ -219,6 +261,11 @@ func (j *joining) fetch(ctx context.Context, g *group.Group, server kith.ID, add
 	work.Go(func() { done(g.Sync(syncing, conn, server, nil)) })
 	if err := g.AwaitJoined(syncing); err != nil {
 		return errors.Join(context.Cause(syncing), err)
+	}
+	waiting, cancel := context.WithTimeout(syncing, wherePatience)
+	defer cancel()
+	if err := g.AwaitWhereabouts(waiting, server); err != nil {
+		j.log.Info("no word of where the host is that let us in", "server", server.Short(), "err", err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
+	"kith.alt/kith/group"
 	"kith.alt/kith/kithtest"
 	"kith.alt/kith/node"
 )
@@ -385,6 +387,32 @@ func TestJoinAgain(t *testing.T) {
 	if err != nil || len(status.Members) != 2 {
 		t.Errorf("members after joining again: %v (%v)", status.Members, err)
 	}
+}
+
+// TestJoinThroughMember has a newcomer reach only a member that lets nobody in:
+// that one relays to the inviter, the joining and the roster alike.
+func TestJoinThroughMember(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak")
+	if err := m.Nodes[0].SetAdmin(t.Context(), "oak", false); err != nil {
+		t.Fatal(err)
+	}
+	m.Until(m.Nodes[1], "no admin", func(s control.Status) bool { return !member(s, "oak").Admin })
+	ticket, err := group.ParseTicket(m.Invite(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := m.Nodes[1].Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket.Addresses = nil
+	for _, l := range status.Listeners {
+		if at, err := netip.ParseAddrPort(l.Address); err == nil && l.App == control.AppOverlay {
+			ticket.Addresses = []netip.AddrPort{at}
+		}
+	}
+	m.Add("elm", ticket.String())
+	m.Met()
 }
 
 // TestNothingPrivateIsShown tries to show the node's own data and ports to the
