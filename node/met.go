@@ -38,15 +38,15 @@ func (n *Node) met(ctx context.Context) (list []netip.AddrPort, err error) {
 	return list, nil
 }
 
-// keepMet stores it until ctx ends.
+// keepMet stores it every minute, and once more at the end.
 func (n *Node) keepMet(ctx context.Context) error {
 	var kept []netip.AddrPort
 	tick := time.NewTicker(keepMetEvery)
 	defer tick.Stop()
-	for ended := false; !ended; {
+	for stopping := false; !stopping; {
 		select {
 		case <-ctx.Done():
-			ended = true
+			stopping = true
 		case <-tick.C:
 		}
 		met := n.overlay.Met()
@@ -54,21 +54,27 @@ func (n *Node) keepMet(ctx context.Context) error {
 		if slices.Equal(met, kept) {
 			continue
 		}
-		err := n.store.Update(context.WithoutCancel(ctx), func(tx *sql.Tx) error {
-			if _, err := tx.Exec(`DELETE FROM node_met`); err != nil {
-				return err
-			}
-			for _, a := range met {
-				if _, err := tx.Exec(`INSERT INTO node_met (address) VALUES (?)`, a.String()); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("keep where members were met: %w", err)
+		if err := n.storeMet(met); err != nil {
+			n.log.Warn("keep where members were met", "err", err)
+			continue
 		}
 		kept = met
 	}
 	return nil
+}
+
+func (n *Node) storeMet(met []netip.AddrPort) error {
+	ctx, cancel := context.WithTimeout(context.Background(), keepPatience)
+	defer cancel()
+	return n.store.Update(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM node_met`); err != nil {
+			return err
+		}
+		for _, a := range met {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO node_met (address) VALUES (?)`, a.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

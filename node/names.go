@@ -12,7 +12,8 @@ import (
 	"kith.alt/kith/group"
 )
 
-// keepPatience bounds how long a first use of a name waits for the disk.
+// keepPatience bounds how long it may take to write down what happened: the
+// first use of a name, what was relayed, where members were met.
 const keepPatience = 5 * time.Second
 
 // names remembers which key each name meant when it was first used here. The

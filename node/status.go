@@ -85,6 +85,9 @@ func (n *Node) members() []control.Member {
 		if m.ID == n.id {
 			member.State, member.Path, member.LastSeen = control.Online, control.PathSelf, time.Now()
 			member.NAT = n.overlay.Reach().NAT
+			if n.shutOut() {
+				member.State = control.Revoked
+			}
 			list = slices.Insert(list, 0, member)
 			continue
 		}
@@ -97,7 +100,7 @@ func (n *Node) members() []control.Member {
 			if p.Address.IsValid() {
 				member.Address = p.Address.String()
 			}
-			member.RTT = float64(p.RTT.Microseconds()) / 1000
+			member.RTT = millis(p.RTT)
 			member.Sent, member.Received = p.Sent, p.Received
 		}
 		list = append(list, member)
