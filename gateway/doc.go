@@ -57,9 +57,9 @@
 //
 // Header sections, their arrival, idle connections, negotiation, dials and the
 // number of connections are bounded by the constants in gateway.go, those of
-// datagrams in associate.go; bodies are
-// streamed through pooled buffers. A Gateway opens nothing before Serve, which
-// owns all goroutines. There is no lock but those of net/http.
+// datagrams in associate.go; bodies are streamed through pooled buffers. A
+// Gateway opens nothing before Serve, which owns all goroutines. There is no
+// lock but those of net/http.
 //
 // The rules followed are RFC 9110 and RFC 9112 (HTTP), RFC 6265 (cookies),
 // RFC 6454 (origins), RFC 6761 (localhost), RFC 9209 (Proxy-Status, by which

@@ -14,8 +14,8 @@
 // such sockets as root's. Which way works is found out once, when the listener
 // is wrapped; a failure later refuses the connection.
 //
-// The sender of a datagram is looked up in /proc/thread-self/net/udp and /proc/thread-self/net/udp6
-// ([SameUserPacket]).
+// The sender of a datagram is looked up in /proc/thread-self/net/udp and
+// /proc/thread-self/net/udp6 ([SameUserPacket]).
 //
 // Other systems do not tell, and there SameUser checks nothing. Connections
 // that are not TCP (a Unix-domain socket has its own file permissions) pass.

@@ -6,6 +6,6 @@
 // socket on Linux, from a routing socket on macOS and the BSDs, and elsewhere,
 // and where there is none, by looking every 2 s; and of a wake from sleep by
 // comparing the wall clock with the monotonic one. Bursts are merged into one
-// message per 100 ms. What an address can mean is in address.go. The twin for tests, with routers, NATs and virtual time,
-// is kithtest/internet.
+// message per 100 ms. What an address can mean is in address.go. The twin for
+// tests, with routers, NATs and virtual time, is kithtest/internet.
 package underlay
