@@ -29,7 +29,7 @@ const (
 
 	// A revoked host's carriers end after this, so that the revocation can
 	// still be told to it over them. The contract allows two seconds.
-	lastWord = time.Second
+	lastWord = 1500 * time.Millisecond
 )
 
 // meet compares the carriers with those that there should be, starts the dials

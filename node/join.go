@@ -30,7 +30,7 @@ const (
 
 // Join moves this host from its group of one into the group of the ticket, and
 // returns when admitted. Key, accounts and sites stay. It fails with kind Exists
-// where this host has company already, and with the admin's reason where it
+// where this host has company already that lets it in, and with the admin's reason where it
 // is refused; then everything is as it was.
 func (n *Node) Join(ctx context.Context, text string) error {
 	n.changing.Lock()
@@ -41,6 +41,7 @@ func (n *Node) Join(ctx context.Context, text string) error {
 	}
 	roster := n.group().Roster()
 	_, member := roster.Member(n.id)
+	member = member && !n.shutOut()
 	if genesis := roster.Genesis(); member && slices.Equal(genesis[:len(ticket.Genesis)], ticket.Genesis[:]) {
 		return nil // used here before
 	}
@@ -52,6 +53,20 @@ func (n *Node) Join(ctx context.Context, text string) error {
 		return err
 	}
 	return n.enter(ctx, joined)
+}
+
+// shutOut reports whether this host is out of its group, as far as can be told: a
+// member said so, and none lets it in. It was off when it was revoked, and
+// nobody brings it the news, as it is no member.
+func (n *Node) shutOut() bool {
+	refused := false
+	for _, p := range n.mesh.Presences() {
+		if p.Carrier != "" {
+			return false
+		}
+		refused = refused || p.Refusal != ""
+	}
+	return refused
 }
 
 // Leave takes this host out of its group, back to a group of one, with key,

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,6 +146,29 @@ func TestRevoke(t *testing.T) {
 	}
 	// The revoked host is told, and can come back with a new ticket.
 	m.Until(oak, "knows that it is out", func(s control.Status) bool { return member(s, "oak").State == control.Revoked })
+	if err := oak.Join(t.Context(), m.Invite(0)); err != nil {
+		t.Fatalf("join again: %v", err)
+	}
+	m.Met()
+}
+
+// TestRevokedWhileOff has a host hear why it is refused when it comes back.
+func TestRevokedWhileOff(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak", "elm")
+	maple, oak := m.Nodes[0], m.Nodes[1]
+	oak.Stop()
+	if err := maple.Revoke(t.Context(), "oak"); err != nil {
+		t.Fatal(err)
+	}
+	m.Until(m.Nodes[2], "oak revoked", func(s control.Status) bool { return member(s, "oak").State == control.Revoked })
+	m.Start(oak)
+	m.Until(oak, "knows that it is out", func(s control.Status) bool { return member(s, "oak").State == control.Revoked })
+	findings, err := oak.Diagnose(t.Context(), "maple")
+	if err != nil || !slices.ContainsFunc(findings, func(f control.Finding) bool {
+		return f.Level == control.Problem && strings.Contains(f.Cause, "out of the group")
+	}) {
+		t.Errorf("diagnosis: %+v, %v", findings, err)
+	}
 	if err := oak.Join(t.Context(), m.Invite(0)); err != nil {
 		t.Fatalf("join again: %v", err)
 	}
