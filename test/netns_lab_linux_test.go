@@ -194,6 +194,9 @@ type program struct {
 	killed  atomic.Bool
 }
 
+// readyPatience is for the slowest start: to join through the DHT.
+const readyPatience = 5 * time.Minute
+
 // launch is start for those who do more with the program than stop it.
 func (c *computer) launch(line, home string) *program {
 	c.t.Helper()
@@ -209,8 +212,10 @@ func (c *computer) launch(line, home string) *program {
 	}
 	p := &program{c: c, line: line, group: cmd.Process.Pid, done: make(chan struct{})}
 	c.t.Cleanup(p.stop)
+	late := time.AfterFunc(readyPatience, func() { p.signal(syscall.SIGKILL) })
 	var ready bool
 	p.printed, ready = readUntilReady(out)
+	late.Stop()
 	go func() {
 		io.Copy(io.Discard, out)
 		p.err = cmd.Wait()

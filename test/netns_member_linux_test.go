@@ -19,11 +19,7 @@ import (
 func together(t *testing.T, tests map[string]func(*testing.T)) {
 	var running sync.WaitGroup
 	for name, test := range tests {
-		running.Go(func() {
-			t.Run(name, func(t *testing.T) {
-				test(t)
-			})
-		})
+		running.Go(func() { t.Run(name, test) })
 	}
 	running.Wait()
 }

@@ -27,54 +27,19 @@ func TestMoves(t *testing.T) {
 	})
 }
 
-// A pair is two homes, with a host each and a download from one to the other,
-// and members that everybody can reach.
-type pair struct {
-	lab        *lab
-	world      *internet
-	a, b       *router
-	maple, oak *member
-	public     []*member
-	download   *download
-}
-
-// newPair makes a pair behind routers of one kind, and waits until the hosts
-// are on the path.
-func newPair(t *testing.T, kind nat, path string, public ...string) *pair {
+// newDownload makes a pair with a download from one host to the other.
+func newDownload(t *testing.T, kind nat, path string, public ...string) *pair {
 	t.Helper()
-	l := newLab(t)
-	world := l.internet()
-	p := &pair{lab: l, world: world, a: l.home("a", world, kind), b: l.home("b", world, kind)}
-	var computers []*computer
-	for _, name := range public {
-		computers = append(computers, world.host(name))
-	}
-	members := l.group(append(computers, p.a.host("maple"), p.b.host("oak"))...)
-	p.public, p.maple, p.oak = members[:len(public)], members[len(public)], members[len(public)+1]
-	p.reach(path)
+	p := newPair(t, kind, path, public...)
 	p.download = startDownload(p.maple, p.oak)
 	return p
-}
-
-// reach waits until both hosts have each other on the path.
-func (p *pair) reach(path string) {
-	p.lab.t.Helper()
-	p.maple.reaches(p.oak, path)
-	p.oak.reaches(p.maple, path)
-}
-
-// move takes a member's cable out of one network and puts it into another.
-func (m *member) move(to uplink) {
-	m.t.Helper()
-	m.ip("link", "delete", "eth0")
-	to.attach(m.computer, "eth0")
 }
 
 // moveAddress gives the sender, then the receiver, another address on its local
 // network. To each member the routers then use another port, as those of before
 // are taken until they are forgotten: what the path is meanwhile is open.
 func moveAddress(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newDownload(t, portRestricted, control.PathDirect, "birch")
 	p.a.renumber(p.maple.computer, "eth0")
 	p.download.goesOn("maple has a new address")
 	p.b.renumber(p.oak.computer, "eth0")
@@ -88,7 +53,7 @@ func moveAddress(t *testing.T) {
 // moveRouter gives the routers other addresses on the Internet, which hosts
 // learn of only from what others tell them.
 func moveRouter(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newDownload(t, portRestricted, control.PathDirect, "birch")
 	p.world.renumber(p.a.computer)
 	p.download.goesOn("maple's router has a new address")
 	p.world.renumber(p.b.computer)
@@ -99,7 +64,7 @@ func moveRouter(t *testing.T) {
 
 // moveInterface takes the cable out and goes on by Wi-Fi, and back.
 func moveInterface(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newDownload(t, portRestricted, control.PathDirect, "birch")
 	p.oak.ip("link", "set", "eth0", "down")
 	p.b.attach(p.oak.computer, "wlan0")
 	p.download.goesOn("oak changes from cable to Wi-Fi")
@@ -114,7 +79,7 @@ func moveInterface(t *testing.T) {
 // moveBoth moves both hosts to other homes at once. The third member is all
 // that they find each other by.
 func moveBoth(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newDownload(t, portRestricted, control.PathDirect, "birch")
 	c, d := p.lab.home("c", p.world, portRestricted), p.lab.home("d", p.world, portRestricted)
 	p.maple.move(c)
 	p.oak.move(d)
@@ -126,7 +91,7 @@ func moveBoth(t *testing.T) {
 // moveTogether brings the host that received from afar home to the sender: the
 // download goes on over the local network.
 func moveTogether(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newDownload(t, portRestricted, control.PathDirect, "birch")
 	p.oak.move(p.a)
 	p.download.goesOn("oak comes to maple")
 	p.reach(control.PathLAN)
@@ -136,7 +101,7 @@ func moveTogether(t *testing.T) {
 // relayDies kills the member that relays, without a warning: another takes
 // over.
 func relayDies(t *testing.T) {
-	p := newPair(t, symmetric, control.PathRelayed, "birch", "elm")
+	p := newDownload(t, symmetric, control.PathRelayed, "birch", "elm")
 	via := p.oak.reaches(p.maple, control.PathRelayed).Via
 	for _, relay := range p.public {
 		if relay.name == via {
@@ -153,7 +118,7 @@ func relayDies(t *testing.T) {
 // pathCut cuts the direct path and heals it: the download goes by the relay
 // meanwhile, and comes back.
 func pathCut(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newDownload(t, portRestricted, control.PathDirect, "birch")
 	p.world.cut(p.a.computer, p.b.computer)
 	p.download.goesOn("the direct path is cut")
 	p.reach(control.PathRelayed)
@@ -166,7 +131,7 @@ func pathCut(t *testing.T) {
 // suspended stops the receiver's process for 20 s, as a computer that sleeps
 // does.
 func suspended(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newDownload(t, portRestricted, control.PathDirect, "birch")
 	p.oak.node.signal(syscall.SIGSTOP)
 	<-time.After(20 * time.Second)
 	p.oak.node.signal(syscall.SIGCONT)
@@ -180,7 +145,7 @@ func routersForgetRelay(t *testing.T) { forgetting(t, symmetric, control.PathRel
 
 // forgetting has one router, then both, lose their mappings.
 func forgetting(t *testing.T, kind nat, path string) {
-	p := newPair(t, kind, path, "birch")
+	p := newDownload(t, kind, path, "birch")
 	p.a.forget()
 	p.download.goesOn("maple's router has forgotten")
 	p.a.forget()
@@ -192,7 +157,7 @@ func forgetting(t *testing.T, kind nat, path string) {
 
 // loss has a download cross an Internet that loses every fiftieth packet.
 func loss(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newDownload(t, portRestricted, control.PathDirect, "birch")
 	p.world.lose(0.02)
 	p.download.goesOn("packets are lost")
 	p.world.lose(0)

@@ -63,7 +63,10 @@ func TestNAT(t *testing.T) {
 		{udpBlocked, portRestricted},
 		{udpBlocked, udpBlocked},
 	} {
-		path := map[simulated.Path]string{simulated.Direct: control.PathDirect, simulated.Relay: control.PathRelayed}[expected[[2]simulated.NAT{simulated.NAT(pair[0]), simulated.NAT(pair[1])}]]
+		path := control.PathDirect
+		if expected[[2]simulated.NAT{simulated.NAT(pair[0]), simulated.NAT(pair[1])}] == simulated.Relay {
+			path = control.PathRelayed
+		}
 		tests[string(pair[0]+" and "+pair[1])] = func(t *testing.T) { behindNAT(t, pair[0], pair[1], path) }
 	}
 	together(t, tests)

@@ -19,57 +19,38 @@ func TestRestarts(t *testing.T) {
 
 // killed kills a node and starts it again in another home.
 func killed(t *testing.T) {
-	l := newLab(t)
-	world := l.internet()
-	a, b, c := l.home("a", world, portRestricted), l.home("b", world, portRestricted), l.home("c", world, portRestricted)
-	members := l.group(world.host("birch"), a.host("maple"), b.host("oak"))
-	maple, oak := members[1], members[2]
-	maple.reaches(oak, control.PathDirect)
-
-	oak.node.kill()
-	oak.move(c)
-	oak.up("")
-	oak.reaches(maple, control.PathDirect)
-	maple.reaches(oak, control.PathDirect)
-	maple.reads(oak)
-	oak.reads(maple)
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.oak.node.kill()
+	p.oak.move(p.lab.home("c", p.world, portRestricted))
+	p.oak.up("")
+	p.reach(control.PathDirect)
+	p.read()
 }
 
 // allWereOff stops a whole group, and starts it with one host in another
 // home. What they find each other by is on their disks.
 func allWereOff(t *testing.T) {
-	l := newLab(t)
-	world := l.internet()
-	a, b, c := l.home("a", world, portRestricted), l.home("b", world, portRestricted), l.home("c", world, portRestricted)
-	members := l.group(world.host("birch"), a.host("maple"), b.host("oak"))
-	maple, oak := members[1], members[2]
-	maple.reaches(oak, control.PathDirect)
-
-	for _, m := range members {
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	birch := p.public[0]
+	for _, m := range []*member{birch, p.maple, p.oak} {
 		m.node.stop()
 	}
-	maple.move(c)
-	for _, m := range []*member{maple, oak, members[0]} {
+	p.maple.move(p.lab.home("c", p.world, portRestricted))
+	for _, m := range []*member{p.maple, p.oak, birch} {
 		m.up("")
 	}
-	maple.reaches(oak, control.PathDirect)
-	oak.reaches(maple, control.PathDirect)
-	maple.reads(oak)
-	oak.reads(maple)
+	p.reach(control.PathDirect)
+	p.read()
 }
 
 // beforeNetwork starts a node before its computer's network is up, as happens
 // when the computer starts.
 func beforeNetwork(t *testing.T) {
-	l := newLab(t)
-	world := l.internet()
-	members := l.group(world.host("birch"), world.home("maple", portRestricted, nil), world.home("oak", portRestricted, nil))
-	maple, oak := members[1], members[2]
-	oak.node.stop()
-	oak.ip("link", "set", "eth0", "down")
-	oak.up("")
-	oak.ip("link", "set", "eth0", "up")
-	oak.ip("route", "replace", "default", "via", "192.168.1.1", "dev", "eth0")
-	oak.reaches(maple, control.PathDirect)
-	maple.reaches(oak, control.PathDirect)
+	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p.oak.node.stop()
+	p.oak.ip("link", "set", "eth0", "down")
+	p.oak.up("")
+	p.oak.ip("link", "set", "eth0", "up")
+	p.oak.ip("route", "replace", "default", "via", p.b.local(1), "dev", "eth0")
+	p.reach(control.PathDirect)
 }

@@ -195,8 +195,11 @@ func flushConntrack() error {
 	}
 	reply := make([]byte, 4096)
 	n, _, err := unix.Recvfrom(fd, reply, 0)
-	if err != nil || n < 20 {
+	if err != nil {
 		return fmt.Errorf("read netlink: %w", err)
+	}
+	if n < size {
+		return fmt.Errorf("netlink answers %d bytes", n)
 	}
 	if code := int32(binary.NativeEndian.Uint32(reply[16:])); code != 0 {
 		return fmt.Errorf("flush connections: %w", unix.Errno(-code))
