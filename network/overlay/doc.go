@@ -107,8 +107,10 @@
 // of one address are answered at once. A peer has four carriers at most, and
 // may hold 2,048 streams open on each. For a reader that does not read, a
 // stream buffers 256 KiB at first and 16 MiB at most. All streams of a QUIC
-// carrier together hold at most 32 MiB; on a TLS carrier that is the limit for
-// what exceeds the first 256 KiB of each, which yamux grants every stream. Dead
+// carrier together hold at most 32 MiB, then its window stays shut. All TLS
+// carriers of a peer hold 64 MiB (unread.go), then the socket whose reader has
+// been away longest ends with kind Quota. With all carriers a peer can have 160
+// MiB held here, and a well-behaved one 64 MiB, which is what it keeps itself. Dead
 // peers are noticed within 60 s, and within 5 s while something waits for them.
 //
 // A socket keeps 2 to 16 MiB that are not acknowledged, as the round trip asks

@@ -20,6 +20,7 @@ type peer struct {
 	links       map[*link]struct{} // current and those that retire
 	attempt     *attempt           // the dial under way, or nil
 	dialledBack bool               // as it comes through a relay; the dial is under way
+	unread      atomic.Int64       // bytes that all TLS carriers hold for readers
 	lost        error              // why the last one ended that was current
 	told        bool               // what OnPeer heard last; guarded by Overlay.telling
 }
@@ -115,6 +116,9 @@ func (o *Overlay) adopt(c carrier, a arrival) (*link, error) {
 	p := o.peerLocked(id)
 	p.links[l] = struct{}{}
 	o.links[l] = struct{}{}
+	if c, ok := c.(*yamuxCarrier); ok {
+		c.unread.limit(&p.unread, l.evict)
+	}
 	var restarted []*link
 	for old := range p.links {
 		if old.instance != theirs {
@@ -282,6 +286,9 @@ func (o *Overlay) serveLink(l *link) {
 		}
 	}
 	l.close()
+	if c, ok := l.carrier.(*yamuxCarrier); ok {
+		c.unread.close()
+	}
 	if err == errGoodbye {
 		l.leave()
 	}
@@ -466,6 +473,7 @@ func (o *Overlay) selfLink() (*link, error) {
 		}
 		l := o.newLink(c, arrival{peer: o.id, dialled: end.dialled, theirs: hello{instance: o.instance}})
 		l.setLevel()
+		c.unread.limit(new(atomic.Int64), l.evict)
 		o.links[l] = struct{}{}
 		o.tasks.Go(func() { o.serveLink(l) })
 		if end.dialled {

@@ -26,6 +26,7 @@ type yamuxCarrier struct {
 	near    netip.AddrPort
 	far     netip.AddrPort
 	heard   *arrivals
+	unread  *unread
 }
 
 // newYamuxCarrier multiplexes conn, which it closes when the carrier ends.
@@ -47,7 +48,8 @@ func newYamuxCarrier(name string, conn net.Conn, dialled bool) (*yamuxCarrier, e
 		newSession = yamux.Server
 	}
 	c := &yamuxCarrier{name: name, near: addressOf(conn.LocalAddr()), far: addressOf(conn.RemoteAddr())}
-	c.heard = &arrivals{Conn: conn}
+	c.unread = &unread{streams: make(map[uint32]*unreadStream)}
+	c.heard = &arrivals{Conn: conn, unread: c.unread}
 	windows := new(atomic.Int64)
 	var err error
 	c.session, err = newSession(c.heard, cfg, func() (yamux.MemoryManager, error) { return &windowBudget{total: windows}, nil })
@@ -68,7 +70,13 @@ func (c *yamuxCarrier) openStream(ctx context.Context) (stream, error) {
 	if err != nil {
 		return nil, sessionEnded(err)
 	}
-	return &yamuxStream{Stream: s}, nil
+	return c.newStream(s, false), nil
+}
+
+func (c *yamuxCarrier) newStream(s *yamux.Stream, accepted bool) *yamuxStream {
+	st := &yamuxStream{Stream: s, unread: c.unread}
+	c.unread.begin(st, accepted)
+	return st
 }
 
 func (c *yamuxCarrier) acceptStream() (stream, error) {
@@ -79,7 +87,7 @@ func (c *yamuxCarrier) acceptStream() (stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &yamuxStream{Stream: s}, nil
+	return c.newStream(s, true), nil
 }
 
 // drain says goodbye in the queue of what was written: the peer ends the
@@ -99,8 +107,9 @@ func (c *yamuxCarrier) drain(ctx context.Context) {
 // path is not a dead one.
 type arrivals struct {
 	net.Conn
-	bytes atomic.Uint64
-	tell  atomic.Pointer[func()]
+	unread *unread
+	bytes  atomic.Uint64
+	tell   atomic.Pointer[func()]
 
 	told     uint64 // of bytes; of Read alone
 	toldLast time.Time
@@ -113,6 +122,7 @@ const (
 
 func (a *arrivals) Read(p []byte) (int, error) {
 	n, err := a.Conn.Read(p)
+	a.unread.arrive(p[:n])
 	if bytes := a.bytes.Add(uint64(n)); bytes-a.told >= tellBytes {
 		if now := time.Now(); now.Sub(a.toldLast) >= tellEvery {
 			a.told, a.toldLast = bytes, now
@@ -155,6 +165,7 @@ func (b *windowBudget) Done() { b.total.Add(-b.taken.Swap(0)) }
 // the deadline passes at that moment, and the sender would stall in the end.
 type yamuxStream struct {
 	*yamux.Stream
+	unread *unread
 
 	reader sync.Mutex // held by the one Read at a time
 
@@ -173,11 +184,15 @@ func (s *yamuxStream) Read(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	if _, err := s.Stream.Read(nil); err != nil { // waits for bytes, takes none
-		return 0, yamuxError(err)
+		if err = yamuxError(err); err != os.ErrDeadlineExceeded {
+			s.unread.end(s)
+		}
+		return 0, err
 	}
 	s.setTaking(true)
 	n, err := s.Stream.Read(p)
 	s.setTaking(false)
+	s.unread.take(s, n)
 	err = yamuxError(err)
 	if err == io.EOF { // not the stream's: there were bytes
 		err = sessionEnded(err)
@@ -222,11 +237,14 @@ func (s *yamuxStream) closeWrite() error { return yamuxError(s.CloseWrite()) }
 // fail instead of waiting for a window that nobody opens.
 func (s *yamuxStream) close() error {
 	err := s.CloseWrite()
-	s.Reset()
+	s.reset()
 	return yamuxError(err)
 }
 
-func (s *yamuxStream) reset() { s.Reset() }
+func (s *yamuxStream) reset() {
+	s.Reset()
+	s.unread.end(s)
+}
 
 func yamuxError(err error) error {
 	var ended *yamux.StreamError
