@@ -30,8 +30,10 @@
 // A member is online when it was heard of within a minute: by a carrier, or in a
 // large group by the signed heartbeat that each sends every 20 seconds to its
 // neighbours, who pass it on, every five seconds what came meanwhile
-// (presence.go). One that said goodbye is offline at
-// once; so is, in a small group, one that lost its carrier and does not answer.
+// (presence.go). One that said goodbye is offline at once to those that had a
+// carrier to it; to the rest of a large group it is so a minute after its last
+// heartbeat came. One that lost its carrier and does not answer is offline at
+// once in a small group.
 //
 // # Addresses
 //

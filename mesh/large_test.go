@@ -17,7 +17,7 @@ import (
 // TestLargeGroup: a group in which not everybody is connected with everybody is
 // one all the same. KITH_TEST_MEMBERS makes it larger; 100 members cost minutes.
 func TestLargeGroup(t *testing.T) {
-	n := 24
+	n := 20
 	if raceDetector {
 		n = 12
 	}
