@@ -15,7 +15,7 @@ import (
 const (
 	mappingPatience = 4 * time.Second // for the router, when somebody is invited
 	mappingLook     = 100 * time.Millisecond
-	ticketHelpers   = 2 // members' addresses in a ticket
+	ticketRelays    = 2 // members in a ticket that let newcomers through
 )
 
 // reach is how hosts on other networks come to this one.
@@ -86,7 +86,7 @@ func (n *Node) ticketAddresses() []netip.AddrPort {
 		return own
 	}
 	var through []netip.AddrPort
-	for _, id := range n.helpers() {
+	for _, id := range n.joinRelays() {
 		through = append(through, n.openAddress(id))
 	}
 	first := slices.IndexFunc(own, func(a netip.AddrPort) bool { return !underlay.IsPublic(a.Addr()) })
@@ -97,12 +97,13 @@ func (n *Node) ticketAddresses() []netip.AddrPort {
 	return slices.Concat(own[:first], own[first:min(first+1, len(own))], through, own[min(first+1, len(own)):])
 }
 
-// helpers are members that are awake and can be dialled from everywhere.
-func (n *Node) helpers() []kith.ID {
+// joinRelays are members that are awake and can be dialled from everywhere: they
+// let newcomers through to this host.
+func (n *Node) joinRelays() []kith.ID {
 	var list []kith.ID
 	presences := n.mesh.Presences()
 	for _, m := range n.group().Roster().Members() {
-		if m.ID != n.id && presences[m.ID].Carrier != "" && n.openAddress(m.ID).IsValid() && len(list) < ticketHelpers {
+		if m.ID != n.id && presences[m.ID].Carrier != "" && n.openAddress(m.ID).IsValid() && len(list) < ticketRelays {
 			list = append(list, m.ID)
 		}
 	}

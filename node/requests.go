@@ -57,7 +57,7 @@ func (n *Node) Invite(ctx context.Context, request control.InviteRequest) (contr
 		n.event("A ticket for %d computers was made.", uses)
 	}
 	return control.Invitation{Ticket: ticket.String(), Uses: uses, Expires: ticket.Expires, Role: role,
-		Introduce: ticket.Introduce, Open: n.reach().Open, Through: n.namesOf(n.helpers())}, nil
+		Introduce: ticket.Introduce, Open: n.reach().Open, Through: n.namesOf(n.joinRelays())}, nil
 }
 
 // redeem answers a host that wants to join by a ticket.
