@@ -19,7 +19,7 @@ import (
 func TestLargeGroup(t *testing.T) {
 	n := 20
 	if raceDetector {
-		n = 12
+		n = 10
 	}
 	if text := os.Getenv("KITH_TEST_MEMBERS"); text != "" {
 		var err error
