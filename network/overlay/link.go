@@ -44,11 +44,13 @@ type link struct {
 	hint       chan struct{} // room for one: a direct path may be there now
 	punched    atomic.Int64  // when the peer asked for it last, Unix nanoseconds
 	arriving   atomic.Int32  // carriers through this one that are not up yet
+	relaying   atomic.Int32  // flows that are relayed for others
 
 	sent, received atomic.Uint64
 	cause          atomic.Pointer[error] // why we ended it
 
 	vigil vigil
+	heard heard
 
 	datagrams linkDatagrams
 
@@ -65,7 +67,7 @@ const (
 	// simultaneous is how far apart two carriers may come up and still be the
 	// outcome of both sides dialling at once. Later, the peer dialled because
 	// it lost the older one.
-	simultaneous = handshakePatience
+	simultaneous = 2 * time.Second
 
 	// retirement is how long a link that lost stays for sockets that the peer
 	// may be opening on it.

@@ -160,6 +160,9 @@ func (o *Overlay) answer(l *link, st stream) {
 	if err == nil {
 		st.SetReadDeadline(time.Time{})
 	}
+	if err == nil && (h.kind == forRelaying || h.kind == forPunching) {
+		err = l.awaitLevel(o.ctx, 0)
+	}
 	if err == nil {
 		switch h.kind {
 		case forGoodbye:

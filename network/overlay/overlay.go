@@ -231,7 +231,7 @@ type PeerInfo struct {
 	RTT            time.Duration  // 0 until measured
 	Since          time.Time      // of this carrier
 	Why            string         // it took the place of the one before
-	Heard          time.Time      // when something came from the peer last
+	Heard          time.Time      // when something came from the peer, as far as calls of Peers saw; 25 s ago at most if it is healthy
 	Dialled        bool           // by us
 	Sent, Received uint64
 }
@@ -245,7 +245,7 @@ func (o *Overlay) Peers() []PeerInfo {
 		if l := p.current; l != nil {
 			list = append(list, PeerInfo{
 				ID: id, Carrier: l.kind(), Path: l.path(), Via: l.via, Address: l.remote(), RTT: l.rtt(),
-				Since: l.since, Why: l.why, Heard: time.Now(), Dialled: l.dialled,
+				Since: l.since, Why: l.why, Heard: l.lastHeard(), Dialled: l.dialled,
 				Sent: l.sent.Load(), Received: l.received.Load(),
 			})
 		}

@@ -338,7 +338,8 @@ func (o *Overlay) observe() {
 }
 
 // Release ends the peer's carriers if no socket uses them but those of
-// SyncPort, and no datagrams of late, and reports whether it did.
+// SyncPort, no datagrams of late, and no flow that is relayed for others, and
+// reports whether it did.
 func (o *Overlay) Release(id kith.ID) bool {
 	if o.datagramsPass(id) {
 		return false
@@ -348,8 +349,25 @@ func (o *Overlay) Release(id kith.ID) bool {
 			return false
 		}
 	}
+	if o.relaysOver(id) {
+		return false
+	}
 	o.Drop(id, errReleased)
 	return true
+}
+
+// relaysOver reports whether the peer's carriers pass bytes on for others.
+func (o *Overlay) relaysOver(id kith.ID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p := o.peers[id]; p != nil {
+		for l := range p.links {
+			if l.relaying.Load() > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 var errReleased = fmt.Errorf("the connection is not needed any more: %w", kith.Unreachable)

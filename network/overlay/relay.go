@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,7 @@ import (
 type RelayLimits struct {
 	Off            bool  // relay nothing
 	BytesPerSecond int64 // 0: 2 MiB
-	BytesPerDay    int64 // since midnight UTC; 0: 10 GiB
+	BytesPerDay    int64 // since midnight UTC, half of what is left for one caller; 0: 10 GiB
 	Streams        int   // at once, half of them for one caller; 0: 64
 }
 
@@ -31,6 +32,7 @@ const (
 	relayBurst   = 256 << 10        // bytes that need not wait
 	relayPiece   = 32 << 10         // bytes taken at once
 	relayOpening = 10 * time.Second // to open the far half
+	relayIdle    = 10 * time.Minute // without a byte one way; carriers ping every 25 s
 	relayDaily   = 24 * time.Hour
 )
 
@@ -54,10 +56,11 @@ type relaying struct {
 	callers map[kith.ID]int // streams by who asked for them
 	day     int64
 	today   int64
+	shares  map[kith.ID]int64 // of today, by who asked
 }
 
 func newRelaying(limits RelayLimits) *relaying {
-	r := &relaying{rate: rate.NewLimiter(0, relayBurst), callers: make(map[kith.ID]int)}
+	r := &relaying{rate: rate.NewLimiter(0, relayBurst), callers: make(map[kith.ID]int), shares: make(map[kith.ID]int64)}
 	r.set(limits)
 	return r
 }
@@ -93,6 +96,8 @@ func (r *relaying) enter(caller kith.ID) (leave func(), err error) {
 		return nil, fmt.Errorf("this host relays %d connections for the caller already: %w", r.callers[caller], kith.Quota)
 	case r.today >= l.BytesPerDay:
 		return nil, errRelayedEnough
+	case !r.shareLocked(caller, 1):
+		return nil, errShareUsed
 	}
 	r.streams++
 	r.callers[caller]++
@@ -108,13 +113,24 @@ func (r *relaying) enter(caller kith.ID) (leave func(), err error) {
 
 var errRelayedEnough = fmt.Errorf("this host has relayed as much as it does in a day: %w", kith.Quota)
 
+var errShareUsed = fmt.Errorf("this host has relayed as much for the caller as it does in a day: %w", kith.Quota)
+
+// shareLocked reports whether n bytes more are within a caller's share, which
+// is half of what others have left of the day's.
+func (r *relaying) shareLocked(caller kith.ID, n int) bool {
+	had := r.shares[caller]
+	return had+int64(n) <= (r.limits.BytesPerDay-(r.today-had)+1)/2
+}
+
 // pass takes n bytes from the allowances, waiting for its turn.
-func (r *relaying) pass(ctx context.Context, n int) error {
+func (r *relaying) pass(ctx context.Context, caller kith.ID, n int) error {
 	r.mu.Lock()
 	r.turnLocked()
 	off, enough := r.limits.Off, r.today+int64(n) > r.limits.BytesPerDay
-	if !off && !enough {
+	used := !r.shareLocked(caller, n)
+	if !off && !enough && !used {
 		r.today += int64(n)
+		r.shares[caller] += int64(n)
 	}
 	r.mu.Unlock()
 	switch {
@@ -122,6 +138,8 @@ func (r *relaying) pass(ctx context.Context, n int) error {
 		return kith.Denied
 	case enough:
 		return errRelayedEnough
+	case used:
+		return errShareUsed
 	}
 	r.total.Add(uint64(n))
 	return r.rate.WaitN(ctx, n)
@@ -130,6 +148,7 @@ func (r *relaying) pass(ctx context.Context, n int) error {
 func (r *relaying) turnLocked() {
 	if day := time.Now().Unix() / int64(relayDaily/time.Second); day != r.day {
 		r.day, r.today = day, 0
+		clear(r.shares)
 	}
 }
 
@@ -141,8 +160,8 @@ func (o *Overlay) RelayedToday(day, bytes int64) {
 	r := o.relaying
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.turnLocked(); day == r.day {
-		r.today += bytes
+	if r.turnLocked(); day == r.day && bytes > 0 {
+		r.today += min(bytes, math.MaxInt64-r.today)
 	}
 }
 
@@ -183,7 +202,7 @@ func (o *Overlay) relay(l *link, st stream, h header) {
 	done := make(chan struct{}, 2)
 	for _, way := range [][2]stream{{st, far}, {far, st}} {
 		if !o.spawn(func() {
-			o.relayBytes(ctx, way[1], way[0])
+			o.relayBytes(ctx, l.peer, way[1], way[0])
 			done <- struct{}{}
 		}) {
 			return
@@ -201,12 +220,21 @@ func (o *Overlay) openRelayed(l *link, h header) (far stream, leave func(), err 
 	if to == nil || h.host == l.peer {
 		return nil, nil, fmt.Errorf("no connection to host %s here: %w", h.host.Short(), kith.NotFound)
 	}
-	if leave, err = o.relaying.enter(l.peer); err != nil {
+	leavePlace, err := o.relaying.enter(l.peer)
+	if err != nil {
 		return nil, nil, err
+	}
+	for _, half := range []*link{l, to} { // Release spares both
+		half.relaying.Add(1)
+	}
+	left := func() {
+		leavePlace()
+		l.relaying.Add(-1)
+		to.relaying.Add(-1)
 	}
 	defer func() {
 		if err != nil {
-			leave()
+			left()
 		}
 	}()
 	ctx, cancel := context.WithTimeout(o.ctx, relayOpening)
@@ -226,16 +254,18 @@ func (o *Overlay) openRelayed(l *link, h header) (far stream, leave func(), err 
 		return nil, nil, fmt.Errorf("host %s (%v): %w", h.host.Short(), err, kith.Unreachable)
 	}
 	o.log.Debug("relaying", "from", l.peer.Short(), "to", h.host.Short())
-	return far, leave, nil
+	return far, left, nil
 }
 
-// relayBytes passes bytes on until either side ends or an allowance is used up.
-func (o *Overlay) relayBytes(ctx context.Context, to, from stream) error {
+// relayBytes passes bytes on until either side ends, nothing comes for
+// relayIdle, or an allowance is used up.
+func (o *Overlay) relayBytes(ctx context.Context, caller kith.ID, to, from stream) error {
 	buf := make([]byte, relayPiece)
 	for {
+		from.SetReadDeadline(time.Now().Add(relayIdle))
 		n, err := from.Read(buf)
 		if n > 0 {
-			if err := o.relaying.pass(ctx, n); err != nil {
+			if err := o.relaying.pass(ctx, caller, n); err != nil {
 				return err
 			}
 			if _, err := to.Write(buf[:n]); err != nil {

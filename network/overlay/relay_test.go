@@ -2,8 +2,14 @@ package overlay
 
 import (
 	"errors"
+	"math"
+	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"kith.alt/kith"
 )
@@ -123,4 +129,105 @@ func TestRelayRefuses(t *testing.T) {
 			t.Errorf("%v, want kind %q", err, kith.Unreachable)
 		}
 	})
+}
+
+// TestReleaseSparesRelayed: a carrier that others' bytes pass over is in use.
+func TestReleaseSparesRelayed(t *testing.T) {
+	c := newClub()
+	relay, a, b := c.member(t, 1), c.member(t, 2), c.member(t, 3)
+	c.hidden(a, b)
+	meet(t, relay, a, b)
+	dialed, accepted := connected(t, a, b)
+	for _, o := range []*Overlay{a, b} {
+		if relay.Release(o.id) {
+			t.Error("released what is in use")
+		}
+	}
+	exchange(t, dialed, accepted)
+	a.Drop(b.id, kith.NotMember)
+	c.set(a.id, false) // they do not meet again
+	waitFor(t, "the flow to end", func() bool { return relay.Relayed().Streams == 0 && !relay.relaysOver(b.id) })
+	if !relay.Release(b.id) {
+		t.Error("did not release what nobody uses")
+	}
+}
+
+// TestRelayedToday takes over what counts only.
+func TestRelayedToday(t *testing.T) {
+	o := New(Config{Key: newKey(1)})
+	day := o.Relayed().Day
+	for _, n := range []int64{5, -3, math.MinInt64, 0} {
+		o.RelayedToday(day, n)
+	}
+	o.RelayedToday(day-1, 7)
+	if use := o.Relayed(); use.Today != 5 {
+		t.Errorf("%d bytes, want 5", use.Today)
+	}
+}
+
+// TestRelayWaitsForLevel: who may not know of a revocation yet is not relayed.
+func TestRelayWaitsForLevel(t *testing.T) {
+	c := newClub()
+	relay, a, b := c.member(t, 1), c.member(t, 2), c.member(t, 3)
+	c.hidden(a, b)
+	meet(t, relay, a, b)
+	l := relay.currentLink(a.id)
+	l.level, l.leveled = make(chan struct{}), sync.Once{}
+	st, err := a.currentLink(relay.id).openStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.reset()
+	if _, err := st.Write(header{kind: forRelaying, host: b.id}.append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	st.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if refusal, err := readVerdict(st); !errors.Is(err, os.ErrDeadlineExceeded) || relay.Relayed().Streams > 0 {
+		t.Errorf("%v, %v before the exchange", refusal, err)
+	}
+	relay.Level(a.id)
+	st.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if refusal, err := readVerdict(st); refusal != nil || err != nil {
+		t.Errorf("%v, %v after the exchange", refusal, err)
+	}
+}
+
+// TestHeard: a peer that is silent shows.
+func TestHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t)
+		var lose atomic.Bool
+		together(t, a, b, &lose)
+		for range 600 {
+			time.Sleep(time.Second)
+			if silence := time.Since(a.Peers()[0].Heard); silence > 30*time.Second {
+				t.Fatalf("a healthy peer is silent for %v", silence)
+			}
+		}
+		lose.Store(true)
+		time.Sleep(time.Second)
+		last := a.Peers()[0].Heard
+		time.Sleep(20 * time.Second)
+		if heard := a.Peers()[0].Heard; heard != last {
+			t.Errorf("heard after %v", heard.Sub(last))
+		}
+	})
+}
+
+// TestRelayShare: one caller has half of what the others leave of a day.
+func TestRelayShare(t *testing.T) {
+	r := newRelaying(RelayLimits{BytesPerSecond: 1 << 30, BytesPerDay: 1000})
+	ctx, a, b := t.Context(), kith.ID{1}, kith.ID{2}
+	for _, step := range []struct {
+		caller kith.ID
+		bytes  int
+		ok     bool
+	}{{a, 500, true}, {a, 1, false}, {b, 250, true}, {b, 1, false}, {a, 1, false}} {
+		if err := r.pass(ctx, step.caller, step.bytes); (err == nil) != step.ok || err != nil && !errors.Is(err, kith.Quota) {
+			t.Errorf("%d bytes for %s: %v", step.bytes, step.caller.Short(), err)
+		}
+	}
+	if _, err := r.enter(a); !errors.Is(err, kith.Quota) {
+		t.Errorf("%v, want kind %q", err, kith.Quota)
+	}
 }

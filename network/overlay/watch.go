@@ -222,6 +222,26 @@ func (s *socket) pathChanged() {
 	s.wake()
 }
 
+// heard is when bytes came from a peer, as found out by whoever asks.
+type heard struct {
+	mu    sync.Mutex
+	bytes uint64    // that had arrived
+	at    time.Time // when that was seen first
+}
+
+// lastHeard returns when something had come from the peer: the time of the
+// call, if that was since the call before. Keep-alives count. A carrier that has
+// been silent for longer than keepAlive and pingPatience has ended.
+func (l *link) lastHeard() time.Time {
+	h := &l.heard
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if arrived := l.arrived(); h.at.IsZero() || arrived != h.bytes {
+		h.bytes, h.at = arrived, time.Now()
+	}
+	return h.at
+}
+
 // window is how many bytes a socket keeps on the link: what passes within the
 // round trip at 2 Gbit/s.
 func (l *link) window() uint64 {
