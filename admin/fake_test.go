@@ -247,7 +247,7 @@ func newFake(size int) *fakeNode {
 		}
 		if m.Path != control.PathSelf && m.State == control.Online {
 			m.Since = now.Add(-time.Duration(i*i+3) * time.Minute)
-			m.Why = []string{"the first path", "a path on the same network", "the path before was lost", "punched through"}[i%4]
+			m.Why = []string{"the first path", "the first path", "the path before was lost", "punched through"}[i%4]
 		}
 		m.NAT = []string{"cone", "open", "symmetric", ""}[i%4]
 		m.Moved = name == "oak"
