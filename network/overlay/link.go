@@ -258,7 +258,7 @@ func (l *link) rank() int {
 }
 
 // outside reports whether the link leaves our own networks, and directly.
-func (l *link) outside() bool { return l.via.IsZero() && !l.near }
+func (l *link) outside() bool { return l.via.IsZero() && !l.near && l.peer != l.overlay.id }
 
 // prevails decides between two live carriers to one running peer, so that
 // both sides keep the same one.

@@ -231,3 +231,12 @@ func TestRelayShare(t *testing.T) {
 		t.Errorf("%v, want kind %q", err, kith.Quota)
 	}
 }
+
+// TestReachAlone has a socket to ourselves say nothing about our router.
+func TestReachAlone(t *testing.T) {
+	a := newClub().member(t, 1)
+	connected(t, a, a)
+	if r := a.Reach(); r.NAT != natUnknown || len(r.Outside) != 0 {
+		t.Errorf("%+v, want nothing", r)
+	}
+}
