@@ -255,16 +255,28 @@ func (n *Node) newJoining() *joining {
 
 // fetch brings the roster of the group that let us in, and, if it comes soon,
 // word of where the server is: who crashes right after joining knows where to
-// dial.
+// dial. It tries again while the carrier may have ended under it: members that
+// hear of us dial us, too, and a relay may not have heard of us yet.
 func (j *joining) fetch(ctx context.Context, g *group.Group, server kith.ID, addresses []netip.AddrPort) error {
 	j.mu.Lock()
 	j.server, j.addresses = server, addresses
 	j.mu.Unlock()
 
-	conn, err := j.Dial(ctx, kith.Address{Host: server.String(), Port: mesh.SyncPort})
-	for err != nil && len(j.relays()) > 0 && pause(ctx, relayPause) { // the relay may not have heard of us yet
-		conn, err = j.Dial(ctx, kith.Address{Host: server.String(), Port: mesh.SyncPort})
+	err := j.fetchOnce(ctx, g, server)
+	for range fetches {
+		if err == nil || !errors.Is(err, kith.Unreachable) && len(j.relays()) == 0 || !pause(ctx, relayPause) {
+			break
+		}
+		err = j.fetchOnce(ctx, g, server)
 	}
+	return err
+}
+
+// fetches is how often fetch tries again.
+const fetches = 10
+
+func (j *joining) fetchOnce(ctx context.Context, g *group.Group, server kith.ID) error {
+	conn, err := j.Dial(ctx, kith.Address{Host: server.String(), Port: mesh.SyncPort})
 	if err != nil {
 		return err
 	}

@@ -417,14 +417,14 @@ func TestJoinAgain(t *testing.T) {
 // that one relays to the inviter, the joining and the roster alike.
 func TestJoinThroughMember(t *testing.T) {
 	m := kithtest.New(t, "maple", "oak")
-	if err := m.Nodes[0].SetAdmin(t.Context(), "oak", false); err != nil {
-		t.Fatal(err)
-	}
-	m.Until(m.Nodes[1], "no admin", func(s control.Status) bool { return !member(s, "oak").Admin })
 	ticket, err := group.ParseTicket(m.Invite(0))
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := m.Nodes[0].SetAdmin(t.Context(), "oak", false); err != nil {
+		t.Fatal(err)
+	}
+	m.Until(m.Nodes[1], "no admin, and so aware of the ticket before", func(s control.Status) bool { return !member(s, "oak").Admin })
 	status, err := m.Nodes[1].Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
