@@ -89,6 +89,7 @@ type Host interface {
 	// it to: from FirstProgramPort up, but for ChatPort.
 	ListenPort(ctx context.Context, port uint16) (net.Listener, error)
 
+	Swarm() Swarm      // shares content with the other members
 	Members() []Member // sorted by name, this host included
 	Store() Store
 	Log() *slog.Logger // "app" is set

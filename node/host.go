@@ -58,6 +58,7 @@ func within(path, dir string) bool {
 
 func (h *host) PrivatePort(port uint16) bool { return h.node.listensOn(int(port)) }
 
+func (h *host) Swarm() kith.Swarm      { return h.node.swarm }
 func (h *host) Store() kith.Store      { return h.node.store }
 func (h *host) Log() *slog.Logger      { return h.log }
 func (h *host) Metrics() *kith.Metrics { return h.node.metrics }

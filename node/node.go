@@ -66,6 +66,7 @@ type Node struct {
 	names    *names
 	overlay  *overlay.Overlay
 	mesh     *mesh.Mesh
+	swarm    kith.Swarm
 	sockets  kith.Network       // for the node and its applications
 	programs *composite.Network // for local programs: kith dial, package client
 	browsing *composite.Network // for the gateway

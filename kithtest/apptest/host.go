@@ -172,6 +172,7 @@ func (h *Host) PrivateDir(dir string) bool   { return filepath.Base(dir) == "pri
 func (h *Host) PrivatePort(port uint16) bool { return port == PrivatePort }
 func (h *Host) Members() []kith.Member       { return slices.Clone(h.members) }
 func (h *Host) Store() kith.Store            { return h.store }
+func (h *Host) Swarm() kith.Swarm            { return nil }
 func (h *Host) Log() *slog.Logger            { return slog.New(slog.DiscardHandler) }
 func (h *Host) Metrics() *kith.Metrics       { return &h.metrics }
 
