@@ -31,8 +31,8 @@ const (
 	noticeClosed   noticeKind = 2 // the sender reads no more
 	noticeQuery    noticeKind = 3 // the acceptor holds the socket suspended: does the dialler know it?
 	noticeGone     noticeKind = 4 // no
-	noticePing     noticeKind = 5
-	noticePong     noticeKind = 6
+	noticePing     noticeKind = 5 // its number is in place of the position
+	noticePong     noticeKind = 6 // the answer, with that number; 0: unasked
 
 	noticeSize   = 1 + 16 + 8
 	flagDialled  = 1 << 7
@@ -172,9 +172,10 @@ func (o *Overlay) hearNotices(l *link, st stream) {
 			st.reset()
 			return
 		}
+		l.hear(n)
 		switch n.kind {
 		case noticePing:
-			l.tell(nil, &notice{kind: noticePong}, true)
+			l.tell(nil, &notice{kind: noticePong, position: n.position}, true)
 			continue
 		case noticePong:
 			continue

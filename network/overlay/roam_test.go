@@ -31,11 +31,11 @@ func TestRoaming(t *testing.T) {
 			name string
 			move move
 		}{
-			{"dialler moves", func(v *village, a, b *internet.Host) { a.Move(v.net.Public()) }},
-			{"acceptor moves", func(v *village, a, b *internet.Host) { b.Move(v.net.Public()) }},
+			{"dialler moves", func(v *village, a, b *internet.Host) { a.Move(v.net.Router(internet.None)) }},
+			{"acceptor moves", func(v *village, a, b *internet.Host) { b.Move(v.net.Router(internet.None)) }},
 			{"both move", func(v *village, a, b *internet.Host) {
-				a.Move(v.net.Public())
-				b.Move(v.net.Public())
+				a.Move(v.net.Router(internet.None))
+				b.Move(v.net.Router(internet.None))
 			}},
 			{"dialler behind a NAT", func(v *village, a, b *internet.Host) { a.Move(v.net.Router(internet.PortRestricted)) }},
 			{"acceptor behind a NAT", func(v *village, a, b *internet.Host) { b.Move(v.net.Router(internet.PortRestricted)) }},

@@ -24,7 +24,13 @@ const (
 
 // A vigil is how a link finds out that its path is dead. It runs only while
 // bytes, a question or a ping wait for an answer; an idle carrier pings for
-// itself. Whatever arrives from the peer is a sign of life.
+// itself.
+//
+// On TCP whatever arrives is a sign of life: nothing new comes while the peer gets
+// no acknowledgements, and an answer may have to wait behind much else. On QUIC
+// packets arrive also while the peer gets none of ours, the same bytes again and
+// again. There the peer's notices are signs of life and, while a ping is under way,
+// its answer alone: another one may have been on its way when paths changed.
 //
 // A link that is silent for too long has stalled: its sockets count as
 // suspended, and another carrier is sought. They stay where they are until there is
@@ -36,11 +42,14 @@ type vigil struct {
 
 	mu       sync.Mutex // taken before those of sockets and Overlay.mu
 	timer    *time.Timer
-	arrived  uint64 // bytes, when last looked
+	notices  uint64 // that are signs of life, on QUIC
+	signs    uint64 // of life, when last looked
 	since    time.Time
-	sent     uint64        // bytes, when last looked
+	arrived  uint64        // bytes, when last looked
+	sent     uint64        // likewise
 	rest     time.Duration // silence before the next ping; longer while the peer just does not read
 	doubtful bool          // a ping is under way
+	pings    uint64        // number of the last one
 	until    time.Time     // how long it may take
 	asked    map[stream]struct{}
 }
@@ -54,8 +63,26 @@ func (l *link) watch() {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.arrived, v.since = l.arrived(), time.Now()
+	v.signs, v.since = l.signsLocked(), time.Now()
 	l.lookAfter(waitingTick)
+}
+
+// signsLocked counts the signs of life. The vigil's mu is held.
+func (l *link) signsLocked() uint64 {
+	if l.kind() == carrierQUIC {
+		return l.vigil.notices
+	}
+	return l.arrived()
+}
+
+// hear takes the peer's notice as a sign of life, if it is one.
+func (l *link) hear(n notice) {
+	v := &l.vigil
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.doubtful || n.kind == noticePong && n.position == v.pings {
+		v.notices++
+	}
 }
 
 func (l *link) lookAfter(d time.Duration) {
@@ -66,24 +93,26 @@ func (l *link) lookAfter(d time.Duration) {
 	}
 }
 
-// doubt pings the peer, and has the link stall unless something arrives within
-// patience.
+// doubt pings the peer, and has the link stall unless there is a sign of life
+// within patience.
 func (l *link) doubt(patience time.Duration) {
 	v := &l.vigil
 	v.mu.Lock()
 	if !v.stalled.Load() {
 		now := time.Now()
-		if arrived := l.arrived(); arrived != v.arrived || !v.running.Load() {
-			v.arrived, v.since = arrived, now
+		if signs := l.signsLocked(); signs != v.signs || !v.running.Load() {
+			v.signs, v.since = signs, now
 		}
 		if until := now.Add(patience); !v.doubtful || until.Before(v.until) {
 			v.doubtful, v.until = true, until
+			v.pings++
 		}
 		v.running.Store(true)
 		l.lookAfter(min(patience, waitingTick))
 	}
+	ping := notice{kind: noticePing, position: v.pings}
 	v.mu.Unlock()
-	l.tell(nil, &notice{kind: noticePing}, true)
+	l.tell(nil, &ping, true)
 }
 
 // ask notes that the answer to a question is awaited on a stream of the
@@ -117,17 +146,20 @@ func (l *link) look() {
 	if sent := l.sent.Load(); sent != v.sent || v.rest == 0 || len(v.asked) > 0 {
 		v.sent, v.rest = sent, doubtAfter
 	}
-	if arrived := l.arrived(); arrived != v.arrived {
+	signs, arrived := l.signsLocked(), l.arrived()
+	alive := signs != v.signs
+	ping := v.doubtful && !alive && arrived != v.arrived // again: the path may be back
+	if v.arrived = arrived; alive {
 		if v.doubtful {
 			v.rest = min(2*v.rest, mostRest)
 		}
-		v.arrived, v.since, v.doubtful = arrived, now, false
+		v.signs, v.since, v.doubtful = signs, now, false
 	}
 	silence := now.Sub(v.since)
-	stalled, ping := v.stalled.Load(), false
+	stalled := v.stalled.Load()
 	next := max(waitingTick, rtt, v.rest/8)
 	switch {
-	case silence == 0:
+	case alive:
 		v.stalled.Store(false)
 	case stalled:
 	case v.doubtful:
@@ -139,8 +171,10 @@ func (l *link) look() {
 		next = 0
 	case silence >= max(v.rest, 4*rtt):
 		ping = true
+		v.pings++
 		v.doubtful, v.until = true, now.Add(max(stallAfter, 8*rtt))
 	}
+	number := v.pings
 	changed := stalled != v.stalled.Load()
 	v.running.Store(next > 0)
 	if next > 0 {
@@ -151,12 +185,12 @@ func (l *link) look() {
 	switch {
 	case changed:
 		l.overlay.spawn(func() { l.overlay.settle(l) })
-	case ping:
-		l.tell(nil, &notice{kind: noticePing}, true)
-	case next == 0 && l.outstanding(): // it began meanwhile, and saw us running
-		l.watch()
 	case silence >= giveUp:
 		l.finish(errStalled)
+	case ping:
+		l.tell(nil, &notice{kind: noticePing, position: number}, true)
+	case next == 0 && l.outstanding(): // it began meanwhile, and saw us running
+		l.watch()
 	}
 }
 
