@@ -170,20 +170,6 @@ func TestInviteNote(t *testing.T) {
 	}
 }
 
-func TestSizes(t *testing.T) {
-	for text, want := range map[string]int64{"500KB": 500_000, "2MiB": 2 << 20, "1.5 GB": 1_500_000_000, "10g": 10_000_000_000, "7": 7, "7B": 7,
-		"": 0, "MB": 0, "-1MB": 0, "2iB": 0, "2XB": 0, "2MBB": 0, "0": 0, "1e3": 0, "NaN": 0, "9999999TB": 0} {
-		if got, err := parseSize(text); got != want || (err == nil) != (want > 0) {
-			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
-		}
-	}
-	for bytes, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 10 << 30: "10.0 GiB", 1<<20 - 1: "1.0 MiB"} {
-		if got := sizeText(bytes); got != want {
-			t.Errorf("%d: %s, want %s", bytes, got, want)
-		}
-	}
-}
-
 func TestUp(t *testing.T) {
 	p := newPrompt(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -501,19 +487,6 @@ func TestStartedAs(t *testing.T) {
 	} {
 		if got := startedAs(func() (string, error) { return path, nil }, "./kith"); strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
-		}
-	}
-}
-
-func TestQR(t *testing.T) {
-	var b strings.Builder
-	if err := drawQR(&b, strings.Repeat("kith", 50)); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	for _, line := range lines {
-		if n := len([]rune(line)); n != len([]rune(lines[0])) || n > 80 {
-			t.Fatalf("a line of %d characters:\n%s", n, &b)
 		}
 	}
 }

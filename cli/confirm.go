@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"strings"
+
+	"kith.alt/kith/terminal"
 )
 
 // confirm asks the person at the terminal; without one the answer is yes.
 func (e *env) confirm(question string, args ...any) bool {
-	if !isTerminal(e.Stdin) {
+	if !terminal.Is(e.Stdin) {
 		return true
 	}
 	fmt.Fprintf(e.Stderr, question+" [y/N] ", args...)

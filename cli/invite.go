@@ -4,14 +4,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
-	"rsc.io/qr"
-
 	"kith.alt/kith"
 	"kith.alt/kith/control"
+	"kith.alt/kith/terminal"
 )
 
 func inviteCommand() command {
@@ -49,7 +47,7 @@ Example: kith invite --uses 5 --expires 2h`,
 			if err != nil {
 				return err
 			}
-			if isTerminal(e.Stderr) {
+			if terminal.Is(e.Stderr) {
 				becomes := ", which becomes an admin (--role member: it does not)"
 				if invitation.Role != "admin" {
 					becomes = ""
@@ -58,7 +56,7 @@ Example: kith invite --uses 5 --expires 2h`,
 				}
 				e.Tell("On the other computer: kith join, followed by this ticket. It serves until %s, for %s%s.\n",
 					invitation.Expires.Local().Format("Monday 15:04"), count(invitation.Uses, "computer"), becomes)
-				if err := drawQR(e.Stderr, invitation.Ticket); err != nil {
+				if err := terminal.QR(e.Stderr, invitation.Ticket); err != nil {
 					return err
 				}
 			}
@@ -71,35 +69,6 @@ Example: kith invite --uses 5 --expires 2h`,
 			return nil
 		},
 	}
-}
-
-// drawQR draws text as a QR code in half blocks, two modules to a character,
-// light on dark as most terminals are; readers know both.
-func drawQR(w io.Writer, text string) error {
-	code, err := qr.Encode(text, qr.L)
-	if err != nil {
-		return fmt.Errorf("draw QR code: %w", err)
-	}
-	const quiet = 2
-	light := func(x, y int) bool { return !code.Black(x, y) } // beyond the edge too
-	var b []byte
-	for y := -quiet; y < code.Size+quiet; y += 2 {
-		for x := -quiet; x < code.Size+quiet; x++ {
-			switch upper, lower := light(x, y), light(x, y+1) && y+1 < code.Size+quiet; {
-			case upper && lower:
-				b = append(b, "█"...)
-			case upper:
-				b = append(b, "▀"...)
-			case lower:
-				b = append(b, "▄"...)
-			default:
-				b = append(b, ' ')
-			}
-		}
-		b = append(b, '\n')
-	}
-	_, err = w.Write(append(b, '\n'))
-	return err
 }
 
 func count(n int, what string) string {

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/term"
-
 	"kith.alt/kith"
 	"kith.alt/kith/app/all"
 	"kith.alt/kith/config"
@@ -195,10 +193,4 @@ func find(commands []command, words []string) (command, []string, error) {
 // client returns a client of the running node.
 func (e *env) client(ctx context.Context) (*control.Client, error) {
 	return control.Dial(ctx, e.data)
-}
-
-// isTerminal reports whether a person is at the end of f.
-func isTerminal(f any) bool {
-	file, ok := f.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -9,6 +9,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
+	"kith.alt/kith/terminal"
 )
 
 // reachFlags are the flags by which a host's owner says how others come to it.
@@ -119,7 +120,7 @@ func writeRelaying(w *tabwriter.Writer, r control.Relaying) {
 		fmt.Fprintf(w, "Relays\tnothing for others\n")
 		return
 	}
-	fmt.Fprintf(w, "Relays\t%s now, %s of %s today\n", count(r.Streams, "connection"), sizeText(r.Today), sizeText(r.Limits.BytesPerDay))
+	fmt.Fprintf(w, "Relays\t%s now, %s of %s today\n", count(r.Streams, "connection"), terminal.Size(r.Today), terminal.Size(r.Limits.BytesPerDay))
 }
 
 // inviteNote says from where a newcomer can come with a ticket, and what helps

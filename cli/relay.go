@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kith.alt/kith/control"
+	"kith.alt/kith/terminal"
 )
 
 func relayCommand() command {
@@ -62,10 +63,10 @@ Example: kith relay --rate 2MB/s --daily 10GB --streams 64`,
 }
 
 func (e *env) relayText(r control.Relaying) string {
-	today := fmt.Sprintf("Today   %s relayed", sizeText(r.Today))
+	today := fmt.Sprintf("Today   %s relayed", terminal.Size(r.Today))
 	if r.Limits.Off {
 		return fmt.Sprintf("This computer relays nothing for other members. To let it: %s\n%s\n", e.Line("relay", "--on"), today)
 	}
 	return fmt.Sprintf("This computer relays for other members, within these limits:\n\nRate    %s/s\nDaily   %s\nAt once %s\n\n%s, %s now\n",
-		sizeText(r.Limits.BytesPerSecond), sizeText(r.Limits.BytesPerDay), count(r.Limits.Streams, "connection"), today, count(r.Streams, "connection"))
+		terminal.Size(r.Limits.BytesPerSecond), terminal.Size(r.Limits.BytesPerDay), count(r.Limits.Streams, "connection"), today, count(r.Streams, "connection"))
 }

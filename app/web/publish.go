@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"kith.alt/kith"
+	"kith.alt/kith/folders"
 )
 
 const (
@@ -148,7 +149,7 @@ func (w *web) checkDir(dir string) error {
 		return fmt.Errorf("%s is a file; publish the folder it is in: %s: %w", dir, filepath.Dir(dir), kith.Invalid)
 	case w.host.PrivateDir(dir):
 		return fmt.Errorf("%s is where kith keeps its key; publish another folder: %w", dir, kith.Invalid)
-	case holds(dir, homeDir()):
+	case folders.HoldsHome(dir):
 		return fmt.Errorf("%s holds your home folder, with everything private in it; publish a folder inside: %w", dir, kith.Invalid)
 	}
 	f, err := os.Open(dir)
@@ -160,34 +161,4 @@ func (w *web) checkDir(dir string) error {
 		return fmt.Errorf("folder %s cannot be read; make it readable for you: %w", dir, kith.Denied)
 	}
 	return nil
-}
-
-func homeDir() string {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Clean(home)
-}
-
-// holds reports whether dir is home, or a folder above it, whatever links lead
-// there and however the system compares names.
-func holds(dir, home string) bool {
-	above, err := os.Stat(dir)
-	if err != nil || home == "" {
-		return false
-	}
-	if home, err = filepath.EvalSymlinks(home); err != nil {
-		return false
-	}
-	for {
-		if info, err := os.Stat(home); err == nil && os.SameFile(info, above) {
-			return true
-		}
-		parent := filepath.Dir(home)
-		if parent == home {
-			return false
-		}
-		home = parent
-	}
 }

@@ -5,12 +5,12 @@ import (
 	"html/template"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"kith.alt/kith"
+	"kith.alt/kith/folders"
 	"kith.alt/kith/ui"
 )
 
@@ -95,17 +95,13 @@ func (w *web) screenPublish(rw http.ResponseWriter, r *http.Request, problem err
 	}
 	w.screenForm(rw, r, "publish.html", "Publish a folder", problem,
 		ui.Field{Name: "dir", Label: "Folder", Value: r.FormValue("dir"), Required: true, MaxLength: 4096,
-			Hint: "Its whole path on this computer, such as " + filepath.Join(homeDir(), "my-site") + "."},
+			Hint: "Its whole path on this computer, such as " + filepath.Join(folders.Home(), "my-site") + "."},
 		ui.Field{Name: "path", Label: "Place on your site", Value: at, Required: true, MaxLength: maxPath,
 			Hint: "/ is the site itself; /holidays is a part of it."})
 }
 
 func (w *web) formPublish(rw http.ResponseWriter, r *http.Request) {
-	dir := strings.TrimSpace(r.FormValue("dir"))
-	if rest, ok := strings.CutPrefix(dir, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
-		dir = homeDir() + rest
-	}
-	site, err := w.publish(r.Context(), r.FormValue("path"), dir)
+	site, err := w.publish(r.Context(), r.FormValue("path"), folders.Expand(r.FormValue("dir")))
 	if err != nil {
 		w.screenPublish(rw, r, err)
 		return

@@ -1,0 +1,4 @@
+// Package folders knows the folders of the person who runs the node: home, and
+// what must never be shown to others because it holds that. Names are
+// compared as the system does, through whatever links lead there.
+package folders
