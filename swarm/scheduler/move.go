@@ -1,0 +1,55 @@
+package scheduler
+
+import "time"
+
+const (
+	moveEvery = 20 * time.Millisecond
+	tail      = 4 // last requests to a peer that may be moved at a time
+)
+
+// move takes requests from peers that will answer late, and gives them to peers that
+// have nothing to do and would answer clearly earlier: in the end game, when all is
+// asked for, and whenever a peer falls behind.
+func (s *Scheduler) move(now time.Duration) {
+	if len(s.asked) == 0 {
+		return
+	}
+	if now < s.moveAt {
+		s.wakeAt(s.moveAt)
+		return
+	}
+	s.moveAt = now + moveEvery
+	s.wakeAt(s.moveAt)
+	for _, to := range s.peers {
+		for s.interesting(to) == 0 && len(to.asked) < to.depth(now, s.requests) && s.moveTo(now, to) {
+		}
+	}
+}
+
+// moveTo moves the request to a peer that gains most by it.
+func (s *Scheduler) moveTo(now time.Duration, to *peer) bool {
+	arrival := time.Duration(len(to.asked)+1) * to.slowness(now)
+	var from *peer
+	var index int
+	best := 2*arrival + moveEvery
+	for _, p := range s.peers {
+		if p == to {
+			continue
+		}
+		slow := p.slowness(now)
+		for i := max(0, len(p.asked)-tail); i < len(p.asked); i++ {
+			if expected := time.Duration(i+1) * slow; expected > best && to.has(int(p.asked[i].block)) {
+				best, from, index = expected, p, i
+			}
+		}
+	}
+	if from == nil {
+		return false
+	}
+	block := int(from.asked[index].block)
+	from.answered(block)
+	s.order(Cancel, from, block)
+	s.stats.Moved++
+	s.ask(now, to, block)
+	return true
+}

@@ -1,0 +1,155 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+)
+
+// Kinds of orders. All but Report are messages to the peer.
+const (
+	Request Kind = iota // send us Block (BEP 3)
+	Cancel              // Block is not asked for any longer (BEP 3)
+	Have                // Block is here (BEP 3)
+	Reject              // Block is not sent (BEP 6)
+	Choke               // requests are not answered: blocks come by credit; what a joining peer starts with (BEP 3)
+	Unchoke             // requests are answered (BEP 3)
+	Credit              // up to Count blocks of your choice may be under way to us
+	Report              // no message: the peer does not keep its word, and is asked for nothing any more
+)
+
+// A Kind is what an [Order] is.
+type Kind int
+
+var kinds = [...]string{"request", "cancel", "have", "reject", "choke", "unchoke", "credit", "report"}
+
+// String returns the kind's name in lower case.
+func (k Kind) String() string {
+	if k < 0 || int(k) >= len(kinds) {
+		return fmt.Sprint("order ", int(k))
+	}
+	return kinds[k]
+}
+
+// An Order is what to tell a peer now. What may wait is held back by the
+// scheduler, so that orders to a peer come in few batches, with blocks that go to it
+// where there are some.
+type Order struct {
+	Kind   Kind
+	Peer   Peer
+	Block  int    // of Request, Cancel, Have, Reject
+	Count  int    // of Credit
+	Reason string // of Report, as the end of a sentence: "announced blocks and did not send them"
+}
+
+// How long announcements wait for company.
+const holdBack = 100 * time.Millisecond
+
+// Orders hands out what to tell peers now. The caller calls it after it has told the
+// scheduler what happened, after Next, and at Wake. Within give it must not call
+// the scheduler.
+func (s *Scheduler) Orders(now time.Duration, give func(Order)) {
+	s.wake = Never
+	s.stalled(now)
+	s.unchoke()
+	s.giveCredit()
+	s.fill(now)
+	s.move(now)
+	for _, o := range s.orders {
+		give(o)
+	}
+	s.orders = s.orders[:0]
+	s.announce(now, give)
+}
+
+// Wake returns when Orders is to be called again though nothing happens, or [Never].
+func (s *Scheduler) Wake() time.Duration { return s.wake }
+
+func (s *Scheduler) wakeAt(at time.Duration) { s.wake = min(s.wake, at) }
+
+func (s *Scheduler) order(kind Kind, p *peer, block int) {
+	s.orders = append(s.orders, Order{Kind: kind, Peer: p.name, Block: block})
+}
+
+// unchoke lets peers ask, unless they take by credit and something is fresh. Who
+// was unchoked stays so.
+func (s *Scheduler) unchoke() {
+	pushing := s.lacking == 0 && s.fresh > 0
+	for _, p := range s.peers {
+		if p.choked && !(pushing && p.traits.Credits && !p.complete(s)) {
+			p.choked = false
+			s.order(Unchoke, p, 0)
+		}
+	}
+}
+
+// giveCredit lets peers send what they choose, where they have everything and
+// answer no requests.
+func (s *Scheduler) giveCredit() {
+	if s.lacking == 0 {
+		return
+	}
+	for _, p := range s.peers {
+		if !p.choking || !p.traits.Credits || p.reported || !p.complete(s) {
+			continue
+		}
+		n := min(startCredit+int(2*ahead/p.gap), s.requests)
+		if n >= 2*p.credit || n <= p.credit/4 {
+			p.credit = n
+			s.orders = append(s.orders, Order{Kind: Credit, Peer: p.name, Count: n})
+		}
+	}
+}
+
+const startCredit = 32 // blocks
+
+// announcements are the blocks that arrived, in order. Each peer has its place in it.
+type announcements struct {
+	first int // number of entries that were dropped
+	list  []announcement
+}
+
+type announcement struct {
+	block int32
+	at    time.Duration
+}
+
+func (a *announcements) end() int { return a.first + len(a.list) }
+
+// announce tells peers which blocks arrived: with a block that goes there, when half of
+// the credit is used up, when the uplink has little else to do, or after a while.
+func (s *Scheduler) announce(now time.Duration, give func(Order)) {
+	idle := s.idle()
+	oldest := s.news.end()
+	for _, p := range s.peers {
+		if p.heard < s.news.end() {
+			at := s.news.list[p.heard-s.news.first].at + holdBack
+			if idle || p.sending || now >= at || p.unheard >= (p.credit+3)/4 && p.unheard > 0 {
+				complete := p.complete(s) // what it gives next depends on what we have
+				for _, n := range s.news.list[p.heard-s.news.first:] {
+					if s.have.has(int(n.block)) && (complete || !p.has(int(n.block))) {
+						give(Order{Kind: Have, Peer: p.name, Block: int(n.block)})
+					}
+				}
+				p.heard, p.unheard = s.news.end(), 0
+			} else {
+				s.wakeAt(at)
+			}
+		}
+		p.sending = false
+		oldest = min(oldest, p.heard)
+	}
+	if drop := oldest - s.news.first; drop > len(s.news.list)/2 && drop > 256 || drop == len(s.news.list) {
+		s.news.list = append(s.news.list[:0], s.news.list[drop:]...)
+		s.news.first = oldest
+	}
+}
+
+// idle reports whether nobody waits for blocks of ours.
+func (s *Scheduler) idle() bool {
+	for _, p := range s.peers {
+		if len(p.wants) > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,208 @@
+package scheduler
+
+import (
+	"slices"
+	"time"
+)
+
+// A Send is a block that goes to a peer now.
+type Send struct {
+	Peer  Peer
+	Block int
+	Fresh bool // by credit: the peer did not ask for it
+}
+
+// PeerWants tells that a peer asks for a block.
+func (s *Scheduler) PeerWants(now time.Duration, name Peer, block int) {
+	p := s.byName[name]
+	if p == nil {
+		return
+	}
+	if !s.valid(block) || !s.have.has(block) || len(p.wants) >= s.wants {
+		s.orders = append(s.orders, Order{Kind: Reject, Peer: name, Block: block})
+		return
+	}
+	if g := s.given[int32(block)]; g != nil && g.to == p && !g.arrived {
+		return // it is under way already
+	}
+	if slices.Contains(p.wants, int32(block)) {
+		return
+	}
+	if len(p.wants) == 0 {
+		p.served = max(p.served, s.virtual)
+	}
+	p.wants = append(p.wants, int32(block))
+}
+
+// PeerUnwants tells that a peer does not ask for a block any longer.
+func (s *Scheduler) PeerUnwants(now time.Duration, name Peer, block int) {
+	if p := s.byName[name]; p != nil && s.valid(block) {
+		if i := slices.Index(p.wants, int32(block)); i >= 0 {
+			p.wants = slices.Delete(p.wants, i, i+1)
+		}
+	}
+}
+
+// PeerCredit tells that a peer takes up to n blocks of our choice at a time.
+func (s *Scheduler) PeerCredit(now time.Duration, name Peer, n int) {
+	if p := s.byName[name]; p != nil {
+		p.window = max(n, 0)
+	}
+}
+
+// Next decides what goes next, when the uplink has room: to one of the peers for
+// which ready reports that it can be sent something at once. It reports false
+// when there is nothing for these.
+//
+// Peers that ask take turns, and of what a peer asks for it gets the block that the
+// fewest have. What is fresh goes to the taker with the smallest backlog of
+// blocks that it has not passed on, in turn with those that ask.
+func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) {
+	var asking, taking *peer
+	fresh := s.lacking == 0 && s.fresh > 0
+	for _, p := range s.peers {
+		asks := len(p.wants) > 0 && (asking == nil || p.served < asking.served)
+		takes := fresh && p.choked && p.window > p.under && (taking == nil || p.backlog < taking.backlog)
+		if (asks || takes) && ready(p.name) {
+			if asks {
+				asking = p
+			}
+			if takes {
+				taking = p
+			}
+		}
+	}
+	if taking != nil && (asking == nil || asking != taking && taking.served <= asking.served) {
+		if block, ok := s.freshBlock(taking); ok {
+			s.given[int32(block)] = &gift{to: taking}
+			taking.under++
+			taking.backlog++
+			s.stats.Fresh++
+			return s.send(taking, block, true), true
+		}
+	}
+	if asking == nil {
+		return Send{}, false
+	}
+	return s.send(asking, s.rarestWant(asking), false), true
+}
+
+func (s *Scheduler) send(p *peer, block int, fresh bool) Send {
+	s.gain(p, block)
+	s.virtual = max(s.virtual, p.served)
+	p.served++
+	p.sending = true
+	s.stats.Sent++
+	return Send{Peer: p.name, Block: block, Fresh: fresh}
+}
+
+// rarestWant takes from what a peer asks for, among the oldest, what the fewest have.
+func (s *Scheduler) rarestWant(p *peer) int {
+	best := 0
+	for i, block := range p.wants[:min(len(p.wants), sample)] {
+		if s.available[block] < s.available[p.wants[best]] {
+			best = i
+		}
+	}
+	block := p.wants[best]
+	p.wants = slices.Delete(p.wants, best, best+1)
+	return int(block)
+}
+
+// freshBlock returns a block that nobody has: the next of the taker's run, else the
+// first of a group, else the middle of the longest run of another taker.
+func (s *Scheduler) freshBlock(p *peer) (int, bool) {
+	for {
+		for ; p.run.next < p.run.end; p.run.next++ {
+			if s.available[p.run.next] == 0 {
+				p.run.next++
+				return p.run.next - 1, true
+			}
+		}
+		if !s.newRun(p) {
+			return 0, false
+		}
+	}
+}
+
+func (s *Scheduler) newRun(p *peer) bool {
+	for refilled := false; ; refilled = true {
+		for len(s.groups) > 0 {
+			group := int(s.groups[len(s.groups)-1])
+			s.groups = s.groups[:len(s.groups)-1]
+			r := run{group * s.group, min((group+1)*s.group, s.blocks)}
+			if s.freshIn(r) && !s.running(r) {
+				p.run = r
+				return true
+			}
+		}
+		if longest := s.longestRun(p); longest != nil {
+			left := longest.run.end - longest.run.next
+			middle := longest.run.end - (left+1)/2
+			p.run = run{middle, longest.run.end}
+			longest.run.end = middle
+			return true
+		}
+		if refilled || s.fresh == 0 {
+			return false
+		}
+		s.allGroups()
+	}
+}
+
+// allGroups lists all groups in random order.
+func (s *Scheduler) allGroups() {
+	s.groups = s.groups[:0]
+	for group := range (s.blocks + s.group - 1) / s.group {
+		s.groups = append(s.groups, uint32(group))
+	}
+	s.random.Shuffle(len(s.groups), func(i, j int) { s.groups[i], s.groups[j] = s.groups[j], s.groups[i] })
+}
+
+func (s *Scheduler) freshIn(r run) bool {
+	for block := r.next; block < r.end; block++ {
+		if s.available[block] == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// running reports whether a part of r is kept for a taker.
+func (s *Scheduler) running(r run) bool {
+	return slices.ContainsFunc(s.peers, func(p *peer) bool {
+		return p.run.next < r.end && r.next < p.run.end && s.freshIn(p.run)
+	})
+}
+
+func (s *Scheduler) longestRun(except *peer) *peer {
+	var longest *peer
+	for _, p := range s.peers {
+		if p != except && s.freshIn(p.run) && (longest == nil || p.run.end-p.run.next > longest.run.end-longest.run.next) {
+			longest = p
+		}
+	}
+	return longest
+}
+
+// heard notes that a peer announced a block that it was given.
+func (s *Scheduler) heard(p *peer, block int) {
+	g := s.given[int32(block)]
+	if g == nil || g.to != p || g.arrived {
+		return
+	}
+	g.arrived = true
+	p.under--
+	if g.relayed {
+		delete(s.given, int32(block))
+	}
+}
+
+// relayed notes that somebody else has a block that a peer was given.
+func (s *Scheduler) relayed(g *gift, block int) {
+	g.relayed = true
+	g.to.backlog--
+	if g.arrived {
+		delete(s.given, int32(block))
+	}
+}
