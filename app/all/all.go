@@ -4,6 +4,7 @@ package all
 
 import (
 	"kith.alt/kith"
+	"kith.alt/kith/app/share"
 	"kith.alt/kith/app/web"
 )
 
@@ -11,5 +12,6 @@ import (
 func Apps() []kith.App {
 	return []kith.App{
 		web.App(),
+		share.App(),
 	}
 }

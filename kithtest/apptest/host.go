@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -20,7 +21,7 @@ import (
 )
 
 // PrivatePort is the loopback port that a Host calls its own. Its private
-// folders are those called "private".
+// folders are those called "private", and what is in them.
 const PrivatePort = 8080
 
 // A Host is maple of the group home, whose other member is oak. It is the
@@ -32,6 +33,7 @@ type Host struct {
 	app     kith.App
 	network *memory.Network
 	members []kith.Member
+	swarm   *Swarm
 	store   kith.Store
 	metrics kith.Metrics
 
@@ -63,7 +65,7 @@ func NewHost(t testing.TB, app kith.App) *Host {
 	maple, oak := kith.ID{1}, kith.ID{2}
 	hub := memory.NewHub()
 	return &Host{
-		app: app, store: store, network: hub.Network(maple), Oak: hub.Network(oak),
+		app: app, store: store, swarm: NewSwarm(maple), network: hub.Network(maple), Oak: hub.Network(oak),
 		members: []kith.Member{{ID: maple, Host: "maple", Online: true, Admin: true}, {ID: oak, Host: "oak", Online: true}},
 	}
 }
@@ -165,14 +167,16 @@ func (h *Host) Events() []string {
 
 // The methods of kith.Host.
 
-func (h *Host) ID() kith.ID                  { return h.members[0].ID }
-func (h *Host) Name() kith.Name              { return kith.Name{Host: "maple", Group: "home"} }
-func (h *Host) Link(path string) string      { return "http://maple--home.localhost:8080" + path }
-func (h *Host) PrivateDir(dir string) bool   { return filepath.Base(dir) == "private" }
+func (h *Host) ID() kith.ID             { return h.members[0].ID }
+func (h *Host) Name() kith.Name         { return kith.Name{Host: "maple", Group: "home"} }
+func (h *Host) Link(path string) string { return "http://maple--home.localhost:8080" + path }
+func (h *Host) PrivateDir(dir string) bool {
+	return slices.Contains(strings.Split(filepath.ToSlash(dir), "/"), "private")
+}
 func (h *Host) PrivatePort(port uint16) bool { return port == PrivatePort }
 func (h *Host) Members() []kith.Member       { return slices.Clone(h.members) }
 func (h *Host) Store() kith.Store            { return h.store }
-func (h *Host) Swarm() kith.Swarm            { return nil }
+func (h *Host) Swarm() kith.Swarm            { return h.swarm } // a *Swarm
 func (h *Host) Log() *slog.Logger            { return slog.New(slog.DiscardHandler) }
 func (h *Host) Metrics() *kith.Metrics       { return &h.metrics }
 

@@ -1,0 +1,4 @@
+CREATE TABLE share_settings (
+	name  TEXT PRIMARY KEY, -- 'downloads' or 'uploads'
+	value TEXT NOT NULL     -- a folder, absolute
+);
