@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Kinds of orders. All but Report are messages to the peer.
+// Kinds of orders. All but Report and Expel are messages to the peer.
 const (
 	Request Kind = iota // send us Block (BEP 3)
 	Cancel              // Block is not asked for any longer (BEP 3)
@@ -14,13 +14,14 @@ const (
 	Choke               // requests are not answered: blocks come by credit; what a joining peer starts with (BEP 3)
 	Unchoke             // requests are answered (BEP 3)
 	Credit              // up to Count blocks of your choice may be under way to us
-	Report              // no message: the peer does not keep its word, and is asked for nothing any more
+	Report              // no message: the peer again and again sends nothing that it announced; it is asked for little, and rarely
+	Expel               // no message: the peer sends wrong blocks; the caller ends the socket, and calls Leave
 )
 
 // A Kind is what an [Order] is.
 type Kind int
 
-var kinds = [...]string{"request", "cancel", "have", "reject", "choke", "unchoke", "credit", "report"}
+var kinds = [...]string{"request", "cancel", "have", "reject", "choke", "unchoke", "credit", "report", "expel"}
 
 // String returns the kind's name in lower case.
 func (k Kind) String() string {
@@ -38,7 +39,7 @@ type Order struct {
 	Peer   Peer
 	Block  int    // of Request, Cancel, Have, Reject
 	Count  int    // of Credit
-	Reason string // of Report, as the end of a sentence: "announced blocks and did not send them"
+	Reason string // of Report and Expel, as the end of a sentence: "announced blocks and did not send them"
 }
 
 // How long announcements wait for company.
@@ -89,7 +90,7 @@ func (s *Scheduler) giveCredit() {
 		return
 	}
 	for _, p := range s.peers {
-		if !p.choking || !p.traits.Credits || p.reported || !p.complete(s) {
+		if !p.choking || !p.traits.Credits || p.wrong >= suspicious || !p.complete(s) {
 			continue
 		}
 		n := min(startCredit+int(2*ahead/p.gap), s.requests)

@@ -41,7 +41,6 @@ type peer struct {
 	stalls      int           // since its last block
 	wrong       int
 	refused     int // since its last block
-	reported    bool
 
 	// What it is sent.
 	choked  bool // we answer no requests, and send by credit
@@ -102,7 +101,7 @@ func (p *peer) slowness(now time.Duration) time.Duration {
 // depth is how many requests keep a peer busy.
 func (p *peer) depth(now time.Duration, most int) int {
 	switch {
-	case p.choking || now < p.pause || p.reported:
+	case p.choking || now < p.pause || p.wrong >= suspicious:
 		return 0
 	case p.stalls > 0:
 		return 1

@@ -51,9 +51,13 @@ func (s *Scheduler) Wrong(now time.Duration, name Peer, block int) {
 	}
 	s.stats.Wrong++
 	p.wrong++
-	s.lacks(p, block)
-	if p.wrong >= suspicious {
-		s.report(p, "sent wrong blocks")
+	s.misses(p, block)
+	if p.wrong == suspicious {
+		for _, r := range p.asked {
+			s.order(Cancel, p, int(r.block))
+		}
+		s.release(p)
+		s.orders = append(s.orders, Order{Kind: Expel, Peer: p.name, Reason: "sent wrong blocks"})
 	}
 }
 
@@ -68,7 +72,7 @@ func (s *Scheduler) PeerRefused(now time.Duration, name Peer, block int) {
 		p.refused = 0
 		s.pause(now, p, "announced blocks and refused to send them")
 	}
-	s.lacks(p, block)
+	s.misses(p, block)
 }
 
 // Lost tells that a block that was here is not right any more: it is taken again.
@@ -87,9 +91,9 @@ func (s *Scheduler) Lost(now time.Duration, block int) {
 	}
 }
 
-// lacks notes that a peer has not what it announced; what it was asked for is
+// misses notes that a peer has not what it announced; what it was asked for is
 // asked of others.
-func (s *Scheduler) lacks(p *peer, block int) {
+func (s *Scheduler) misses(p *peer, block int) {
 	if p.answered(block) && s.asked[int32(block)] == p {
 		delete(s.asked, int32(block))
 		s.need(block)
@@ -278,20 +282,7 @@ func (s *Scheduler) stalled(now time.Duration) {
 // pause asks nothing of a peer for a while, each time longer.
 func (s *Scheduler) pause(now time.Duration, p *peer, reason string) {
 	p.pause = now + min(firstPause<<min(p.stalls, 10), longPause)
-	if p.stalls++; p.stalls >= suspicious {
-		s.report(p, reason)
+	if p.stalls++; p.stalls == suspicious {
+		s.orders = append(s.orders, Order{Kind: Report, Peer: p.name, Reason: reason})
 	}
-}
-
-// report names a peer that does not keep its word.
-func (s *Scheduler) report(p *peer, reason string) {
-	if p.reported {
-		return
-	}
-	p.reported = true
-	for _, r := range p.asked {
-		s.order(Cancel, p, int(r.block))
-	}
-	s.release(p)
-	s.orders = append(s.orders, Order{Kind: Report, Peer: p.name, Reason: reason})
 }

@@ -60,7 +60,11 @@ func (s *Scheduler) PeerCredit(now time.Duration, name Peer, n int) {
 func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) {
 	var asking, taking *peer
 	fresh := s.lacking == 0 && s.fresh > 0
+	most := 0
 	for _, p := range s.peers {
+		if len(p.wants) > 0 || p.choked {
+			most = max(most, s.lacks(p))
+		}
 		asks := len(p.wants) > 0 && (asking == nil || p.served < asking.served)
 		takes := fresh && p.choked && p.window > p.under && (taking == nil || p.backlog < taking.backlog)
 		if (asks || takes) && ready(p.name) {
@@ -78,19 +82,35 @@ func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) 
 			taking.under++
 			taking.backlog++
 			s.stats.Fresh++
-			return s.send(taking, block, true), true
+			return s.send(taking, block, true, most), true
 		}
 	}
 	if asking == nil {
 		return Send{}, false
 	}
-	return s.send(asking, s.rarestWant(asking), false), true
+	return s.send(asking, s.rarestWant(asking), false, most), true
 }
 
-func (s *Scheduler) send(p *peer, block int, fresh bool) Send {
+// lacks returns how many blocks a peer has not, and was not sent.
+func (s *Scheduler) lacks(p *peer) int {
+	if p.all {
+		return 0
+	}
+	return s.blocks - p.count
+}
+
+// turn is how far the clock of a peer advances with each block that it is sent. Who lacks more
+// than others gets more, so that all are complete at the same time: those with
+// few neighbours, and those that came late.
+func turn(lacks, most int) uint64 {
+	behind := float64(most) / float64(max(lacks, 1))
+	return uint64(1024 * min(behind*behind, 8))
+}
+
+func (s *Scheduler) send(p *peer, block int, fresh bool, most int) Send {
 	s.gain(p, block)
 	s.virtual = max(s.virtual, p.served)
-	p.served++
+	p.served += turn(s.lacks(p), most)
 	p.sending = true
 	s.stats.Sent++
 	return Send{Peer: p.name, Block: block, Fresh: fresh}

@@ -2,73 +2,205 @@ package scheduler_test
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 )
 
 const mbit = 1e6
 
-// bound is the least time in which one seed can bring bytes to takers.
-func bound(bytes int64, seed link, takers []link) time.Duration {
-	bits := float64(bytes) * 8
-	down, up := takers[0].down, seed.up
-	for _, t := range takers {
-		down = min(down, t.down)
-		up += t.up
-	}
-	return seconds(max(bits/seed.up, bits/down, float64(len(takers))*bits/up))
+// A scenario is a seed and takers, and what happens to them.
+type scenario struct {
+	name   string
+	bytes  int64
+	seed   link
+	seeds  int // 0: one
+	takers []link
+	script func(w *world)
+	least  time.Duration // a bound that the script raises; 0: the fluid bound
+	delay  time.Duration // most on a path; 0: 30 ms
+	goal   float64       // most times the bound
 }
 
-func TestSimulation(t *testing.T) {
+var (
+	ten  = link{up: 10 * mbit, down: 50 * mbit}
+	home = link{up: 5 * mbit, down: 50 * mbit}
+)
+
+func scenarios(t *testing.T) []scenario {
+	crowd := 200
+	if text := os.Getenv("KITH_TEST_MEMBERS"); text != "" {
+		var err error
+		if crowd, err = strconv.Atoi(text); err != nil || crowd < 2 {
+			t.Fatalf("KITH_TEST_MEMBERS: %q is no number from 2 on", text)
+		}
+	}
+	const full = 32 << 20
+	var list []scenario
 	for _, n := range []int{4, 8, 16, 64} {
-		t.Run(fmt.Sprint("homogeneous ", n), func(t *testing.T) {
-			simulate(t, 32<<20, link{up: 10 * mbit, down: 50 * mbit}, same(n, link{up: 10 * mbit, down: 50 * mbit}), nil)
-		})
+		list = append(list, scenario{name: fmt.Sprint("homogeneous ", n), bytes: full, seed: ten, takers: same(n, ten), goal: 1.03})
 	}
 	for _, n := range []int{8, 16} {
-		t.Run(fmt.Sprint("home ", n), func(t *testing.T) {
-			simulate(t, 32<<20, link{up: 20 * mbit, down: 50 * mbit}, same(n, link{up: 5 * mbit, down: 50 * mbit}), nil)
-		})
+		list = append(list, scenario{name: fmt.Sprint("home ", n), bytes: full, seed: link{up: 20 * mbit, down: 50 * mbit}, takers: same(n, home), goal: 1.03})
 	}
+	mixed := make([]link, 20)
+	for i := range mixed {
+		mixed[i] = link{up: []float64{1, 2, 5, 10, 20}[i%5] * mbit, down: []float64{20, 50, 100}[i%3] * mbit}
+	}
+	list = append(list,
+		scenario{name: "mixed 20", bytes: full, seed: ten, takers: mixed, goal: 1.03},
+		scenario{name: "mixed 20, strong seed", bytes: full, seed: link{up: 50 * mbit, down: 100 * mbit}, takers: mixed, goal: 1.03},
+		scenario{name: "LAN 3", bytes: full, seed: link{up: 1000 * mbit, down: 1000 * mbit}, takers: same(3, link{up: 1000 * mbit, down: 1000 * mbit}), delay: 300 * time.Microsecond, goal: 1.03},
+		scenario{name: "one to one", bytes: full, seed: ten, takers: same(1, ten), goal: 1.03},
+		scenario{name: fmt.Sprint("flash crowd ", crowd), bytes: 8 << 20, seed: ten, takers: same(crowd, ten), goal: 1.3},
+		scenario{name: "churn 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: churn(4)},
+		scenario{name: "churn home 12", bytes: full, seed: link{up: 20 * mbit, down: 50 * mbit}, takers: same(12, home), goal: 1.08, script: churn(4)},
+		scenario{name: "late 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: late(4, 10*time.Second)},
+		scenario{name: "free riders 15", bytes: full, seed: ten, takers: some(15, ten, 3, link{up: 10 * mbit, down: 50 * mbit, mute: true}), goal: 1.08},
+		scenario{name: "seed leaves 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: seedLeaves},
+		scenario{name: "two seeds 12", bytes: full, seeds: 2, seed: ten, takers: same(12, ten), goal: 1.08},
+		scenario{name: "liar and staller 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: bad},
+	)
+	return list
 }
 
-func same(n int, l link) []link {
+func same(n int, l link) []link { return some(n, l, 0, l) }
+
+// some returns n links, of which the first few are others.
+func some(n int, l link, few int, other link) []link {
 	list := make([]link, n)
 	for i := range list {
 		list[i] = l
+		if i < few {
+			list[i] = other
+		}
 	}
 	return list
 }
 
-func simulate(t *testing.T, bytes int64, seed link, takers []link, f func(w *world)) {
-	w := newWorld(bytes, 1)
-	if len(takers) > 40 {
-		w.degree = 30
+// churn has takers leave when they have half, and come back 5 s later with that.
+func churn(leavers int) func(*world) {
+	return func(w *world) {
+		left := make(map[*host]bool)
+		w.onBlock = func(w *world, h *host) {
+			if h.id <= leavers && !left[h] && h.state.Lacking() < w.blocks/2 {
+				left[h] = true
+				w.leave(h)
+				w.at(w.now+5*time.Second, func() { w.enter(h) })
+			}
+		}
 	}
-	s := w.add(seed, true)
-	w.enter(s)
-	for _, l := range takers {
+}
+
+// late has takers come when the others have begun.
+func late(n int, after time.Duration) func(*world) {
+	return func(w *world) {
+		for _, h := range w.hosts[1 : n+1] {
+			w.leave(h)
+			w.at(after, func() { w.enter(h) })
+		}
+	}
+}
+
+// seedLeaves has the seed leave as soon as it was sent all blocks once.
+func seedLeaves(w *world) {
+	w.onBlock = func(w *world, h *host) {
+		seed := w.hosts[0]
+		if !seed.here {
+			return
+		}
+		for block := range w.blocks {
+			here := false
+			for _, o := range w.hosts[1:] {
+				here = here || o.state.Has(block)
+			}
+			if !here {
+				return
+			}
+		}
+		w.leave(seed)
+	}
+}
+
+// bad brings in a host that sends wrong blocks, and one that sends none, both of
+// which announce everything.
+func bad(w *world) {
+	for _, l := range []link{{up: 10 * mbit, down: 50 * mbit, liar: true}, {up: 10 * mbit, down: 50 * mbit, liar: true, mute: true}} {
 		h := w.add(l, false)
+		w.waiting--
+		h.guest = true
 		w.enter(h)
 	}
-	if f != nil {
-		f(w)
+}
+
+// bound is the least time in which seeds can bring bytes to takers (Kumar and Ross 2006).
+func (s scenario) bound() time.Duration {
+	bits := float64(s.bytes) * 8
+	n := float64(max(s.seeds, 1))
+	down, up := s.takers[0].down, n*s.seed.up
+	for _, t := range s.takers {
+		down = min(down, t.down)
+		if !t.mute {
+			up += t.up
+		}
 	}
-	best := bound(bytes, seed, takers)
+	return max(s.least, seconds(max(bits/(n*s.seed.up), bits/down, float64(len(s.takers))*bits/up)))
+}
+
+func TestSimulation(t *testing.T) {
+	t.Logf("%-22s %6s  %5s  %5s  %6s %6s  %5s  %6s  %6s  %5s", "scenario", "bound", "last", "mean", "copies", "fresh", "dups", "moved", "orders", "real")
+	for _, s := range scenarios(t) {
+		s.simulate(t)
+	}
+}
+
+func (s scenario) simulate(t *testing.T) {
+	w := newWorld(s.bytes, 1)
+	if s.delay > 0 {
+		w.most = s.delay
+	}
+	if len(s.takers) > 40 {
+		w.degree = 30
+	}
+	for range max(s.seeds, 1) {
+		w.add(s.seed, true)
+	}
+	for _, l := range s.takers {
+		w.add(l, false)
+	}
+	w.enterAll()
+	if s.script != nil {
+		s.script(w)
+	}
+	best := s.bound()
 	start := time.Now()
-	ok := w.run(100 * best)
-	var dup, moved, wrong int
-	var extra float64
-	var sum time.Duration
+	if !w.run(20*best + time.Minute) {
+		t.Errorf("%s: %d takers are not complete after %v", s.name, w.waiting, w.now)
+	}
+	var dups, moved, fresh, copies int
+	var orders float64
+	var sum, last time.Duration
+	takers := 0
 	for _, h := range w.hosts {
 		st := h.state.Stats()
-		dup += st.Duplicates
+		dups += st.Duplicates
 		moved += st.Moved
-		wrong += st.Wrong
-		extra += h.extra
-		sum += h.done
+		fresh += st.Fresh
+		orders += h.extra
+		if h.seed {
+			copies += h.sent
+		} else if !h.guest {
+			sum += h.done
+			last = max(last, h.done)
+			takers++
+		}
 	}
-	total := float64(w.blocks * len(takers))
-	t.Logf("ok %v ratio %.3f (mean %.3f) bound %.1fs, seed copies %.2f fresh %.2f, dup %.2f%%, moved %.1f%%, control %.2f%%, real %v events %d", ok, w.now.Seconds()/overhead/best.Seconds(), sum.Seconds()/float64(len(takers))/overhead/best.Seconds(), best.Seconds(),
-		float64(s.sent)/float64(w.blocks), float64(s.state.Stats().Fresh)/float64(w.blocks), 100*float64(dup)/total, 100*float64(moved)/total, 100*extra/total/blockBytes, time.Since(start), w.serial)
+	total := float64(w.blocks * takers)
+	ratio := last.Seconds() / overhead / best.Seconds()
+	t.Logf("%-22s %5.1fs  %.3f  %.3f  %6.2f %6.2f  %4.2f%%  %5.1f%%  %5.2f%%  %.2fs", s.name, best.Seconds(), ratio, sum.Seconds()/float64(takers)/overhead/best.Seconds(),
+		float64(copies)/float64(w.blocks), float64(fresh)/float64(w.blocks), 100*float64(dups)/total, 100*float64(moved)/total, 100*orders/total/blockBytes, time.Since(start).Seconds())
+	if ratio > s.goal {
+		t.Errorf("%s takes %.3f times the bound, more than %.3f", s.name, ratio, s.goal)
+	}
 }

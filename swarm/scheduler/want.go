@@ -62,7 +62,7 @@ func (s *Scheduler) soonest(now time.Duration, block int) *peer {
 	var best *peer
 	var arrival time.Duration
 	for _, p := range s.peers {
-		if !p.has(block) || p.reported || now < p.pause || p.choking && p.credit == 0 {
+		if !p.has(block) || p.wrong >= suspicious || now < p.pause || p.choking && p.credit == 0 {
 			continue
 		}
 		if len(p.asked) >= 2*max(p.depth(now, s.requests), atLeast) {

@@ -39,9 +39,11 @@ type world struct {
 	hosts   []*host
 	delays  map[[2]int]time.Duration
 	waiting int // takers that are not complete
-	degree  int // 0: all know each other
+	degree  int // how many others a host knows
 	onBlock func(w *world, h *host)
 	nearby  func(a, b int) bool
+	most    time.Duration // of a path
+
 }
 
 type host struct {
@@ -51,6 +53,7 @@ type host struct {
 	bits  []byte // what it has, for when it comes back
 	here  bool
 	seed  bool
+	guest bool // not counted
 	epoch int
 
 	control  []message
@@ -82,6 +85,7 @@ type event struct {
 	kind   int
 	host   int
 	epoch  int
+	peer   int
 	msg    *message
 	do     func()
 }
@@ -92,6 +96,7 @@ const (
 	evTaken
 	evAcked
 	evWake
+	evPart
 	evDo
 )
 
@@ -111,7 +116,7 @@ func (e *events) Pop() any {
 }
 
 func newWorld(bytes int64, seed uint64) *world {
-	return &world{blocks: int((bytes + 16<<10 - 1) / (16 << 10)), random: rand.New(rand.NewPCG(seed, 1)), delays: make(map[[2]int]time.Duration)}
+	return &world{degree: 40, most: 30 * time.Millisecond, blocks: int((bytes + 16<<10 - 1) / (16 << 10)), random: rand.New(rand.NewPCG(seed, 1)), delays: make(map[[2]int]time.Duration)}
 }
 
 func (w *world) add(l link, seed bool) *host {
@@ -139,31 +144,58 @@ func (w *world) delay(a, b int) time.Duration {
 	key := [2]int{min(a, b), max(a, b)}
 	d, ok := w.delays[key]
 	if !ok {
-		d = 5*time.Millisecond + time.Duration(w.random.Int64N(int64(25*time.Millisecond)))
+		d = w.most/6 + time.Duration(w.random.Int64N(int64(w.most-w.most/6)))
 		w.delays[key] = d
 	}
-	return d + time.Duration(w.random.Int64N(int64(2*time.Millisecond)))
+	return d + time.Duration(w.random.Int64N(int64(w.most/15)))
 }
 
-// enter brings a host in, which joins hosts that are here.
+// enter brings a host in that joins hosts which are here.
 func (w *world) enter(h *host) {
+	w.start(h)
+	others := w.others(h)
+	for _, o := range others[:min(w.degree, len(others))] {
+		w.join(h, o)
+	}
+	w.step(h)
+}
+
+// enterAll brings all hosts in at once.
+func (w *world) enterAll() {
+	for _, h := range w.hosts {
+		w.start(h)
+	}
+	joined := make(map[[2]int]bool)
+	for _, h := range w.hosts {
+		others := w.others(h)
+		if len(others) > w.degree {
+			others = others[:w.degree/2] // as many choose it
+		}
+		for _, o := range others {
+			if pair := [2]int{min(h.id, o.id), max(h.id, o.id)}; !joined[pair] {
+				joined[pair] = true
+				w.join(h, o)
+			}
+		}
+	}
+}
+
+func (w *world) start(h *host) {
 	h.here, h.epoch, h.busy, h.wake, h.control = true, h.epoch+1, false, scheduler.Never, nil
 	clear(h.flight)
 	h.state = scheduler.New(scheduler.Config{Blocks: w.blocks, Have: h.bits, Seed: uint64(h.id)<<8 + uint64(h.epoch)})
+}
+
+// others returns the hosts that are here, in random order.
+func (w *world) others(h *host) []*host {
 	var others []*host
 	for _, o := range w.hosts {
 		if o.here && o != h {
 			others = append(others, o)
 		}
 	}
-	if w.degree > 0 && len(others) > w.degree/2 {
-		w.random.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
-		others = others[:w.degree/2]
-	}
-	for _, o := range others {
-		w.join(h, o)
-	}
-	w.step(h)
+	w.random.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	return others
 }
 
 func (w *world) join(a, b *host) {
@@ -249,6 +281,10 @@ func (w *world) orders(h *host, along int) {
 			h.reports = append(h.reports, o)
 			return
 		}
+		if o.Kind == scheduler.Expel {
+			w.after(0, event{kind: evPart, host: h.id, epoch: h.epoch, peer: int(o.Peer)})
+			return
+		}
 		m := batches[int(o.Peer)]
 		if m == nil {
 			m = &message{to: int(o.Peer)}
@@ -327,6 +363,9 @@ func (w *world) handle(e event) {
 		}
 	case evAcked:
 		h.flight[e.msg.to]--
+	case evPart:
+		h.state.Leave(w.now, scheduler.Peer(e.peer))
+		w.hosts[e.peer].state.Leave(w.now, scheduler.Peer(h.id))
 	case evWake:
 		h.wake = scheduler.Never
 	}
@@ -349,7 +388,7 @@ func (w *world) take(h *host, m *message) {
 		h.state.Arrived(w.now, from, block)
 		h.received++
 		h.bits[block>>3] |= 0x80 >> (block & 7)
-		if h.state.Complete() && before > 0 {
+		if h.state.Complete() && before > 0 && !h.guest {
 			h.done = w.now
 			w.waiting--
 		}
