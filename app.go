@@ -48,6 +48,22 @@ type Service struct {
 
 	// Screens are the application's pages in the dashboard.
 	Screens []Screen
+
+	// Copies stand in for the sites of hosts that sleep. It may be nil.
+	Copies Copies
+}
+
+// Copies are what an application keeps of other hosts' sites. The gateway shows
+// them while those hosts sleep. It is safe for concurrent use.
+type Copies interface {
+	// Visited tells that a browser on this host has opened a page of a host's
+	// site. It does not wait for anything.
+	Visited(host ID)
+
+	// Copy returns what answers GET and HEAD requests for a path of a host's
+	// site in its place, and marks its answers as a copy with its age; nil if there is
+	// nothing. It also tells whether the host seems to be awake all the same.
+	Copy(host ID, path string) (copy http.Handler, awake bool)
 }
 
 // A Screen is a page, or a tree of pages, of the dashboard. Requests reach its

@@ -63,8 +63,9 @@ func failureOf(err error) failure {
 	panic("unreachable: the last row matches")
 }
 
-// fail answers a request to a port of a host that could not be had.
-func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, host string, port int, err error) {
+// fail answers a request to a port of a host that could not be had. More are
+// further sentences.
+func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, host string, port int, err error, more ...string) {
 	f := failureOf(err)
 	if f.kind == kith.Refused && port != webPort {
 		f.title, f.text = fmt.Sprintf("Nothing answers on port %d of %%s", port), "%s is awake; its owner can start the program."
@@ -74,7 +75,8 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, host string, port
 	if f.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "10")
 	}
-	writePage(w, r, f.status, page{Title: say(f.title, host), Text: say(f.text, host), Home: g.dashboard()})
+	text := strings.Join(append([]string{say(f.text, host)}, more...), " ")
+	writePage(w, r, f.status, page{Title: say(f.title, host), Text: text, Home: g.dashboard()})
 }
 
 // say fills a host's name into a sentence that may have no place for it.

@@ -31,7 +31,7 @@ const (
 )
 
 // Config is what a [Gateway] depends on. Everything is required except
-// ListenPacket and Dashboard.
+// ListenPacket, Dashboard and Copies.
 type Config struct {
 	// Dial opens a socket to a member's process, named "<ID>.kith.alt", with
 	// the errors of kith.Network. The far side sees a local program.
@@ -52,6 +52,9 @@ type Config struct {
 	// does its own signing in, and its cookies are named kith_*.
 	Dashboard http.Handler
 
+	// Copies answer for sites of hosts that sleep.
+	Copies kith.Copies
+
 	HTTPPort  func() int // the web gateway's port, for links and the check of Host
 	ProxyPort func() int // the proxy's port, for the PAC file
 
@@ -66,8 +69,9 @@ type Gateway struct {
 	config    Config
 	transport *http.Transport
 	httpLog   *log.Logger // what net/http has to say
+	asleep    sleepers
 
-	requests, navigations             *kith.Counter
+	requests, copied, navigations     *kith.Counter
 	tunnels, associated               *kith.Counter
 	wrongHost, crossSites, badTargets *kith.Counter
 }
@@ -91,6 +95,7 @@ func New(config Config) *Gateway {
 		return config.Metrics.Counter("kith_gateway_"+name, help, labels...)
 	}
 	g.requests = count("requests_total", "HTTP requests passed to members' sites.")
+	g.copied = count("copies_total", "HTTP requests answered from copies of sites whose hosts sleep.")
 	g.navigations = count("redirects_total", "Pages asked of the proxy and redirected to the web gateway.")
 	g.tunnels = count("tunnels_total", "Connections opened through SOCKS or CONNECT.")
 	g.associated = count("associations_total", "Associations for datagrams opened through SOCKS.")

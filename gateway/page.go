@@ -18,10 +18,15 @@ type page struct {
 	Home  string // the dashboard, which browsers are offered for want of a Link, or ""
 }
 
+// acceptsHTML tells browsers that ask for a page from other programs.
+func acceptsHTML(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
 // writePage answers with the page, as HTML for browsers and as text for other
 // programs.
 func writePage(w http.ResponseWriter, r *http.Request, status int, p page) {
-	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if acceptsHTML(r) {
 		// The cookies are the site's that was asked for: not the page's business.
 		r = r.Clone(r.Context())
 		r.Header.Del("Cookie")

@@ -31,12 +31,22 @@ type exchange struct {
 	port    int
 	origins []string // by which the client may know the site
 	local   bool     // the first of them is the web gateway's
+	attempt *attempt // to reach the host, where a copy may answer
 }
 
 // serve passes the request on and the response back. What is hop by hop stays
 // (RFC 9110 7.6.1); upgrades, interim responses, trailers and streams pass.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	x.requests.Add(1)
+	attempted := r
+	if x.copyable(r) {
+		if x.asleep.recently(x.site.id) && x.serveCopy(w, r, false) {
+			return
+		}
+		var done func()
+		attempted, done = x.begin(r)
+		defer done()
+	}
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewriteRequest,
 		ModifyResponse: x.rewriteResponse,
@@ -45,10 +55,13 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 		FlushInterval:  -1,
 		ErrorLog:       x.httpLog,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			x.fail(w, r, shortName(x.site.name), x.port, err)
+			if x.attempt.failed(err) && x.serveCopy(w, r, true) {
+				return
+			}
+			x.fail(w, r, shortName(x.site.name), x.port, err, x.insteadOf(r, err)...)
 		},
 	}
-	proxy.ServeHTTP(siteWriter{w, x.local}, r)
+	proxy.ServeHTTP(siteWriter{w, x.local}, attempted)
 }
 
 func (x *exchange) rewriteRequest(r *httputil.ProxyRequest) {
@@ -79,6 +92,12 @@ func (x *exchange) siteLink(link string) string {
 }
 
 func (x *exchange) rewriteResponse(r *http.Response) error {
+	if err := x.attempt.succeed(); err != nil {
+		return err
+	}
+	if x.config.Copies != nil && x.local && isVisit(r) {
+		x.config.Copies.Visited(x.site.id)
+	}
 	rewriteSetCookies(r.Header, x.local)
 	if !x.local {
 		return nil

@@ -11,17 +11,18 @@ import (
 	"kith.alt/kith/mesh"
 )
 
-// startApps starts the applications and returns, for the dashboard and the
-// control socket, what they offer there. It waits until they listen.
-func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map[string]http.Handler, error) {
+// startApps starts the applications and returns, for the dashboard, the control
+// socket and the gateway, what they offer there. It waits until they listen.
+func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map[string]http.Handler, kith.Copies, error) {
 	var screens []admin.App
+	var copies kith.Copies
 	apis := make(map[string]http.Handler)
 	waiting, cancel := context.WithTimeout(ctx, appPatience)
 	defer cancel()
 	for _, app := range n.cfg.Apps {
 		service, listening, err := n.startApp(ctx, run, app)
 		if err != nil {
-			return nil, nil, fmt.Errorf("application %s: %w", app.Name, err)
+			return nil, nil, nil, fmt.Errorf("application %s: %w", app.Name, err)
 		}
 		for _, listens := range listening {
 			select {
@@ -34,8 +35,11 @@ func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map
 		if service.API != nil {
 			apis[app.Name] = service.API
 		}
+		if service.Copies != nil {
+			copies = service.Copies
+		}
 	}
-	return screens, apis, ctx.Err()
+	return screens, apis, copies, ctx.Err()
 }
 
 // startApp starts one application; listening is closed, for each of its ports,

@@ -291,11 +291,11 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 	if err := n.startRelaying(ctx, run); err != nil {
 		return err
 	}
-	apps, apis, err := n.startApps(ctx, run)
+	apps, apis, copies, err := n.startApps(ctx, run)
 	if err != nil {
 		return err
 	}
-	n.startGateway(run, apps)
+	n.startGateway(run, apps, copies)
 
 	server := control.NewServer(control.Config{Node: n, APIs: apis, Metrics: n.metrics, Log: n.log.With("service", "control")})
 	n.measure()
@@ -324,7 +324,7 @@ func first(start func(opened func(error))) error {
 	return <-result
 }
 
-func (n *Node) startGateway(run *supervisor, apps []admin.App) {
+func (n *Node) startGateway(run *supervisor, apps []admin.App, copies kith.Copies) {
 	dashboard := admin.New(admin.Config{Node: n, Accounts: people{n.accounts}, Apps: apps, Log: n.log.With("service", "admin")})
 	g := gateway.New(gateway.Config{
 		Dial:         n.browsing.Dial,
@@ -332,6 +332,7 @@ func (n *Node) startGateway(run *supervisor, apps []admin.App) {
 		Self:         n.name,
 		Resolve:      n.resolve,
 		Dashboard:    dashboard,
+		Copies:       copies,
 		HTTPPort:     func() int { return n.port(control.AppGateway, control.ProtocolHTTP) },
 		ProxyPort:    func() int { return n.port(control.AppGateway, control.ProtocolProxy) },
 		Shared:       n.dir.Node().SharedLoopback,
