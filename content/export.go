@@ -1,0 +1,291 @@
+package content
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"kith.alt/kith"
+)
+
+// copyRun is how many bytes are copied before the context is asked again.
+const copyRun = 16 << 20
+
+// Export makes a whole file appear at path, absolute, in a folder that exists, in place
+// of what stands there. The person may do with it what they like. Where the file system can
+// clone, it is a clone. Where it cannot, the store's file itself is moved there, and
+// is used by reference from then on, so that it is not on the disk twice; it is
+// copied if path is on another disk or the store has it by reference itself. It is on the disk
+// when Export returns. It fails with kind NotFound when blocks are missing, and with kind
+// Quota when the disk is full.
+func (s *Store) Export(ctx context.Context, root Root, size int64, path string) error {
+	f, err := s.File(ctx, root, size)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	defer f.Close()
+	if err := f.export(ctx, path); err != nil {
+		return fmt.Errorf("export %s: %w", path, s.explain(err))
+	}
+	return nil
+}
+
+func (f *File) export(ctx context.Context, path string) error {
+	if f.blocks > 0 && f.standsAt(path) {
+		return nil
+	}
+	temporary := temporaryName(path)
+	defer os.Remove(temporary) // of no effect once it has its name
+	mode, err := createTemporary(temporary)
+	if err != nil {
+		return err
+	}
+	own, err := f.settle()
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.blocks == 0:
+		return publish(temporary, path, mode)
+	case !own:
+		if err := f.copyBlocks(ctx, temporary); err != nil {
+			return err
+		}
+		if err := publish(temporary, path, mode); err != nil {
+			return err
+		}
+		return f.handOver(path, false)
+	}
+
+	os.Remove(temporary)
+	err = clone(f.path(dataSuffix), temporary)
+	if err == nil {
+		return publish(temporary, path, mode)
+	} else if !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if err = f.moveTo(path, mode); !otherDevice(err) {
+		return err
+	}
+	if err := f.copyData(ctx, temporary); err != nil {
+		return err
+	}
+	if err := publish(temporary, path, mode); err != nil {
+		return err
+	}
+	return f.handOver(path, true)
+}
+
+// temporaryName returns the name under which the file for path is made: always the
+// same, so that what a killed process leaves behind is taken up.
+func temporaryName(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return filepath.Join(filepath.Dir(path), ".kith-"+hex.EncodeToString(sum[:8])+".part")
+}
+
+// createTemporary makes an empty file, and returns the mode that this person's files have.
+func createTemporary(path string) (fs.FileMode, error) {
+	os.Remove(path)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return 0, err
+	}
+	info, err := file.Stat()
+	if err = errors.Join(err, file.Close()); err != nil {
+		return 0, err
+	}
+	return info.Mode().Perm(), nil
+}
+
+// publish gives a finished file its name, durably.
+func publish(temporary, path string, mode fs.FileMode) error {
+	if err := os.Chmod(temporary, mode); err != nil {
+		return err
+	}
+	if err := syncFile(temporary); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// standsAt reports whether the file at path is one that the store refers to.
+func (f *File) standsAt(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	r, size, err := referTo(file, path)
+	if err != nil || size != f.size || f.open() != nil {
+		return false
+	}
+	defer f.use.RUnlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.references, r)
+}
+
+// settle checks that all blocks are here, and waits until those in the store have reached the
+// disk. It reports whether the store has all of them itself.
+func (f *File) settle() (own bool, err error) {
+	if f.blocks == 0 {
+		return true, nil
+	}
+	if err := f.open(); err != nil {
+		return false, err
+	}
+	defer f.use.RUnlock()
+	if err := f.sync(); err != nil {
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count < f.blocks {
+		return false, fmt.Errorf("%d of %d blocks are missing: %w", f.blocks-f.count, f.blocks, kith.NotFound)
+	}
+	return f.written.count() == f.blocks, nil
+}
+
+// copyBlocks writes the file to path block by block, each checked.
+func (f *File) copyBlocks(ctx context.Context, path string) error {
+	to, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, BlockSize)
+	for block := 0; block < f.blocks && err == nil; block++ {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		var n int
+		if n, err = f.ReadBlock(block, buf); err == nil {
+			_, err = to.Write(buf[:n])
+		}
+	}
+	return errors.Join(err, to.Close())
+}
+
+// copyData copies what the store has to path, within the kernel where it can.
+func (f *File) copyData(ctx context.Context, path string) error {
+	from, err := os.Open(f.path(dataSuffix))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	for left := f.size; left > 0 && err == nil; left -= copyRun {
+		if err = ctx.Err(); err == nil {
+			_, err = io.CopyN(to, from, min(copyRun, left)) // copy_file_range on Linux
+		}
+	}
+	return errors.Join(err, to.Close())
+}
+
+// moveTo moves the store's file to path and refers to it there. It is written down where the file
+// will be before it is: whatever happens in between, one of the two names holds.
+func (f *File) moveTo(path string, mode fs.FileMode) error {
+	f.use.Lock()
+	defer f.use.Unlock()
+	if err := f.load(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.written.count() != f.blocks {
+		return fmt.Errorf("blocks were found wrong: %w", kith.NotFound)
+	}
+	defer f.closeAll() // to be loaded again as it is then
+	own := f.path(dataSuffix)
+	if err := os.Chmod(own, mode); err != nil {
+		return err
+	}
+	r, _, err := referTo(f.data, path)
+	if err != nil {
+		return err
+	}
+	before := f.references
+	if err := f.refer(r); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(own)); err != nil {
+		return err
+	}
+	taken := f.allocated()
+	f.data.Close()
+	f.data = nil
+	if err := os.Rename(own, path); err != nil {
+		f.references = before
+		return errors.Join(err, os.Chmod(own, 0o600), f.saveReferences())
+	}
+	f.store.usage.Add(-taken)
+	clear(f.written)
+	clear(f.durable)
+	f.unsynced = 0
+	return errors.Join(syncDir(filepath.Dir(path)), f.saveBitmaps())
+}
+
+// handOver refers to a copy at path, and deletes the store's own iff drop.
+func (f *File) handOver(path string, drop bool) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	f.use.Lock()
+	defer f.use.Unlock()
+	if err := f.load(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, _, err := referTo(file, path)
+	if err != nil {
+		return err
+	}
+	if err := f.refer(r); err != nil {
+		return err
+	}
+	defer f.closeAll() // to be loaded again as it is then
+	if !drop {
+		return nil
+	}
+	if err := syncDir(filepath.Dir(f.path(dataSuffix))); err != nil {
+		return err
+	}
+	f.store.usage.Add(-f.allocated())
+	clear(f.written)
+	clear(f.durable)
+	f.unsynced = 0
+	return errors.Join(f.saveBitmaps(), f.data.Close(), os.Remove(f.path(dataSuffix)))
+}
+
+// allocated returns the bytes of disk that the store's file takes.
+func (f *File) allocated() int64 {
+	info, err := f.data.Stat()
+	if err != nil {
+		return 0
+	}
+	return allocated(info)
+}
+
+// syncFile makes the bytes of a file durable.
+func syncFile(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}

@@ -1,0 +1,158 @@
+package content
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// A reference is a person's file that had all the bytes.
+type reference struct {
+	Path     string `json:"path"`
+	Modified int64  `json:"modified"` // nanoseconds since 1970
+	Inode    uint64 `json:"inode"`    // or what the system has in its place
+}
+
+// maxReferences is how many files of persons are remembered for one file; the
+// newest stay.
+const maxReferences = 8
+
+// A person is a reference whose file is open for reading.
+type person struct {
+	reference
+	file *os.File
+}
+
+// referTo describes an open file of a person.
+func referTo(file *os.File, path string) (reference, int64, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return reference{}, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return reference{}, 0, fmt.Errorf("%s is not a file", path)
+	}
+	number, err := inode(file)
+	if err != nil {
+		return reference{}, 0, err
+	}
+	return reference{path, info.ModTime().UnixNano(), number}, info.Size(), nil
+}
+
+// changed reports whether a person's file is not the one that was referred to any more.
+func (f *File) changed(p *person) bool {
+	now, size, err := referTo(p.file, p.Path)
+	return err != nil || now != p.reference || size != f.size
+}
+
+// loadReferences reads which files of persons have the bytes.
+func (f *File) loadReferences() []reference {
+	text, err := os.ReadFile(f.path(referencesSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var list []reference
+	if err == nil {
+		err = json.Unmarshal(text, &list)
+	}
+	if err != nil {
+		f.store.log.Warn("references are damaged; a person's file is not found again by itself", "root", f.root, "err", err)
+		return nil
+	}
+	return list[:min(len(list), maxReferences)]
+}
+
+// refer adds a reference, as the first, and saves it. The caller holds f.mu.
+func (f *File) refer(r reference) error {
+	list := []reference{r}
+	for _, old := range f.references {
+		if old.Path != r.Path && len(list) < maxReferences {
+			list = append(list, old)
+		}
+	}
+	f.references = list
+	return f.saveReferences()
+}
+
+func (f *File) saveReferences() error {
+	path := f.path(referencesSuffix)
+	if len(f.references) == 0 {
+		return os.Remove(path)
+	}
+	text, err := json.Marshal(f.references)
+	if err != nil {
+		return err
+	}
+	file, err := createIn(path+newSuffix, os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(path+newSuffix, path)
+	}
+	if err != nil {
+		os.Remove(path + newSuffix)
+	}
+	return err
+}
+
+// openPerson opens the first reference whose file is as it was. One whose
+// file has changed is forgotten; one whose file is not there, such as on a disk that
+// is not plugged in, stays. The caller holds f.mu.
+func (f *File) openPerson() {
+	var kept []reference
+	for i, r := range f.references {
+		file, err := os.Open(r.Path)
+		if err != nil {
+			f.store.log.Debug("a shared file cannot be opened", "root", f.root, "path", r.Path, "err", err)
+			kept = append(kept, r)
+			continue
+		}
+		p := &person{r, file}
+		if !f.changed(p) {
+			f.person = p
+			kept = append(kept, f.references[i:]...)
+			break
+		}
+		file.Close()
+		f.store.log.Info("a shared file has changed; its blocks count as missing", "root", f.root, "path", r.Path)
+	}
+	if len(kept) != len(f.references) {
+		f.references = kept
+		if err := f.saveReferences(); err != nil {
+			f.store.log.Error("references not saved", "root", f.root, "err", err)
+		}
+	}
+}
+
+func (f *File) closePerson() {
+	if f.person != nil {
+		f.person.file.Close()
+		f.person = nil
+	}
+}
+
+// doubt is called when a block read from a person's file was wrong. It reports
+// whether the block is worth another try, from elsewhere.
+func (f *File) doubt(p *person, block int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.person != p:
+	case f.changed(p):
+		f.closePerson()
+		f.openPerson() // finds that it has changed, or the next
+		f.recount()
+	default:
+		f.store.metrics.wrong.Add(1)
+		f.store.log.Warn("a block of a shared file is wrong and counts as missing", "root", f.root, "path", p.Path, "block", block)
+		if f.have.has(block) && !f.written.has(block) {
+			f.have.clear(block)
+			f.count--
+		}
+	}
+	return f.have.has(block)
+}
