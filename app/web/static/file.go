@@ -10,44 +10,14 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// A file is an open regular file or directory below a root.
-type file struct {
-	*os.File
-	name string // relative to the root
-	info fs.FileInfo
-}
-
-// open opens a file or directory, and nothing else: a pipe would make us wait
-// for its writer.
-func open(root *os.Root, name string) (file, error) {
-	if name == "" {
-		name = "."
-	}
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return file{}, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
-		err = fmt.Errorf("%s is neither a file nor a folder: %w", name, fs.ErrNotExist)
-	}
-	if err != nil {
-		f.Close()
-		return file{}, err
-	}
-	return file{f, name, info}, nil
-}
-
 // serveFile answers with a file in the content coding that the client likes
 // best.
-func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, root *os.Root, f file) {
+func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, root folder, f file) {
 	limitRange(r)
 	kind, known := mediaType(f.name)
 	accept := parseAccept(r.Header.Values("Accept-Encoding"))
@@ -91,7 +61,10 @@ func limitRange(r *http.Request) {
 
 // openSibling opens the file beside f that holds its content in one of the
 // codings, unless it is older than f.
-func openSibling(root *os.Root, f file, wanted []coding) (file, coding, bool) {
+func openSibling(root folder, f file, wanted []coding) (file, coding, bool) {
+	if !root.dated() {
+		return file{}, coding{}, false
+	}
 	for _, c := range wanted {
 		sibling, err := open(root, f.name+c.suffix)
 		if err != nil {
@@ -129,14 +102,14 @@ func (s *Server) serveContent(w http.ResponseWriter, r *http.Request, f file, ki
 		n := 0
 		if !known {
 			var err error
-			if n, err = f.ReadAt(buffer[:512], 0); err != nil && !errors.Is(err, io.EOF) {
+			if n, err = f.at.ReadAt(buffer[:512], 0); err != nil && !errors.Is(err, io.EOF) {
 				s.unreadable(w, r, f, err)
 				return
 			}
 		}
 		// A file that shrinks meanwhile ends the connection, as its length was
 		// promised; what it grows by is not sent.
-		content, head, tag = io.NewSectionReader(f, 0, size), buffer[:n], statTag(f.info)
+		content, head, tag = io.NewSectionReader(f.at, 0, size), buffer[:n], statTag(f.info)
 	}
 	if !known && c.name == "" { // not by its name, nor by coded bytes
 		kind.name = http.DetectContentType(head)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -33,8 +32,8 @@ type Entry struct {
 // maxListed bounds the entries of a listing.
 const maxListed = 5000
 
-func (s *Server) serveListing(w http.ResponseWriter, r *http.Request, root *os.Root, dir file, at string) {
-	found, err := dir.ReadDir(maxListed + 1)
+func (s *Server) serveListing(w http.ResponseWriter, r *http.Request, root folder, dir file, at string) {
+	found, err := dir.readDir(maxListed + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.log.Error("a published folder cannot be read", "folder", dir.name, "err", err)
 		s.pages.Error(w, r, http.StatusInternalServerError)
@@ -45,7 +44,7 @@ func (s *Server) serveListing(w http.ResponseWriter, r *http.Request, root *os.R
 		if hidden(f.Name()) {
 			continue
 		}
-		info, err := root.Stat(path.Join(dir.name, f.Name())) // follows links that stay inside
+		info, err := root.stat(path.Join(dir.name, f.Name())) // follows links that stay inside
 		if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
 			continue
 		}

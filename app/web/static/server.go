@@ -42,19 +42,8 @@ const indexFile, missingFile = "index.html", "404.html"
 // at: "" for the top of the site, or "/docs". The path of r is at, or begins
 // with at and a slash.
 func (s *Server) ServeDir(w http.ResponseWriter, r *http.Request, dir, at string) {
-	if !s.allow(w, r) {
-		return
-	}
-	name, slash, ok := fileName(r.URL, at)
+	name, slash, ok := s.begin(w, r, at)
 	if !ok {
-		s.pages.Error(w, r, http.StatusNotFound)
-		return
-	}
-	if clean := at + "/" + name; !slash && name == "" || strings.Contains(r.URL.Path, "//") {
-		if slash && name != "" {
-			clean += "/"
-		}
-		redirect(w, r, clean)
 		return
 	}
 	root, err := os.OpenRoot(dir)
@@ -64,6 +53,41 @@ func (s *Server) ServeDir(w http.ResponseWriter, r *http.Request, dir, at string
 		return
 	}
 	defer root.Close()
+	s.serve(w, r, disk{root}, name, slash, at)
+}
+
+// ServeFS is ServeDir for files that do not lie in a directory. Those that fsys
+// opens implement [io.ReaderAt], or else [fs.ReadDirFile]. Times of modification are taken
+// to be those of all files together, so that no file stands for the coded
+// content of another. The status is 500 for a file that fsys has and cannot open.
+func (s *Server) ServeFS(w http.ResponseWriter, r *http.Request, fsys fs.FS, at string) {
+	if name, slash, ok := s.begin(w, r, at); ok {
+		s.serve(w, r, tree{fsys}, name, slash, at)
+	}
+}
+
+// begin reads the name of the file that r asks for, and whether there was a
+// slash behind it, or answers r itself.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, at string) (name string, slash, ok bool) {
+	if !s.allow(w, r) {
+		return "", false, false
+	}
+	if name, slash, ok = fileName(r.URL, at); !ok {
+		s.pages.Error(w, r, http.StatusNotFound)
+		return "", false, false
+	}
+	if clean := at + "/" + name; !slash && name == "" || strings.Contains(r.URL.Path, "//") {
+		if slash && name != "" {
+			clean += "/"
+		}
+		redirect(w, r, clean)
+		return "", false, false
+	}
+	return name, slash, true
+}
+
+// serve answers r with the file or directory name of root.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, root folder, name string, slash bool, at string) {
 	f, err := open(root, name)
 	switch {
 	case err != nil:
@@ -114,11 +138,11 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // fail answers with the page for an error of opening a file.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, root *os.Root, err error) {
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, root folder, err error) {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		s.pages.Error(w, r, http.StatusForbidden)
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
+	case errors.Is(err, errUnreadable), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
 		s.log.Error("a file cannot be opened", "path", r.URL.Path, "err", err)
 		s.pages.Error(w, r, http.StatusInternalServerError)
 	default: // no such file, a name too long, a link that leads outside, a socket
@@ -127,7 +151,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, root *os.Root, err
 }
 
 // notFound answers with the site's own page 404.html, where it has one.
-func (s *Server) notFound(w http.ResponseWriter, r *http.Request, root *os.Root) {
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request, root folder) {
 	f, err := open(root, missingFile)
 	if err != nil || f.info.IsDir() || f.info.Size() > bufferSize {
 		if err == nil {
