@@ -31,16 +31,23 @@ func (s *Scheduler) moveTo(now time.Duration, to *peer) bool {
 	arrival := time.Duration(len(to.asked)+1) * to.slowness(now)
 	var from *peer
 	var index int
-	best := 2*arrival + moveEvery
+	best := 2*arrival + 75*time.Millisecond
 	for _, p := range s.peers {
 		if p == to {
 			continue
 		}
-		slow := p.slowness(now)
+		expected := time.Duration(len(p.asked)) * p.slowness(now)
+		if expected <= best {
+			continue
+		}
+		last := -1
 		for i := max(0, len(p.asked)-tail); i < len(p.asked); i++ {
-			if expected := time.Duration(i+1) * slow; expected > best && to.has(int(p.asked[i].block)) {
-				best, from, index = expected, p, i
+			if block := p.asked[i].block; to.has(int(block)) && (last < 0 || s.available[block] >= s.available[p.asked[last].block]) {
+				last = i
 			}
+		}
+		if last >= 0 {
+			best, from, index = expected, p, last
 		}
 	}
 	if from == nil {

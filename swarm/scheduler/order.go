@@ -43,7 +43,7 @@ type Order struct {
 }
 
 // How long announcements wait for company.
-const holdBack = 100 * time.Millisecond
+const holdBack = 200 * time.Millisecond
 
 // Orders hands out what to tell peers now. The caller calls it after it has told the
 // scheduler what happened, after Next, and at Wake. Within give it must not call
@@ -69,6 +69,7 @@ func (s *Scheduler) wakeAt(at time.Duration) { s.wake = min(s.wake, at) }
 
 func (s *Scheduler) order(kind Kind, p *peer, block int) {
 	s.orders = append(s.orders, Order{Kind: kind, Peer: p.name, Block: block})
+	p.sending = true
 }
 
 // unchoke lets peers ask, unless they take by credit and something is fresh. Who

@@ -104,7 +104,7 @@ func (s *Scheduler) lacks(p *peer) int {
 // few neighbours, and those that came late.
 func turn(lacks, most int) uint64 {
 	behind := float64(most) / float64(max(lacks, 1))
-	return uint64(1024 * min(behind*behind, 8))
+	return uint64(1024 * min(behind*behind*behind*behind, 16))
 }
 
 func (s *Scheduler) send(p *peer, block int, fresh bool, most int) Send {
