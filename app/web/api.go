@@ -14,11 +14,25 @@ type Overview struct {
 	Sample  bool      `json:"sample"` // nothing is published at the top: members see the sample page
 	Sites   []Site    `json:"sites"`
 	Exposed []Exposed `json:"exposed"`
+
+	KeepVisited bool   `json:"keep_visited"` // others' sites that a browser here has opened are kept
+	Kept        []Kept `json:"kept"`         // and these are
 }
 
 type siteRequest struct {
 	Path string `json:"path"`
 	Dir  string `json:"dir,omitempty"`
+
+	NoCopies bool `json:"no_copies,omitempty"`
+}
+
+type settingsRequest struct {
+	KeepVisited bool `json:"keep_visited"`
+}
+
+type forgetRequest struct {
+	Host string `json:"host"` // name or ID
+	Path string `json:"path,omitempty"`
 }
 
 type exposeRequest struct {
@@ -34,7 +48,7 @@ func (w *web) api() http.Handler {
 		return w.overview(ctx)
 	}))
 	mux.Handle("PUT /sites", kith.Answer(func(ctx context.Context, in siteRequest) (Site, error) {
-		return w.publish(ctx, in.Path, in.Dir)
+		return w.publish(ctx, in.Path, in.Dir, in.NoCopies)
 	}))
 	mux.Handle("DELETE /sites", kith.Answer(func(ctx context.Context, in siteRequest) (Site, error) {
 		return w.unpublish(ctx, in.Path)
@@ -45,6 +59,18 @@ func (w *web) api() http.Handler {
 	mux.Handle("DELETE /exposed", kith.Answer(func(ctx context.Context, in exposeRequest) (Exposed, error) {
 		return w.unexpose(ctx, in.Port)
 	}))
+	mux.Handle("PUT /settings", kith.Answer(func(ctx context.Context, in settingsRequest) (Overview, error) {
+		if err := w.copies.setKeep(ctx, in.KeepVisited); err != nil {
+			return Overview{}, err
+		}
+		return w.overview(ctx)
+	}))
+	mux.Handle("DELETE /kept", kith.Answer(func(ctx context.Context, in forgetRequest) (Overview, error) {
+		if err := w.copies.forget(ctx, in.Host, in.Path); err != nil {
+			return Overview{}, err
+		}
+		return w.overview(ctx)
+	}))
 	return mux
 }
 
@@ -54,7 +80,8 @@ func (w *web) overview(ctx context.Context) (Overview, error) {
 		return Overview{}, errStarting
 	}
 	w.ports.probe(ctx, c.exposed)
-	o := Overview{URL: w.url("/"), Sample: c.site("/") == nil, Sites: []Site{}, Exposed: []Exposed{}}
+	o := Overview{URL: w.url("/"), Sample: c.site("/") == nil, Sites: []Site{}, Exposed: []Exposed{},
+		KeepVisited: w.copies.keep.Load(), Kept: w.copies.list()}
 	for _, s := range c.sites {
 		o.Sites = append(o.Sites, w.described(s))
 	}

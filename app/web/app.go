@@ -31,7 +31,7 @@ func App() kith.App {
 		Commands:   []kith.Command{publishCommand(), unpublishCommand(), sitesCommand(), exposeCommand(), unexposeCommand()},
 		New: func(host kith.Host) (kith.Service, error) {
 			w := newWeb(host)
-			return kith.Service{Serve: w.serve, API: w.api(), Screens: w.screens()}, nil
+			return kith.Service{Serve: w.serve, API: w.api(), Screens: w.screens(), Copies: w.copies}, nil
 		},
 	}
 }
@@ -46,6 +46,8 @@ type web struct {
 	ports     *ports
 	transport *http.Transport // to exposed services
 	conns     *connLimit      // of the site
+	shares    *shares         // of what is published
+	copies    *copies         // of others' sites
 }
 
 func newWeb(host kith.Host) *web {
@@ -56,6 +58,9 @@ func newWeb(host kith.Host) *web {
 	w.ports = newPorts(host.ListenPort, host.PrivatePort, w.metrics, w.log)
 	w.transport = newTransport(w.ports)
 	w.board.handler = w.placeHandler
+	w.shares = newShares(host, w.board, w.checkDir)
+	w.board.changed = w.shares.changed
+	w.copies = newCopies(host)
 	host.Metrics().Gauge("kith_web_connections", "Open connections to the site.",
 		func() float64 { return float64(w.conns.count()) })
 	host.Metrics().Gauge("kith_web_exposed_connections", "Open connections to exposed ports.",
@@ -68,13 +73,18 @@ func (w *web) serve(ctx context.Context) error {
 	if err := w.board.load(ctx); err != nil {
 		return err
 	}
+	if err := w.copies.load(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	var forwarding sync.WaitGroup
-	defer forwarding.Wait()
+	var work sync.WaitGroup
+	defer work.Wait()
 	defer cancel()
 	begun := make(chan struct{})
-	forwarding.Go(func() { w.ports.serve(ctx, w.board.exposed(), begun) })
+	work.Go(func() { w.ports.serve(ctx, w.board.exposed(), begun) })
 	<-begun
+	work.Go(func() { w.shares.serve(ctx) })
+	work.Go(func() { w.copies.serve(ctx) })
 	listener, err := w.host.Listen(ctx, "http")
 	if err != nil {
 		return err

@@ -22,6 +22,9 @@ type Site struct {
 	OK    bool   `json:"ok"`
 	URL   string `json:"url"`
 
+	NoCopies bool   `json:"no_copies,omitempty"` // the owner wants members to keep none
+	Copies   string `json:"copies"`              // "allowed", "off", "not yet", or why there can be none
+
 	Published time.Time `json:"published"`
 	Replaced  string    `json:"replaced,omitempty"` // in the answer to publishing: the folder before
 }
@@ -49,6 +52,7 @@ type place struct {
 type board struct {
 	store   kith.Store
 	handler func(at string, site *Site, exposed *Exposed) http.Handler
+	changed func() // after each change
 
 	changing sync.Mutex // held from reading the board to exchanging it
 	now      atomic.Pointer[content]
@@ -71,9 +75,9 @@ func (b *board) load(ctx context.Context) error {
 func (b *board) read(ctx context.Context) error {
 	c := new(content)
 	err := b.store.View(ctx, func(tx *sql.Tx) error {
-		sites, err := rows(ctx, tx, "SELECT path, dir, published FROM web_sites ORDER BY path", func(r *sql.Rows) (s Site, _ error) {
+		sites, err := rows(ctx, tx, "SELECT path, dir, published, NOT copies FROM web_sites ORDER BY path", func(r *sql.Rows) (s Site, _ error) {
 			var at int64
-			err := r.Scan(&s.Path, &s.Dir, &at)
+			err := r.Scan(&s.Path, &s.Dir, &at, &s.NoCopies)
 			s.Published = time.Unix(at, 0)
 			return s, err
 		})
@@ -163,6 +167,7 @@ func (b *board) change(ctx context.Context, check func(*content) error, query st
 	if err != nil {
 		return err
 	}
+	defer b.changed()
 	return b.read(context.WithoutCancel(ctx)) // it is done: show it
 }
 

@@ -9,12 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/ui"
 )
 
 func publishCommand() kith.Command {
 	var at string
+	var noCopies bool
 	return kith.Command{
 		Name: "publish", Args: "DIR",
 		Summary: "show a folder to your group as your site",
@@ -23,9 +26,13 @@ below PATH of the site. What changes in the folder changes at once. Dot files an
 links that lead out of the folder are not shown. Returns once it is served and
 prints the address.
 
+Members who visit keep a copy, which they show to each other while this
+computer sleeps; --no-copies prevents that.
+
 Example: kith publish ~/holidays --at /holidays`,
 		Flags: func(set *flag.FlagSet) {
 			set.StringVar(&at, "at", "/", "the `PATH` of the site where it stands")
+			set.BoolVar(&noCopies, "no-copies", false, "members keep no copies of it")
 		},
 		Run: func(ctx context.Context, env kith.Env, words []string) error {
 			dir := words[0]
@@ -33,7 +40,7 @@ Example: kith publish ~/holidays --at /holidays`,
 				dir = filepath.Join(env.Dir, dir)
 			}
 			var site Site
-			if err := env.API(ctx, http.MethodPut, "/sites", siteRequest{Path: at, Dir: dir}, &site); err != nil {
+			if err := env.API(ctx, http.MethodPut, "/sites", siteRequest{Path: at, Dir: dir, NoCopies: noCopies}, &site); err != nil {
 				return err
 			}
 			if site.Replaced != "" {
@@ -61,15 +68,39 @@ func unpublishCommand() kith.Command {
 }
 
 func sitesCommand() kith.Command {
+	var keep *bool
+	var forget string
 	return kith.Command{
 		Name:    "sites",
 		Summary: "list what is published and exposed, and whether it works",
+		Help: `Lists, too, the copies that are kept here of sites of others. A site that a
+browser on this computer has opened is kept, within the quota for copies, and
+shown to this computer and to other members while its host sleeps.
+With --keep-visited=false none are kept.`,
+		Flags: func(set *flag.FlagSet) {
+			set.BoolFunc("keep-visited", "keep sites that are visited: true, as in the beginning, or false", func(text string) error {
+				value, err := strconv.ParseBool(text)
+				keep = &value
+				return err
+			})
+			set.StringVar(&forget, "forget", "", "delete the copies of the sites of `HOST`")
+		},
 		Run: func(ctx context.Context, env kith.Env, _ []string) error {
 			var o Overview
+			if keep != nil {
+				if err := env.API(ctx, http.MethodPut, "/settings", settingsRequest{*keep}, &o); err != nil {
+					return err
+				}
+			}
+			if forget != "" {
+				if err := env.API(ctx, http.MethodDelete, "/kept", forgetRequest{Host: forget}, &o); err != nil {
+					return err
+				}
+			}
 			if err := env.API(ctx, http.MethodGet, "/sites", nil, &o); err != nil {
 				return err
 			}
-			if err := env.Print(o, sitesTable(o)); err != nil {
+			if err := env.Print(o, sitesTable(o)+keptTable(o)); err != nil {
 				return err
 			}
 			if o.Sample && len(o.Sites) == 0 {
@@ -87,7 +118,7 @@ func sitesTable(o Overview) string {
 		fmt.Fprintf(table, "%s\t(the sample page)\tserved\n", o.URL)
 	}
 	for _, s := range o.Sites {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.URL, s.Dir, s.State)
+		fmt.Fprintf(table, "%s\t%s\t%s%s\n", s.URL, s.Dir, s.State, copiesNote(s))
 	}
 	for _, e := range o.Exposed {
 		fmt.Fprintf(table, "%s\tport %d of this computer\t%s\n", e.Address, e.Target, e.State)
@@ -97,6 +128,45 @@ func sitesTable(o Overview) string {
 	}
 	table.Flush() // to a strings.Builder, which does not fail
 	return b.String()
+}
+
+// copiesNote says what is out of the ordinary with copies of a site.
+func copiesNote(s Site) string {
+	switch s.Copies {
+	case copiesAllowed, copiesSoon:
+		return ""
+	case copiesOff:
+		return "; members keep no copies"
+	}
+	return "; members can keep no copies: " + s.Copies
+}
+
+// keptTable lists the copies of others' sites.
+func keptTable(o Overview) string {
+	if len(o.Kept) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\nCopies of others' sites:\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, k := range o.Kept {
+		fmt.Fprintf(table, "%s%s\t%s\t%s\n", k.Host, k.Path, ui.Size(k.Size), k.state())
+	}
+	table.Flush() // to a strings.Builder, which does not fail
+	return b.String()
+}
+
+// state says in a few words how old a copy is, or what it lacks.
+func (k Kept) state() string {
+	switch {
+	case k.Problem != "":
+		return k.Problem
+	case k.Content == "" || k.Size == 0 && k.Have == 0:
+		return "on its way"
+	case k.Have < k.Size:
+		return fmt.Sprintf("%d %% are here", k.Have*100/k.Size)
+	}
+	return "published " + ui.Relative(time.Until(k.Published))
 }
 
 func exposeCommand() kith.Command {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"kith.alt/kith"
 	"kith.alt/kith/app/web/static"
 	"kith.alt/kith/ui"
 )
@@ -19,12 +20,16 @@ var templateFiles embed.FS
 // pages are the templates of visitors' pages and of the screens.
 var pages = ui.Parse(templateFiles, "templates/*.html")
 
-// showPage writes a page for visitors. It refers to nothing else, as the
-// site is theirs to fill.
+// showPage writes a page for visitors.
 func (w *web) showPage(rw http.ResponseWriter, r *http.Request, status int, page ui.Page) {
-	rw, done := w.static.Coded(rw, r)
+	showPage(rw, r, w.static, w.host.Name(), status, page)
+}
+
+// showPage writes a page for visitors of a host's site. It refers to nothing else,
+// as the site is its owner's to fill.
+func showPage(rw http.ResponseWriter, r *http.Request, server *static.Server, name kith.Name, status int, page ui.Page) {
+	rw, done := server.Coded(rw, r)
 	defer done()
-	name := w.host.Name()
 	page.Alone = true
 	ui.Write(rw, r.WithContext(ui.WithFrame(r.Context(), ui.Frame{Host: name.Host, Group: name.Group})), status, page)
 }
@@ -60,7 +65,11 @@ func (w *web) showSample(rw http.ResponseWriter, r *http.Request) {
 
 // showListing shows a folder without index.html.
 func (w *web) showListing(rw http.ResponseWriter, r *http.Request, listing static.Listing) {
-	host := w.host.Name().Host
+	w.showPage(rw, r, http.StatusOK, listingPage(w.host.Name().Host, listing))
+}
+
+// listingPage is a folder of a host's site.
+func listingPage(host string, listing static.Listing) ui.Page {
 	title, back := host, ui.Entry{}
 	if folder := strings.TrimSuffix(listing.Path, "/"); folder != "" {
 		title = path.Base(folder)
@@ -79,13 +88,13 @@ func (w *web) showListing(rw http.ResponseWriter, r *http.Request, listing stati
 			folders++
 		}
 	}
-	w.showPage(rw, r, http.StatusOK, ui.Page{
+	return ui.Page{
 		Title: title, Back: back,
 		Body: pages.Body("listing.html", struct {
 			static.Listing
 			Folders, Files int
 		}{listing, folders, len(listing.Entries) - folders}),
-	})
+	}
 }
 
 // showError explains a status to a visitor.

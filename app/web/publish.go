@@ -23,8 +23,8 @@ const (
 	maxPath    = 200 // bytes of a path on the site
 )
 
-// publish shows folder dir at path of the site.
-func (w *web) publish(ctx context.Context, path, dir string) (Site, error) {
+// publish shows folder dir at path of the site. With noCopies members keep none.
+func (w *web) publish(ctx context.Context, path, dir string, noCopies bool) (Site, error) {
 	path, err := sitePath(path)
 	if err != nil {
 		return Site{}, err
@@ -44,15 +44,15 @@ func (w *web) publish(ctx context.Context, path, dir string) (Site, error) {
 			return fmt.Errorf("%d folders are published; unpublish one first: %w", maxSites, kith.Quota)
 		}
 		return nil
-	}, "INSERT INTO web_sites (path, dir, published) VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE SET dir = excluded.dir, published = excluded.published",
-		path, dir, now.Unix())
+	}, "INSERT INTO web_sites (path, dir, published, copies) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET dir = excluded.dir, published = excluded.published, copies = excluded.copies",
+		path, dir, now.Unix(), !noCopies)
 	if err != nil {
 		return Site{}, err
 	}
 	if replaced != dir {
 		w.host.Event(fmt.Sprintf("You published %s at %s.", filepath.Base(dir), folderPath(path)))
 	}
-	site := w.described(Site{Path: path, Dir: dir, Published: time.Unix(now.Unix(), 0)})
+	site := w.described(Site{Path: path, Dir: dir, NoCopies: noCopies, Published: time.Unix(now.Unix(), 0)})
 	if replaced != dir {
 		site.Replaced = replaced
 	}
@@ -84,6 +84,7 @@ func (w *web) unpublish(ctx context.Context, path string) (Site, error) {
 // described fills in the state and address of a site.
 func (w *web) described(s Site) Site {
 	s.URL = w.url(s.Path)
+	s.Copies = w.shares.state(s)
 	err := w.checkDir(s.Dir)
 	switch {
 	case err == nil:

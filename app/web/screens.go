@@ -30,6 +30,8 @@ func (w *web) screens() []kith.Screen {
 	mux.HandleFunc("POST /unpublish", w.formUnpublish)
 	mux.HandleFunc("POST /expose", w.formExpose)
 	mux.HandleFunc("POST /unexpose", w.formUnexpose)
+	mux.HandleFunc("POST /forget", w.formForget)
+	mux.HandleFunc("POST /keep", w.formKeep)
 	return []kith.Screen{{Path: "/", Title: "Web", Icon: "globe", Handler: mux}}
 }
 
@@ -97,11 +99,22 @@ func (w *web) screenPublish(rw http.ResponseWriter, r *http.Request, problem err
 		ui.Field{Name: "dir", Label: "Folder", Value: r.FormValue("dir"), Required: true, MaxLength: 4096,
 			Hint: "Its whole path on this computer, such as " + filepath.Join(folders.Home(), "my-site") + "."},
 		ui.Field{Name: "path", Label: "Place on your site", Value: at, Required: true, MaxLength: maxPath,
-			Hint: "/ is the site itself; /holidays is a part of it."})
+			Hint: "/ is the site itself; /holidays is a part of it."},
+		ui.Field{Name: "copies", Label: "While this computer sleeps", Value: copiesChoice(r), Radio: true, Options: []ui.Option{
+			{Value: copiesAllowed, Title: "Members who have visited show their copies to each other", Hint: "The folder, up to " + ui.Size(maxShared) + ", is also a share in the group's library."},
+			{Value: copiesOff, Title: "It cannot be read", Hint: "Members keep no copies."},
+		}})
+}
+
+func copiesChoice(r *http.Request) string {
+	if r.FormValue("copies") == copiesOff {
+		return copiesOff
+	}
+	return copiesAllowed
 }
 
 func (w *web) formPublish(rw http.ResponseWriter, r *http.Request) {
-	site, err := w.publish(r.Context(), r.FormValue("path"), folders.Expand(r.FormValue("dir")))
+	site, err := w.publish(r.Context(), r.FormValue("path"), folders.Expand(r.FormValue("dir")), copiesChoice(r) == copiesOff)
 	if err != nil {
 		w.screenPublish(rw, r, err)
 		return
@@ -170,6 +183,27 @@ func (w *web) formUnexpose(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ui.Redirect(rw, r, screenPath, fmt.Sprintf("Members no longer reach port %d.", port))
+}
+
+func (w *web) formForget(rw http.ResponseWriter, r *http.Request) {
+	if err := w.copies.forget(r.Context(), r.FormValue("host"), r.FormValue("path")); err != nil {
+		ui.RedirectError(rw, r, screenPath, kith.Sentence(err))
+		return
+	}
+	ui.Redirect(rw, r, screenPath, "The copy is deleted here. The next visit brings it back, as long as visited sites are kept.")
+}
+
+func (w *web) formKeep(rw http.ResponseWriter, r *http.Request) {
+	keep := r.FormValue("keep") == "yes"
+	if err := w.copies.setKeep(r.Context(), keep); err != nil {
+		ui.RedirectError(rw, r, screenPath, kith.Sentence(err))
+		return
+	}
+	text := "Sites that you visit are not kept any more."
+	if keep {
+		text = "Sites that you visit are kept from now on."
+	}
+	ui.Redirect(rw, r, screenPath, text)
 }
 
 // screenForm shows a form of fields in the template name.
