@@ -19,6 +19,7 @@ var ErrNoHashes = fmt.Errorf("the hash of the block is not known yet: %w", kith.
 const (
 	syncEvery = 4096 // blocks that are written before the disk is waited for: 64 MiB
 	syncAtEnd = 64   // blocks that are worth waiting for when the file is put aside
+	diskBlock = 4096 // bytes in which file systems count
 )
 
 // key names a file. A root alone does not, as a false size may come with it.
@@ -237,9 +238,9 @@ func (f *File) WriteBlock(block int, p []byte) error {
 		f.count++
 	}
 	f.store.metrics.written.Add(uint64(len(p)))
-	f.store.usage.Add(int64(len(p)))
+	f.store.usage.Add((int64(len(p)) + diskBlock - 1) &^ (diskBlock - 1))
 	f.unsynced++
-	if (f.unsynced >= syncEvery || f.count == f.blocks && f.unsynced >= syncAtEnd) && !f.saving {
+	if (f.unsynced >= f.store.syncEvery || f.count == f.blocks && f.unsynced >= syncAtEnd) && !f.saving {
 		f.saving = true
 		f.store.work.Go(f.saveSoon)
 	}

@@ -170,17 +170,50 @@ func (f *File) leaf(block int) (Root, bool) {
 	if !known {
 		return Root{}, false
 	}
-	group := block / proofGroup
-	if f.proved.has(group) {
-		return leaf, true
-	}
-	leaves := make([]Root, min(proofGroup, f.width(0)))
-	f.tree.nodes(leaves, 0, group*len(leaves))
-	up := bits.Len(uint(len(leaves))) - 1
-	if _, ok := f.prove(span{base: 0, index: group << up, length: len(leaves)}, leaves, nil, nil); ok {
-		f.proved.set(group)
+	if f.proveGroup(block / proofGroup) {
 		return leaf, true
 	}
 	_, ok := f.climb(0, block, leaf, nil) // some of the group may be missing
 	return leaf, ok
+}
+
+// proveGroup reports whether all leaves of a group lead up to the root. The caller
+// holds f.mu.
+func (f *File) proveGroup(group int) bool {
+	if f.proved.has(group) {
+		return true
+	}
+	leaves := make([]Root, min(proofGroup, f.width(0)))
+	f.tree.nodes(leaves, 0, group*proofGroup)
+	up := bits.Len(uint(len(leaves))) - 1
+	_, ok := f.prove(span{index: group << up, length: len(leaves)}, leaves, nil, nil)
+	if ok {
+		f.proved.set(group)
+	}
+	return ok
+}
+
+// allHashes reports whether there is a tree with the hashes of all blocks.
+func (f *File) allHashes() (bool, error) {
+	if f.blocks == 0 {
+		return true, nil
+	}
+	if err := f.open(); err != nil {
+		return false, err
+	}
+	defer f.use.RUnlock()
+	if f.height == 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.tree.file != nil, nil
+	}
+	for group := range f.groups() {
+		f.mu.Lock()
+		ok := f.proveGroup(group)
+		f.mu.Unlock()
+		if !ok {
+			return false, nil
+		}
+	}
+	return true, nil
 }

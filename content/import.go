@@ -113,7 +113,7 @@ func (f *File) cloneFrom(path string) error {
 		os.Remove(fresh)
 		return err
 	}
-	f.store.usage.Add(f.size)
+	f.store.usage.Add(f.allocated())
 	f.written.fill(f.blocks)
 	f.durable.fill(f.blocks)
 	clear(f.seen)

@@ -8,8 +8,9 @@ import (
 	"kith.alt/kith"
 )
 
-// MaxHashes is how many hashes of a layer may be asked for at once (BEP 52).
-const MaxHashes = 512
+// MaxHashes is how many hashes of a layer may be asked for at once: those of the blocks of
+// a piece of 16 MiB. BEP 52 advises against more than 512.
+const MaxHashes = 1024
 
 // A shape is that of the tree of a file of so many blocks. Layer 0 is that of the
 // leaves, layer height that of the root.
@@ -36,12 +37,13 @@ func (s shape) stored(layer int) (n int64) {
 // base from index on, and the uncles above them in so many layers.
 type span struct{ base, index, length, uncles int }
 
-// span checks a hash request. The first log2(length) - 1 of the proof layers
+// span checks a hash request. A length of one, which BEP 52 allows at the end of a
+// layer only, is answered anywhere. The first log2(length) - 1 of the proof layers
 // follow from the hashes themselves; layers beyond the tree's do not count.
 func (s shape) span(base, index, length, proofs int) (span, error) {
 	switch {
 	case base < 0 || base >= s.height,
-		length < 2 || length > MaxHashes || length&(length-1) != 0 || length > s.width(base),
+		length < 1 || length > MaxHashes || length&(length-1) != 0 || length > s.width(base),
 		index < 0 || index >= s.count(base) || index%length != 0,
 		proofs < 0:
 		return span{}, fmt.Errorf("%d hashes from %d of layer %d with %d proofs, of a tree of %d blocks: %w",

@@ -109,3 +109,124 @@ func TestSumOfShortFile(t *testing.T) {
 		t.Errorf("sum of a file that ends early: %v", err)
 	}
 }
+
+// treeSizes are numbers of blocks at which trees differ in shape.
+var treeSizes = []int{1, 2, 3, 4, 5, 31, 32, 33, 64, 65, 100, 129}
+
+// TestHashes asks for every span of every tree, and hands the answers to a file that
+// knows nothing.
+func TestHashes(t *testing.T) {
+	b := newBench(t)
+	for _, blocks := range treeSizes {
+		data := random(blocks*BlockSize-100, uint64(blocks))
+		sum := summary(t, data)
+		whole := b.file(sum)
+		b.take(whole, data, sum.Leaves, every(whole)...)
+		layers := naiveLayers(sum.Leaves)
+		for base := range layers[:len(layers)-1] {
+			for length := 1; length <= len(layers[base]); length *= 2 {
+				for index := 0; index < (blocks-1)>>base+1; index += length {
+					for proofs := range len(layers) - base {
+						if length == 1 && proofs == 0 {
+							continue // one uncle, or none: BEP 52 has no such request
+						}
+						hashes, err := whole.Hashes(base, index, length, proofs)
+						if want := naiveHashes(sum.Leaves, base, index, length, proofs); err != nil || length > 1 && !slices.Equal(hashes, want) {
+							t.Fatalf("%d blocks: %d hashes from %d of layer %d, %d proofs: %v, %v, want %v", blocks, length, index, base, proofs, hashes, err, want)
+						}
+						if proofs < len(layers)-2-base {
+							continue // does not lead up to the root
+						}
+						expectHashes(t, b, sum, base, index, length, proofs, hashes)
+					}
+				}
+			}
+		}
+		whole.Close()
+	}
+}
+
+// expectHashes hands hashes to a file of the same root in another store, and wrong ones before.
+func expectHashes(t *testing.T, b *bench, sum Summary, base, index, length, proofs int, hashes []Root) {
+	t.Helper()
+	empty := newFile(b.Store, key{sum.Root, sum.Size + 1<<30}) // a name of its own
+	empty.shape = shapeOf(len(sum.Leaves))
+	empty.tree.shape = empty.shape
+	defer func() {
+		empty.use.Lock()
+		empty.drop()
+		b.mu.Lock()
+		b.erase(empty.key)
+		b.forget(empty)
+		b.mu.Unlock()
+		empty.use.Unlock()
+	}()
+	for i := range hashes {
+		wrong := slices.Clone(hashes)
+		wrong[i][7] ^= 1
+		if err := empty.SetHashes(base, index, length, proofs, wrong); !errors.Is(err, kith.Invalid) {
+			t.Fatalf("hash %d wrong of %d from %d of layer %d: %v", i, length, index, base, err)
+		}
+	}
+	for _, wrong := range [][]Root{nil, hashes[1:], append(slices.Clone(hashes), Root{})} {
+		if err := empty.SetHashes(base, index, length, proofs, wrong); !errors.Is(err, kith.Invalid) {
+			t.Fatalf("%d hashes in place of %d: %v", len(wrong), len(hashes), err)
+		}
+	}
+	if err := empty.SetHashes(base, index, length, proofs, hashes); err != nil {
+		t.Fatal(err)
+	}
+	for block := range sum.Leaves {
+		if in := base == 0 && block >= index && block < index+length; in && !empty.HasHashes(block) {
+			t.Fatalf("hash of block %d is not known after %d from %d", block, length, index)
+		}
+	}
+	if got, err := empty.Hashes(base, index, length, proofs); err != nil || !slices.Equal(got, hashes) {
+		t.Fatalf("hashes do not come back: %v", err)
+	}
+}
+
+func TestHashRequestsRefused(t *testing.T) {
+	b := newBench(t)
+	data := random(100*BlockSize, 1)
+	sum := summary(t, data)
+	f := b.file(sum)
+	defer f.Close()
+	b.take(f, data, sum.Leaves, every(f)...)
+	const huge = 1 << 62
+	for _, r := range [][4]int{
+		{-1, 0, 2, 0}, {7, 0, 2, 0}, {huge, 0, 2, 0}, {0, -2, 2, 0}, {0, 128, 2, 0}, {0, 100, 2, 0}, {0, huge, 2, 0}, {0, 0, 0, 0}, {0, 0, -2, 0},
+		{0, 0, 3, 0}, {0, 1, 2, 0}, {0, 0, 256, 0}, {0, 0, 2 * MaxHashes, 0}, {0, 0, huge, 0}, {0, 0, 2, -1}, {6, 0, 4, 0}, {5, 2, 4, 0},
+	} {
+		if _, err := f.Hashes(r[0], r[1], r[2], r[3]); !errors.Is(err, kith.Invalid) {
+			t.Errorf("hash request %v: %v", r, err)
+		}
+		if err := f.SetHashes(r[0], r[1], r[2], r[3], nil); !errors.Is(err, kith.Invalid) {
+			t.Errorf("hashes %v: %v", r, err)
+		}
+	}
+	if _, err := f.Hashes(0, 0, 2, huge); err != nil {
+		t.Errorf("more proofs than there are layers: %v", err)
+	}
+	other := b.file(summary(t, random(100*BlockSize, 2)))
+	defer other.Close()
+	if _, err := other.Hashes(0, 0, 2, 5); !errors.Is(err, kith.NotFound) {
+		t.Errorf("hashes of a file that is not here: %v", err)
+	}
+}
+
+func TestAbsurdSizes(t *testing.T) {
+	b := newBench(t)
+	root := Root{1}
+	for _, size := range []int64{-1, 0, MaxSize + 1, 1<<63 - 1, -1 << 63} {
+		if f, err := b.File(t.Context(), root, size); !errors.Is(err, kith.Invalid) {
+			t.Errorf("file of %d bytes: %v, %v", size, f, err)
+		}
+	}
+	if f, err := b.File(t.Context(), Root{}, 1); !errors.Is(err, kith.Invalid) {
+		t.Errorf("file of one byte without a root: %v, %v", f, err)
+	}
+	if _, err := Sum(t.Context(), bytes.NewReader(nil), 1<<62, 0, false, nil); !errors.Is(err, kith.Invalid) {
+		t.Errorf("sum of 2^62 bytes: %v", err)
+	}
+}

@@ -10,8 +10,9 @@ import (
 // BlockSize is the number of bytes of a block, but for the last of a file.
 const BlockSize = 16 << 10
 
-// MaxSize is how many bytes a file may have: 16 TiB, in at most 2^30 blocks.
-const MaxSize = 1 << 44
+// MaxSize is how many bytes a file may have: 4 TiB, in at most 2^28 blocks. Its bitmaps
+// then take 128 MiB while it is in use.
+const MaxSize = 1 << 42
 
 // A Root names a file by its bytes: the root of its Merkle tree, "pieces root" in
 // BEP 52. For a file of one block it is the SHA-256 of its bytes, for an empty one

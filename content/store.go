@@ -45,6 +45,8 @@ type Store struct {
 	usage   atomic.Int64
 	work    sync.WaitGroup // syncs under way
 
+	syncEvery int // blocks; fewer in tests
+
 	retaining sync.Mutex // one Retain or Release at a time
 
 	mu     sync.Mutex
@@ -56,7 +58,7 @@ type Store struct {
 // NewStore makes a store. It opens nothing.
 func NewStore(cfg Config) *Store {
 	s := &Store{
-		dir: cfg.Dir, tables: cfg.Store, log: cfg.Log,
+		dir: cfg.Dir, tables: cfg.Store, log: cfg.Log, syncEvery: syncEvery,
 		files: make(map[key]*File), fresh: make(map[Root]int64),
 	}
 	s.metrics = newMetrics(cfg.Metrics, s)
@@ -167,7 +169,7 @@ func (s *Store) admit(f *File) {
 
 // Usage returns the bytes of disk that files in the store take. What a person's file
 // shares with it, as a clone, counts too.
-func (s *Store) Usage() int64 { return s.usage.Load() }
+func (s *Store) Usage() int64 { return max(0, s.usage.Load()) }
 
 // FreeSpace returns the bytes that may still be written.
 func (s *Store) FreeSpace() (int64, error) { return freeSpace(s.dir) }

@@ -19,10 +19,12 @@ func (s *Store) Verify(ctx context.Context, root Root, size int64, progress func
 		return 0, fmt.Errorf("verify: %w", err)
 	}
 	defer f.Close()
-	if !f.allHashes() {
-		if err := f.restore(ctx); err != nil {
-			return 0, fmt.Errorf("verify: %w", s.explain(err))
-		}
+	known, err := f.allHashes()
+	if err == nil && !known {
+		err = f.restore(ctx)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("verify: %w", s.explain(err))
 	}
 	v := &verifier{f: f, progress: progress}
 	var workers sync.WaitGroup
@@ -84,21 +86,8 @@ func (f *File) reread(block int, p []byte) {
 	f.read(block, p)
 }
 
-// allHashes reports whether the hashes of all blocks are known.
-func (f *File) allHashes() bool {
-	for block := 0; block < f.blocks; block += proofGroup {
-		if !f.HasHashes(block) {
-			return false
-		}
-	}
-	return true
-}
-
 // restore makes the tree again out of a file that has all bytes, if there is one.
 func (f *File) restore(ctx context.Context) error {
-	if f.blocks == 0 {
-		return nil
-	}
 	if err := f.open(); err != nil {
 		return err
 	}
