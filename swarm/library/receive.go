@@ -1,0 +1,156 @@
+package library
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"kith.alt/kith"
+)
+
+// Frames of a peer are taken at this pace once a burst is used up; the sum of
+// the paces at which we send is below it.
+const (
+	readBurst = 200
+	readEvery = 100 * time.Millisecond
+)
+
+// read takes the peer's frames until the connection ends.
+func (s *stream) read(ctx context.Context) error {
+	if err := s.conn.SetReadDeadline(time.Now().Add(syncPatience)); err != nil {
+		return err
+	}
+	var buf []byte
+	kind, payload, err := readFrame(s.conn, &buf)
+	if err != nil {
+		return err
+	}
+	if kind != frameHello {
+		return fmt.Errorf("first frame has type %d, want hello: %w", kind, kith.Invalid)
+	}
+	heard, err := parseHello(payload)
+	if err != nil {
+		return err
+	}
+	s.hear(heard)
+	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	frames := pace{burst: readBurst, every: readEvery}
+	for {
+		kind, payload, err := readFrame(s.conn, &buf)
+		if err != nil {
+			return err
+		}
+		if rest := frames.rest(); rest > 0 {
+			select {
+			case <-time.After(rest):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		frames.spend()
+		if err := s.checkPeer(); err != nil {
+			return err
+		}
+		if err := s.take(ctx, kind, payload); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *stream) hear(heard digest) {
+	s.tell(func() { s.heard, s.greeted, s.fresh = heard, true, true })
+}
+
+func (s *stream) take(ctx context.Context, kind frameType, payload []byte) error {
+	switch kind {
+	case frameHello:
+		return fmt.Errorf("second hello: %w", kith.Invalid)
+	case frameDigest:
+		if len(payload) != len(digest{}) {
+			return fmt.Errorf("digest of %d bytes: %w", len(payload), kith.Invalid)
+		}
+		s.hear(digest(payload))
+	case frameAsk:
+		s.tell(func() { s.asked = true })
+	case frameSummaries, frameOffer:
+		list, err := parseSummaries(payload)
+		if err != nil {
+			return err
+		}
+		return s.takeSummaries(list, kind == frameSummaries)
+	case frameWant:
+		return s.takeWants(payload)
+	case frameRecords:
+		records, err := parseRecords(payload)
+		if err != nil {
+			return err
+		}
+		return s.library.take(ctx, records, s.peer)
+	case frameDone:
+		s.tell(func() { s.waiting = false })
+	}
+	return nil
+}
+
+// takeSummaries notes what we lack of the hosts in list, all that the peer
+// knows of or some with new holdings.
+func (s *stream) takeSummaries(list []summary, all bool) error {
+	s.mu.Lock()
+	asking := s.asking
+	s.mu.Unlock()
+	if all && !asking {
+		return fmt.Errorf("summaries that were not asked for: %w", kith.Invalid)
+	}
+	lacking := s.library.lacking(list, all)
+	s.tell(func() {
+		if all {
+			s.asking, s.lacking = false, nil
+		}
+		for _, w := range lacking {
+			same := func(other want) bool { return other.host == w.host }
+			if i := slices.IndexFunc(s.lacking, same); i >= 0 {
+				s.lacking[i].entries = s.lacking[i].entries || w.entries
+			} else if len(s.lacking) < maxSummaries {
+				s.lacking = append(s.lacking, w)
+			}
+		}
+	})
+	return nil
+}
+
+// lacking compares what another library has with ours.
+func (l *Library) lacking(list []summary, entries bool) []want {
+	list = slices.DeleteFunc(list, func(s summary) bool { return !l.member(s.host) })
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var wants []want
+	for _, theirs := range list {
+		ours := l.shelves[theirs.host].summary(theirs.host, now)
+		w := want{host: theirs.host, entries: entries && theirs.entries != ours.entries && theirs.entries != digest{}}
+		if w.entries || theirs.holdings > ours.holdings && theirs.holdings <= MaxVersion {
+			wants = append(wants, w)
+		}
+	}
+	return wants
+}
+
+// takeWants leaves the peer's question to the writer.
+func (s *stream) takeWants(payload []byte) error {
+	if err := checkWants(payload); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	owing := s.owing
+	s.mu.Unlock()
+	if owing {
+		return fmt.Errorf("a want before the last one was answered: %w", kith.Invalid)
+	}
+	question := bytes.Clone(payload)
+	s.tell(func() { s.question, s.owing = question, true })
+	return nil
+}

@@ -1,0 +1,353 @@
+package library
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"kith.alt/kith"
+)
+
+const (
+	digestEvery = time.Minute     // between two that a peer is told
+	settle      = 5 * time.Second // before a digest that has changed is told
+	compareMin  = 2 * time.Minute // before digests are compared again; twice as long each time that they differ in the same way
+	compareMax  = time.Hour
+)
+
+// write sends what there is for the peer until ctx ends.
+func (s *stream) write(ctx context.Context) error {
+	if err := s.greet(); err != nil {
+		return err
+	}
+	for {
+		s.library.mu.Lock()
+		grown := s.library.grown
+		s.library.mu.Unlock()
+		if err := s.checkPeer(); err != nil {
+			return err
+		}
+		frame, rest := s.next()
+		for ; frame != nil; frame, rest = s.next() {
+			if err := s.send(frame); err != nil {
+				return err
+			}
+		}
+		var due <-chan time.Time
+		if rest > 0 {
+			due = time.After(rest)
+		}
+		select {
+		case <-grown:
+		case <-s.wake:
+		case <-due:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// greet says hello. What comes from then on is pushed.
+func (s *stream) greet() error {
+	s.library.mu.Lock()
+	s.cursor = s.library.arrivals
+	s.seen, s.toldAt = s.cursor, s.cursor
+	s.library.mu.Unlock()
+	_, s.told = s.library.summaries()
+	frame, err := helloFrame(s.told)
+	if err != nil {
+		return err
+	}
+	s.digestPace.spend()
+	return s.send(frame)
+}
+
+func (s *stream) send(frame []byte) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(syncPatience)); err != nil {
+		return err
+	}
+	_, err := s.conn.Write(finishFrame(frame))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("peer does not read: %w", kith.Temporary)
+	}
+	return err
+}
+
+// next is the next frame for the peer; or nil, and how long what there is has
+// to wait, if there is anything.
+func (s *stream) next() (frame []byte, rest time.Duration) {
+	s.mu.Lock()
+	greeted := s.greeted
+	s.mu.Unlock()
+	if !greeted {
+		return nil, 0
+	}
+	for _, next := range []func() ([]byte, time.Duration){s.nextSummaries, s.nextNews, s.nextAnswer, s.nextWant, s.nextAsk, s.nextDigest} {
+		frame, wait := next()
+		if frame != nil {
+			return frame, 0
+		}
+		if wait > 0 && (rest <= 0 || wait < rest) {
+			rest = wait
+		}
+	}
+	return nil, rest
+}
+
+// paced waits for p, and spends of it what is there.
+func paced(p *pace) time.Duration {
+	rest := p.rest()
+	if rest <= 0 {
+		p.spend()
+	}
+	return max(rest, 0)
+}
+
+// nextSummaries answers an ask.
+func (s *stream) nextSummaries() ([]byte, time.Duration) {
+	s.mu.Lock()
+	asked := s.asked
+	s.mu.Unlock()
+	if !asked {
+		return nil, 0
+	}
+	if rest := paced(&s.summaryPace); rest > 0 {
+		return nil, rest
+	}
+	s.mu.Lock()
+	s.asked = false
+	s.mu.Unlock()
+	frame := beginFrame(frameSummaries)
+	list, _ := s.library.summaries()
+	for _, sum := range list {
+		frame = sum.appendTo(frame)
+	}
+	return frame, 0
+}
+
+// nextNews pushes what came since, but what came from the peer or is its own;
+// holdings are offered.
+func (s *stream) nextNews() ([]byte, time.Duration) {
+	news, cursor := s.library.since(s.cursor, s.peer)
+	if len(news) == 0 {
+		s.cursor = cursor
+		return nil, 0
+	}
+	kind, p, frame := news[0].kind, &s.recordPace, beginFrame(frameRecords)
+	if kind == kindHoldings {
+		p, frame = &s.offerPace, beginFrame(frameOffer)
+	}
+	if rest := paced(p); rest > 0 {
+		return nil, rest
+	}
+	for _, r := range news {
+		switch {
+		case r.kind != kind || len(frame) > batch:
+			return frame, 0
+		case kind == kindHoldings:
+			frame = summary{host: r.host(), holdings: r.entry.Version}.appendTo(frame)
+		default:
+			frame = r.appendTo(frame)
+		}
+		s.cursor = r.arrival
+	}
+	return frame, 0
+}
+
+const maxNews = 200 // records that are looked at together
+
+// since returns the first records that came after cursor and are news to the
+// peer, and the cursor where there are none.
+func (l *Library) since(cursor uint64, peer kith.ID) (news []*record, end uint64) {
+	for end = cursor; len(news) == 0; {
+		l.mu.Lock()
+		i, _ := slices.BinarySearchFunc(l.log, end+1, func(r *record, at uint64) int { return cmp.Compare(r.arrival, at) })
+		done := i == len(l.log)
+		for ; i < len(l.log) && len(news) < maxNews; i++ {
+			r := l.log[i]
+			if end = r.arrival; r.from != peer && r.host() != peer && l.current(r) {
+				news = append(news, r)
+			}
+		}
+		l.mu.Unlock()
+		if done {
+			break
+		}
+		news = slices.DeleteFunc(news, func(r *record) bool { return !l.member(r.host()) })
+	}
+	return news, end
+}
+
+// nextAnswer sends what the peer wants, and at its end says so.
+func (s *stream) nextAnswer() ([]byte, time.Duration) {
+	s.mu.Lock()
+	owing, question := s.owing, s.question
+	s.mu.Unlock()
+	if !owing {
+		return nil, 0
+	}
+	if rest := paced(&s.recordPace); rest > 0 {
+		return nil, rest
+	}
+	frame := beginFrame(frameRecords)
+	for len(frame) <= batch {
+		if len(s.answer) > 0 {
+			frame, s.answer = s.answer[0].appendTo(frame), s.answer[1:]
+			continue
+		}
+		if len(question) == 0 {
+			break
+		}
+		w, rest, err := parseWant(question)
+		if err != nil { // it was checked when it came
+			break
+		}
+		s.answer, question = s.library.wanted(w), rest
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.question = question
+	if len(frame) == frameHead {
+		s.owing, s.answer = false, nil
+		return beginFrame(frameDone), 0
+	}
+	return frame, 0
+}
+
+// wanted returns the records that answer w.
+func (l *Library) wanted(w want) []*record {
+	if !l.member(w.host) {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.shelves[w.host]
+	if s == nil {
+		return nil
+	}
+	var records []*record
+	if s.holdings != nil && s.holdings.entry.Version > w.holdings {
+		records = append(records, s.holdings)
+	}
+	if w.entries {
+		records = append(records, s.missing(w.has, time.Now())...)
+	}
+	return records
+}
+
+// nextWant asks for what we lack, of as many hosts as go into a frame, unless
+// the last answer is under way.
+func (s *stream) nextWant() ([]byte, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting || len(s.lacking) == 0 {
+		return nil, 0
+	}
+	if rest := paced(&s.wantPace); rest > 0 {
+		return nil, rest
+	}
+	frame := beginFrame(frameWant)
+	asked := 0
+	for _, w := range s.lacking {
+		w = s.library.complete(w)
+		if len(frame)+w.size() > maxFrame && asked > 0 {
+			break
+		}
+		frame = w.appendTo(frame)
+		asked++
+	}
+	s.lacking = slices.Delete(s.lacking, 0, asked)
+	s.waiting = true
+	return frame, 0
+}
+
+// complete says in w what we have.
+func (l *Library) complete(w want) want {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.shelves[w.host]
+	if s == nil {
+		return w
+	}
+	if s.holdings != nil {
+		w.holdings = s.holdings.entry.Version
+	}
+	if w.entries {
+		w.has = s.versions(time.Now())
+		w.has = w.has[:min(len(w.has), MaxEntries)]
+	}
+	return w
+}
+
+// nextAsk asks for the peer's summaries where its digest is not ours: at once
+// after its hello, and later when what is new has had time to arrive; the longer
+// the same two digests differ, the less often.
+func (s *stream) nextAsk() ([]byte, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asking || s.waiting || len(s.lacking) > 0 {
+		return nil, 0
+	}
+	now := time.Now()
+	if s.fresh || s.library.arrived() != s.seen {
+		first := s.pause == 0
+		s.fresh, s.seen, s.pause = false, s.library.arrived(), compareMin
+		if first {
+			s.compare = now
+		} else if s.compare.IsZero() {
+			s.compare = now.Add(compareMin)
+		}
+	}
+	if s.compare.IsZero() {
+		return nil, 0
+	}
+	if wait := s.compare.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	_, ours := s.library.summaries()
+	if ours == s.heard {
+		s.compare = time.Time{}
+		return nil, 0
+	}
+	if now := [2]digest{ours, s.heard}; now == s.differs {
+		s.pause = min(2*s.pause, compareMax)
+	} else {
+		s.differs, s.pause = now, compareMin
+	}
+	s.compare = now.Add(s.pause)
+	s.asking = true
+	return beginFrame(frameAsk), 0
+}
+
+func (l *Library) arrived() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.arrivals
+}
+
+// nextDigest tells the peer our digest once it has changed and what is new has
+// been sent.
+func (s *stream) nextDigest() ([]byte, time.Duration) {
+	arrived := s.library.arrived()
+	if arrived == s.toldAt {
+		return nil, 0
+	}
+	if s.telling.IsZero() {
+		s.telling = time.Now().Add(max(settle, s.digestPace.rest()))
+	}
+	if wait := time.Until(s.telling); wait > 0 {
+		return nil, wait
+	}
+	s.telling, s.toldAt = time.Time{}, arrived
+	_, ours := s.library.summaries()
+	if ours == s.told {
+		return nil, 0
+	}
+	s.told = ours
+	s.digestPace.spend()
+	return append(beginFrame(frameDigest), ours[:]...), 0
+}

@@ -1,0 +1,202 @@
+package library
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"kith.alt/kith"
+)
+
+// Frames of [Library.Sync]: length of type and payload (4 bytes, big-endian),
+// type (1), payload. Types that this release does not know are passed over.
+const (
+	maxFrame  = 64 << 10 // of type and payload
+	frameHead = 5        // bytes of length and type
+	batch     = 32 << 10 // bytes of a frame of records after which the next one is begun
+
+	maxSummaries = 1000 // hosts of a library that others are told of
+
+	wireVersion = 1
+)
+
+type frameType byte
+
+const (
+	frameHello     frameType = 1 // JSON: hello
+	frameDigest    frameType = 2 // of what we have now
+	frameAsk       frameType = 3 // nothing: tell me the summaries of all hosts
+	frameSummaries frameType = 4 // the answer
+	frameOffer     frameType = 5 // summaries: these hosts have new holdings
+	frameWant      frameType = 6 // wants: send what I lack of these hosts. One at a time
+	frameRecords   frameType = 7 // records
+	frameDone      frameType = 8 // nothing: that was all that you want
+)
+
+// hello is the first frame in each direction.
+type hello struct {
+	Version int    `json:"v"`
+	Digest  string `json:"digest"` // hexadecimal
+}
+
+func parseHello(payload []byte) (d digest, err error) {
+	var h hello
+	if err := json.Unmarshal(payload, &h); err != nil {
+		return d, fmt.Errorf("hello: %w: %w", err, kith.Invalid)
+	}
+	sum, err := hex.DecodeString(h.Digest)
+	if h.Version < 1 || err != nil || len(sum) != len(d) {
+		return d, fmt.Errorf("hello of version %d with the digest %.40q: %w", h.Version, h.Digest, kith.Invalid)
+	}
+	return digest(sum), nil
+}
+
+func helloFrame(d digest) ([]byte, error) {
+	payload, err := json.Marshal(hello{Version: wireVersion, Digest: hex.EncodeToString(d[:])})
+	return append(beginFrame(frameHello), payload...), err
+}
+
+// beginFrame starts a frame in a buffer that finishFrame completes.
+func beginFrame(kind frameType) []byte { return []byte{0, 0, 0, 0, byte(kind)} }
+
+func finishFrame(frame []byte) []byte {
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+	return frame
+}
+
+// readFrame reads a frame into buf, which it may replace by a larger one. The
+// payload is good until the next call.
+func readFrame(r io.Reader, buf *[]byte) (frameType, []byte, error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n < 1 || n > maxFrame {
+		return 0, nil, fmt.Errorf("frame of %d bytes, at most %d: %w", n, maxFrame, kith.Invalid)
+	}
+	n--
+	if int(n) > cap(*buf) {
+		*buf = make([]byte, n)
+	}
+	payload := (*buf)[:n]
+	if _, err := io.ReadFull(r, payload); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return 0, nil, err
+	}
+	return frameType(head[4]), payload, nil
+}
+
+// parseSummaries reads what summary.appendTo wrote, any number of times.
+func parseSummaries(buf []byte) ([]summary, error) {
+	if len(buf)%summarySize != 0 {
+		return nil, fmt.Errorf("summaries of %d bytes: %w", len(buf), kith.Invalid)
+	}
+	list := make([]summary, 0, len(buf)/summarySize)
+	for item := range slices.Chunk(buf, summarySize) {
+		list = append(list, parseSummary(item))
+	}
+	return list, nil
+}
+
+// A want says what its sender has of a host: the version of its holdings, and
+// where it lacks entries (or has others) all versions of these. On the wire it is the
+// host, the version of the holdings (8 bytes), what is wanted (1), the number
+// of entries (2), and these.
+type want struct {
+	host     kith.ID
+	holdings uint64
+	entries  bool
+	has      []version
+}
+
+const (
+	wantHead    = len(kith.ID{}) + 8 + 1 + 2
+	wantEntries = 1 // a bit: entries, too
+)
+
+func (w want) size() int { return wantHead + len(w.has)*versionSize }
+
+func (w want) appendTo(buf []byte) []byte {
+	buf = append(buf, w.host[:]...)
+	buf = binary.BigEndian.AppendUint64(buf, w.holdings)
+	var what byte
+	if w.entries {
+		what = wantEntries
+	}
+	buf = append(buf, what)
+	buf = binary.BigEndian.AppendUint16(buf, uint16(len(w.has)))
+	for _, v := range w.has {
+		buf = v.appendTo(buf)
+	}
+	return buf
+}
+
+// parseWant reads the first want of buf and returns what follows.
+func parseWant(buf []byte) (w want, rest []byte, err error) {
+	if len(buf) < wantHead {
+		return w, nil, fmt.Errorf("want of %d bytes: %w", len(buf), kith.Invalid)
+	}
+	head := buf[copy(w.host[:], buf):]
+	w.holdings = binary.BigEndian.Uint64(head)
+	w.entries = head[8]&wantEntries != 0
+	n := int(binary.BigEndian.Uint16(head[9:]))
+	if buf = buf[wantHead:]; len(buf) < n*versionSize {
+		return w, nil, fmt.Errorf("want ends early: %w", kith.Invalid)
+	}
+	w.has = make([]version, 0, n)
+	for item := range slices.Chunk(buf[:n*versionSize], versionSize) {
+		w.has = append(w.has, parseVersion(item))
+	}
+	return w, buf[n*versionSize:], nil
+}
+
+// checkWants says whether buf is wants, each of another host.
+func checkWants(buf []byte) error {
+	seen := make(map[kith.ID]bool)
+	for len(buf) > 0 {
+		w, rest, err := parseWant(buf)
+		if err != nil {
+			return err
+		}
+		if seen[w.host] || len(w.has) > MaxEntries {
+			return fmt.Errorf("want names host %s twice, or %d entries: %w", w.host.Short(), len(w.has), kith.Invalid)
+		}
+		seen[w.host] = true
+		buf = rest
+	}
+	return nil
+}
+
+func (r *record) appendTo(buf []byte) []byte {
+	buf = append(buf, byte(r.kind))
+	buf = binary.BigEndian.AppendUint16(buf, uint16(len(r.raw)))
+	buf = append(buf, r.raw...)
+	return append(buf, r.signature...)
+}
+
+// parseRecords reads what record.appendTo wrote, any number of times. A record
+// that this release cannot read, or would not sign, is passed over: a peer of
+// another release may have taken it in good faith. Signatures are not checked.
+func parseRecords(buf []byte) ([]*record, error) {
+	var records []*record
+	for len(buf) > 0 {
+		if len(buf) < 3 || len(buf) < 3+int(binary.BigEndian.Uint16(buf[1:]))+ed25519.SignatureSize {
+			return nil, fmt.Errorf("library records end early: %w", kith.Invalid)
+		}
+		n := 3 + int(binary.BigEndian.Uint16(buf[1:]))
+		end := n + ed25519.SignatureSize
+		if r, err := parseRecord(recordKind(buf[0]), bytes.Clone(buf[3:n]), bytes.Clone(buf[n:end])); err == nil {
+			records = append(records, r)
+		}
+		buf = buf[end:]
+	}
+	return records, nil
+}
