@@ -9,6 +9,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/admin"
 	"kith.alt/kith/mesh"
+	"kith.alt/kith/swarm"
 )
 
 // startApps starts the applications and returns, for the dashboard, the control
@@ -65,8 +66,11 @@ func (n *Node) startApp(ctx context.Context, run *supervisor, app kith.App) (ser
 
 // portApp names the application that serves an overlay port, for people.
 func (n *Node) portApp(port uint16) string {
-	if port == mesh.SyncPort {
+	switch port {
+	case mesh.SyncPort:
 		return "members"
+	case swarm.Port:
+		return "share"
 	}
 	for _, app := range n.cfg.Apps {
 		for _, p := range app.Ports {

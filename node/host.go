@@ -29,8 +29,10 @@ func (h *host) Link(path string) string {
 	return strings.TrimSuffix(h.node.siteOf(h.node.name().Host, h.node.id), "/") + path
 }
 
-func (h *host) PrivateDir(dir string) bool {
-	data := h.node.dir.Path()
+func (h *host) PrivateDir(dir string) bool { return h.node.privateDir(dir) }
+
+func (n *Node) privateDir(dir string) bool {
+	data := n.dir.Path()
 	return within(data, dir) || within(dir, data)
 }
 
@@ -111,11 +113,14 @@ func (h *host) ListenPort(ctx context.Context, port uint16) (net.Listener, error
 	return h.node.programs.Listen(ctx, kith.Address{Port: port})
 }
 
-func (h *host) Members() []kith.Member {
-	presences := h.node.mesh.Presences()
+func (h *host) Members() []kith.Member { return h.node.presentMembers() }
+
+// presentMembers returns the members, this host included, and who is there.
+func (n *Node) presentMembers() []kith.Member {
+	presences := n.mesh.Presences()
 	var members []kith.Member
-	for _, m := range h.node.group().Roster().Members() {
-		online := m.ID == h.node.id || presences[m.ID].Online
+	for _, m := range n.group().Roster().Members() {
+		online := m.ID == n.id || presences[m.ID].Online
 		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online, Admin: m.Admin})
 	}
 	return members

@@ -23,6 +23,7 @@ import (
 	"kith.alt/kith/network/local"
 	"kith.alt/kith/network/overlay"
 	"kith.alt/kith/store/sqlite"
+	"kith.alt/kith/swarm"
 )
 
 // appPatience is how long the node waits for an application to listen before
@@ -100,6 +101,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := n.configure(); err != nil {
+		return err
+	}
+	if err := n.openSwarm(ctx); err != nil {
 		return err
 	}
 	n.sockets = composite.New(composite.Config{IP: ip.Network{}, Local: local.Network{}, Overlay: n.overlay, Resolve: n.resolve})
@@ -256,7 +260,7 @@ func (n *Node) meshConfig() mesh.Config {
 }
 
 func (n *Node) nodePorts() []uint16 {
-	ports := []uint16{mesh.SyncPort}
+	ports := []uint16{mesh.SyncPort, swarm.Port}
 	for _, app := range n.cfg.Apps {
 		for _, port := range app.Ports {
 			if port.NodeOnly {
@@ -291,6 +295,7 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 	if err := n.startRelaying(ctx, run); err != nil {
 		return err
 	}
+	run.start("swarm", n.swarm.Serve)
 	apps, apis, copies, err := n.startApps(ctx, run)
 	if err != nil {
 		return err
@@ -374,7 +379,14 @@ func (p people) EndSessions(ctx context.Context, name, exceptToken string) error
 
 // close closes what open opened, after the services have stopped.
 func (n *Node) close() error {
-	return errors.Join(n.closeStore(), n.dir.Close())
+	return errors.Join(n.closeSwarm(), n.closeStore(), n.dir.Close())
+}
+
+func (n *Node) closeSwarm() error {
+	if n.swarm == nil {
+		return nil
+	}
+	return n.swarm.Close()
 }
 
 func (n *Node) closeStore() error {

@@ -19,6 +19,7 @@ import (
 	"kith.alt/kith/network/composite"
 	"kith.alt/kith/network/overlay"
 	"kith.alt/kith/store/sqlite"
+	"kith.alt/kith/swarm"
 )
 
 // grace is what a stopping node gives its services, all together. The contract
@@ -66,7 +67,7 @@ type Node struct {
 	names    *names
 	overlay  *overlay.Overlay
 	mesh     *mesh.Mesh
-	swarm    kith.Swarm
+	swarm    *swarm.Swarm
 	sockets  kith.Network       // for the node and its applications
 	programs *composite.Network // for local programs: kith dial, package client
 	browsing *composite.Network // for the gateway

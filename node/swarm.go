@@ -1,0 +1,32 @@
+package node
+
+import (
+	"context"
+	"net"
+
+	"kith.alt/kith"
+	"kith.alt/kith/control"
+	"kith.alt/kith/swarm"
+)
+
+// openSwarm opens what this host shares. Nothing runs yet.
+func (n *Node) openSwarm(ctx context.Context) error {
+	n.swarm = swarm.New(swarm.Config{
+		Self:  n.id,
+		Key:   n.key,
+		Dir:   n.dir.File("content"),
+		Store: n.store,
+		Dial:  n.overlay.Dial,
+		Listen: func(ctx context.Context) (net.Listener, error) {
+			return n.overlay.Listen(ctx, kith.Address{Port: swarm.Port})
+		},
+		Members: n.presentMembers,
+		Near:    func(id kith.ID) bool { return n.mesh.Presences()[id].Path == control.PathLAN },
+		Private: n.privateDir,
+		Inside:  func(path string) bool { return within(path, n.dir.Path()) },
+		Event:   func(text string) { n.event("%s", text) },
+		Log:     n.log.With("service", "swarm"),
+		Metrics: n.metrics,
+	})
+	return n.swarm.Load(ctx)
+}

@@ -1,0 +1,139 @@
+package swarm
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/content"
+	"kith.alt/kith/proto/bittorrent"
+)
+
+// adopt takes what is in content that an older version of the same entry has,
+// so that only what changed is fetched. It needs the hashes of the files that changed,
+// which a member gives beforehand; where nobody does, everything is fetched.
+func (s *Swarm) adopt(ctx context.Context, h *holding, d *bittorrent.Description) {
+	for _, old := range s.olderVersions(h) {
+		before := make(map[string]bittorrent.File)
+		for i, f := range old.Files {
+			before[contentPath(old, i)] = f
+		}
+		for i, f := range d.Files {
+			was, ok := before[contentPath(d, i)]
+			if !ok || was.Root == f.Root || was.Size == 0 || f.Size == 0 {
+				continue
+			}
+			n, err := s.adoptFile(ctx, h, f, was)
+			if err != nil {
+				s.log.Debug("nothing reused of the version before", "file", contentPath(d, i), "err", err)
+				continue
+			}
+			s.log.Info("reused what the version before has", "file", contentPath(d, i), "blocks", n)
+		}
+	}
+}
+
+// olderVersions returns what is here of the entry that a holding is a version of.
+func (s *Swarm) olderVersions(h *holding) []*bittorrent.Description {
+	s.mu.Lock()
+	var ids []kith.ContentID
+	for id, other := range s.holdings {
+		if id != h.Content && h.Entry.Version > 0 && other.Entry.Host == h.Entry.Host && other.Entry.Title == h.Entry.Title {
+			ids = append(ids, id)
+		}
+	}
+	s.mu.Unlock()
+	var older []*bittorrent.Description
+	for _, id := range ids {
+		if d, err := s.described(id); err == nil {
+			older = append(older, d)
+		}
+	}
+	return older
+}
+
+func (s *Swarm) adoptFile(ctx context.Context, h *holding, f, was bittorrent.File) (int, error) {
+	to, err := s.store.File(ctx, f.Root, f.Size)
+	if err != nil {
+		return 0, err
+	}
+	defer to.Close()
+	if to.Have() > 0 {
+		return 0, nil // it was done before
+	}
+	from, err := s.store.File(ctx, was.Root, was.Size)
+	if err != nil {
+		return 0, err
+	}
+	defer from.Close()
+	for _, host := range s.holdersOf(h) {
+		if err = s.fetchHashes(ctx, host, h.Content, to); err == nil {
+			return to.Adopt(ctx, from)
+		}
+	}
+	return 0, err
+}
+
+// fetchHashes fetches all hashes of a file from a member.
+func (s *Swarm) fetchHashes(ctx context.Context, host kith.ID, id kith.ContentID, f *content.File) error {
+	conn, err := s.dial(ctx, host)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	conn.SetDeadline(time.Now().Add(greetPatience))
+	if _, err := conn.Write(greeting{ask: askHashes, content: id}.bytes()); err != nil {
+		return fmt.Errorf("greet: %w", err)
+	}
+	r := bufio.NewReader(conn)
+	var buffer []byte
+	for block := 0; block < f.Blocks(); block += group {
+		if f.HasHashes(block) {
+			continue
+		}
+		m := hashRequest(f, block)
+		m.Type = bittorrent.HashRequest
+		conn.SetDeadline(time.Now().Add(greetPatience))
+		if _, err := conn.Write(bittorrent.AppendMessage(nil, m)); err != nil {
+			return fmt.Errorf("ask for hashes: %w", err)
+		}
+		answer, err := bittorrent.ReadMessage(r, &buffer, maxMessage)
+		if err != nil {
+			return fmt.Errorf("read hashes: %w", err)
+		}
+		if answer.Type != bittorrent.Hashes || answer.Root != m.Root || answer.Index != m.Index {
+			return fmt.Errorf("it does not give hashes: %w", kith.NotFound)
+		}
+		if err := setHashes(f, answer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answerHashes is the other side of fetchHashes.
+func (s *Swarm) answerHashes(conn net.Conn, id kith.ContentID) error {
+	x, err := s.exchangeOf(id)
+	if err != nil {
+		return err
+	}
+	r := bufio.NewReader(conn)
+	var buffer []byte
+	for {
+		conn.SetDeadline(time.Now().Add(greetPatience))
+		m, err := bittorrent.ReadMessage(r, &buffer, maxMessage)
+		if err != nil {
+			return err
+		}
+		if m.Type != bittorrent.HashRequest {
+			return fmt.Errorf("message %d where hashes are asked for: %w", m.Type, kith.Invalid)
+		}
+		if _, err := conn.Write(bittorrent.AppendMessage(nil, x.hashAnswer(m))); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,48 @@
+// Package swarm shares content among the members of a group: whoever takes some
+// gives it to the next, so that a file reaches many as fast as it reaches one.
+//
+// A [Swarm] is the node's [kith.Swarm]. Content is named by the hash of its
+// description, a BitTorrent info dictionary (BEP 52), and consists of blocks of 16
+// KiB, each of which is checked against the Merkle tree of its file when it
+// arrives. What this host has or takes is a holding (holdings.go, take.go); what
+// it offers is published (publish.go) and listed in the group's library (package
+// library), whose entries members pass on to each other. Files lie in the store of package
+// content.
+//
+// # Exchange
+//
+// While somebody takes a content, here or elsewhere, it has an exchange
+// (exchange.go), with a link (link.go) to each peer: a socket of the overlay on
+// [Port], of which there is one for each peer and content. It begins with a greeting
+// (wire.go) and goes on with the messages of BEP 3, 6 and 52, in which a "piece" is a
+// block; those of our own are few: credits, introductions, pings. A taker asks
+// whoever it was told of, whoever says in the library that it has the content, and then all members that
+// are awake; each peer names others, so that all who take the same content soon
+// know each other.
+//
+// Who asks whom for what, and who gets the next block, is decided by a state machine
+// (package scheduler), one for each exchange. There is neither choking nor tit-for-tat:
+// the group is closed, and members want each other to have the content. A seed sends
+// what it has sent to nobody yet to takers who gave it a credit, unasked, and
+// with the proof of its hashes; all else is asked for, the rarest first.
+//
+// # Uplink
+//
+// One uplink (uplink.go) serves all exchanges. It decides late, a block at a time,
+// and at the rate that the link carries: a controller (pacer.go) measures
+// round trips beside the blocks and holds the queue in front of the link at 3 ms. So
+// a call or a key stroke on the same line is not disturbed, and the link is full all the same.
+// Blocks that take long to leave are written in pieces, spread over that time.
+//
+// # Limits
+//
+// A link has 1 MiB of messages waiting at most, 64 blocks that wait for their hashes, and
+// one block to send. A content has 80 links, of which a taker opens 40. Who sends a block or
+// hashes that are wrong, or breaks the rules, is left for an hour, and named in the log. Rates, disk for
+// copies, and what each member may have of them are the owner's to set (limits.go).
+//
+// # Locking
+//
+// Swarm.mu guards the tables; that of an exchange is taken before those of its
+// links and never together with Swarm.mu, but for asking who is a member. Files are read and written, and hashes computed, outside of all.
+package swarm

@@ -1,0 +1,489 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/content"
+	"kith.alt/kith/proto/bittorrent"
+	"kith.alt/kith/swarm/scheduler"
+)
+
+const (
+	// group is how many neighbouring blocks of a file have their hashes sent
+	// together, with one proof.
+	group = 32
+
+	maxLinks  = 80 // of one content; a taker dials up to wantLinks
+	wantLinks = 40
+	banFor    = time.Hour
+	maxHeld   = 64 // blocks of a link that wait for their hashes
+)
+
+// An exchange is one content on its way between this host and its peers. It is
+// there while somebody takes it, here or elsewhere.
+type exchange struct {
+	swarm       *Swarm
+	id          kith.ContentID
+	log         *slog.Logger
+	description *bittorrent.Description
+	files       []*content.File  // as the description has them
+	roots       map[[32]byte]int // files by their roots
+	started     time.Time
+	wakes       chan struct{}
+	done        chan struct{} // closed when all blocks are here
+
+	mu       sync.Mutex
+	plan     *scheduler.Scheduler
+	links    map[scheduler.Peer]*link
+	hosts    map[kith.ID]*link
+	numbers  scheduler.Peer
+	known    map[kith.ID]*candidate
+	banned   map[kith.ID]time.Time
+	groups   map[int]*link // groups of hashes that are asked for, and whom
+	progress chan struct{} // closed when a block arrives; nil while nobody waits
+	failure  error         // why blocks are not kept
+	quiet    time.Time     // since when there is no link
+}
+
+// A candidate is a host that may have, or take, the content.
+type candidate struct {
+	next    time.Time // not to be dialled before
+	failed  int
+	dialing bool
+}
+
+func newExchange(s *Swarm, id kith.ContentID, description *bittorrent.Description, files []*content.File) *exchange {
+	x := &exchange{
+		swarm: s, id: id, log: s.log.With("content", id.String()[:8]),
+		description: description, files: files,
+		started: time.Now(), quiet: time.Now(),
+		wakes: make(chan struct{}, 1), done: make(chan struct{}),
+		links: make(map[scheduler.Peer]*link), hosts: make(map[kith.ID]*link),
+		known: make(map[kith.ID]*candidate), banned: make(map[kith.ID]time.Time),
+		groups: make(map[int]*link), roots: make(map[[32]byte]int),
+	}
+	for i, f := range description.Files {
+		x.roots[f.Root] = i
+	}
+	have := make([]byte, (description.Blocks()+7)/8)
+	missing, first := description.Blocks(), 0
+	for _, f := range files {
+		for b := range f.Blocks() {
+			if f.Has(b) {
+				have[(first+b)/8] |= 0x80 >> ((first + b) % 8)
+				missing--
+			}
+		}
+		first += f.Blocks()
+	}
+	if missing == 0 {
+		close(x.done)
+	}
+	x.plan = scheduler.New(scheduler.Config{Blocks: description.Blocks(), Have: have, Group: group, Seed: s.seed()})
+	return x
+}
+
+func (x *exchange) now() time.Duration { return time.Since(x.started) }
+
+// complete reports whether all blocks are here. The exchange is locked.
+func (x *exchange) complete() bool {
+	select {
+	case <-x.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (x *exchange) isComplete() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.complete()
+}
+
+// wake has serve look again.
+func (x *exchange) wake() {
+	select {
+	case x.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// serve finds peers and does what is due until ctx ends.
+func (x *exchange) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer x.endLinks()
+	defer cancel()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-x.wakes:
+		case <-ctx.Done():
+			return
+		}
+		x.mu.Lock()
+		if !x.complete() {
+			x.dialLocked(ctx, &work)
+		}
+		wait := x.actLocked()
+		x.mu.Unlock()
+		timer.Reset(min(max(wait, time.Millisecond), time.Second))
+	}
+}
+
+func (x *exchange) endLinks() {
+	x.mu.Lock()
+	links := slices.Collect(maps.Values(x.links))
+	x.mu.Unlock()
+	for _, l := range links {
+		l.conn.Close()
+	}
+}
+
+// meet notes hosts that may have the content.
+func (x *exchange) meet(hosts ...kith.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, host := range hosts {
+		if host == x.swarm.cfg.Self || len(x.known) >= maxKnown {
+			continue
+		}
+		if c := x.known[host]; c == nil {
+			x.known[host] = new(candidate)
+		} else if c.failed == 0 {
+			c.next = time.Time{}
+		}
+	}
+	x.wake()
+}
+
+const (
+	maxKnown      = 2000
+	maxDials      = 16 // at a time
+	dialPatience  = 20 * time.Second
+	askAgain      = 10 * time.Second // whoever did not have it
+	longestRetry  = 2 * time.Minute
+	shortestRetry = time.Second
+)
+
+// dialLocked dials hosts that may have it.
+func (x *exchange) dialLocked(ctx context.Context, work *sync.WaitGroup) {
+	now, dialing := time.Now(), 0
+	for _, c := range x.known {
+		if c.dialing {
+			dialing++
+		}
+	}
+	for host, c := range x.known {
+		if len(x.links)+dialing >= wantLinks || dialing >= maxDials {
+			return
+		}
+		if c.dialing || x.hosts[host] != nil || c.next.After(now) || x.banned[host].After(now) || !x.swarm.isMember(host) {
+			continue
+		}
+		c.dialing = true
+		dialing++
+		work.Go(func() { x.dial(ctx, host, c) })
+	}
+}
+
+func (x *exchange) dial(ctx context.Context, host kith.ID, c *candidate) {
+	l, err := x.swarm.dialLink(ctx, x, host)
+	x.mu.Lock()
+	c.dialing = false
+	switch {
+	case err == nil:
+		c.failed = 0
+	case errors.Is(err, kith.NotFound), errors.Is(err, kith.Refused):
+		c.failed, c.next = 0, time.Now().Add(askAgain)
+	default:
+		c.next = time.Now().Add(min(shortestRetry<<min(c.failed, 10), longestRetry))
+		c.failed++
+	}
+	x.mu.Unlock()
+	if err != nil {
+		x.log.Debug("no exchange with member", "peer", host.Short(), "err", err)
+		return
+	}
+	l.run(ctx)
+	x.wake()
+}
+
+// introduced are the hosts that a newcomer is told of.
+func (x *exchange) introduced(newcomer kith.ID) []kith.ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var hosts []kith.ID
+	for host := range x.hosts {
+		if host != newcomer && len(hosts) < maxIntroduced {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
+// add takes a link into service. Where there is one with that host already,
+// both sides keep the one that the smaller ID dialled.
+func (x *exchange) add(l *link) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if until := x.banned[l.host]; until.After(time.Now()) {
+		return fmt.Errorf("it sent what is wrong: %w", kith.Denied)
+	}
+	if old := x.hosts[l.host]; old != nil {
+		smallest := string(x.swarm.cfg.Self[:]) < string(l.host[:])
+		if old.dialled != l.dialled && l.dialled != smallest {
+			return fmt.Errorf("it dialled at the same time: %w", kith.Exists)
+		}
+		x.removeLocked(old)
+		old.conn.Close()
+	}
+	if len(x.links) >= maxLinks {
+		return errTooMany
+	}
+	x.numbers++
+	l.number = x.numbers
+	l.has = make([]byte, (x.description.Blocks()+7)/8)
+	x.links[l.number], x.hosts[l.host] = l, l
+	for host, other := range x.hosts {
+		if host != l.host && time.Since(other.since) < recentlyMet {
+			other.introduce(l.host) // it was told of the others before this one came
+		}
+	}
+	x.plan.Join(x.now(), l.number, scheduler.Traits{Near: l.near, Credits: true})
+	return nil
+}
+
+// recentlyMet is how long hosts that link hears of those that come after.
+const recentlyMet = 5 * time.Second
+
+func (x *exchange) remove(l *link) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.removeLocked(l)
+	x.actLocked()
+}
+
+func (x *exchange) removeLocked(l *link) {
+	if x.links[l.number] != l {
+		return
+	}
+	delete(x.links, l.number)
+	if x.hosts[l.host] == l {
+		delete(x.hosts, l.host)
+	}
+	for g, asked := range x.groups {
+		if asked == l {
+			delete(x.groups, g)
+		}
+	}
+	if len(x.links) == 0 {
+		x.quiet = time.Now()
+	}
+	x.plan.Leave(x.now(), l.number)
+}
+
+// ban ends the link with a peer that sent what is wrong and has none for a while.
+func (x *exchange) ban(l *link, why string) {
+	x.mu.Lock()
+	x.banned[l.host] = time.Now().Add(banFor)
+	x.removeLocked(l)
+	x.mu.Unlock()
+	l.conn.Close()
+	x.log.Warn("member blocked for this content", "peer", l.host.Short(), "host", x.swarm.hostName(l.host), "why", why)
+	x.swarm.metrics.banned.Add(1)
+}
+
+// actLocked hands out what the plan has to say to peers, and returns how long
+// until something is due. Uplinks are kicked, as there may be something to send.
+func (x *exchange) actLocked() time.Duration {
+	now := x.now()
+	x.plan.Orders(now, func(o scheduler.Order) {
+		if l := x.links[o.Peer]; l != nil {
+			x.orderLocked(l, o)
+		}
+	})
+	x.swarm.uplink.kick()
+	return x.plan.Wake() - now
+}
+
+func (x *exchange) orderLocked(l *link, o scheduler.Order) {
+	switch o.Kind {
+	case scheduler.Request:
+		x.askHashesLocked(l, o.Block)
+		l.tell(x.about(bittorrent.Request, o.Block))
+	case scheduler.Cancel:
+		l.tell(x.about(bittorrent.Cancel, o.Block))
+	case scheduler.Reject:
+		l.tell(x.about(bittorrent.Reject, o.Block))
+	case scheduler.Have:
+		l.tell(bittorrent.Message{Type: bittorrent.Have, Index: uint32(o.Block)})
+	case scheduler.Choke:
+		l.tell(bittorrent.Message{Type: bittorrent.Choke})
+	case scheduler.Unchoke:
+		l.tell(bittorrent.Message{Type: bittorrent.Unchoke})
+	case scheduler.Credit:
+		l.tell(credit(o.Count))
+	case scheduler.Report:
+		x.log.Warn("member is asked for nothing any more", "peer", l.host.Short(), "why", o.Reason)
+	}
+}
+
+// about is a message about a block.
+func (x *exchange) about(kind bittorrent.Type, block int) bittorrent.Message {
+	return bittorrent.Message{Type: kind, Index: uint32(block), Length: uint32(x.length(block))}
+}
+
+// askHashesLocked asks a peer for the hashes of the group of a block, unless
+// they are here or somebody was asked.
+func (x *exchange) askHashesLocked(l *link, block int) {
+	file, at, _ := x.description.Locate(block)
+	if x.files[file].HasHashes(at) {
+		return
+	}
+	key := block - at%group
+	if x.groups[key] != nil {
+		return
+	}
+	x.groups[key] = l
+	m := hashRequest(x.files[file], at)
+	m.Type = bittorrent.HashRequest
+	l.tell(m)
+}
+
+// bitmapLocked says what is here, the first block in the highest bit.
+func (x *exchange) bitmapLocked() []byte {
+	bitmap := make([]byte, (x.description.Blocks()+7)/8)
+	for b := range x.description.Blocks() {
+		if x.plan.Has(b) {
+			bitmap[b/8] |= 0x80 >> (b % 8)
+		}
+	}
+	return bitmap
+}
+
+func (x *exchange) length(block int) int {
+	_, _, length := x.description.Locate(block)
+	return length
+}
+
+// next gives the next block to a link that has room for it.
+func (x *exchange) next() (size int, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	send, ok := x.plan.Next(x.now(), func(p scheduler.Peer) bool {
+		l := x.links[p]
+		return l != nil && l.ready(now)
+	})
+	if !ok {
+		return 0, false
+	}
+	x.actLocked() // what is to be told goes with the block
+	size = x.length(send.Block)
+	x.links[send.Peer].give(send.Block, size, send.Fresh)
+	return size + blockOverhead, true
+}
+
+// blockOverhead is what a block costs on the line beyond its bytes and TCP's.
+const blockOverhead = 13 + 2*34
+
+// arrived takes a block that a peer sent.
+func (x *exchange) arrived(l *link, block int, data []byte) error {
+	if block >= x.description.Blocks() {
+		return fmt.Errorf("block %d of %d: %w", block, x.description.Blocks(), kith.Invalid)
+	}
+	file, at, length := x.description.Locate(block)
+	if len(data) != length {
+		return fmt.Errorf("block %d has %d bytes, %d came: %w", block, length, len(data), kith.Invalid)
+	}
+	err := x.files[file].WriteBlock(at, data)
+	switch {
+	case err == nil:
+	case errors.Is(err, kith.Invalid):
+		x.ban(l, "a block does not have the right hash")
+		return err
+	case errors.Is(err, content.ErrNoHashes):
+		return l.hold(block, data)
+	default:
+		x.fail(err)
+		return nil
+	}
+	l.count(len(data))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.failure = nil
+	x.arrivedLocked(l.number, block)
+	return nil
+}
+
+func (x *exchange) arrivedLocked(from scheduler.Peer, block int) {
+	was := x.plan.Complete()
+	x.plan.Arrived(x.now(), from, block)
+	if !was && x.plan.Complete() {
+		close(x.done)
+	}
+	if x.progress != nil {
+		close(x.progress)
+		x.progress = nil
+	}
+	x.actLocked()
+}
+
+// fail pauses the content: blocks cannot be kept.
+func (x *exchange) fail(err error) {
+	x.mu.Lock()
+	x.failure = err
+	x.mu.Unlock()
+	x.swarm.failed(x.id, err)
+}
+
+// lost notes that a block that was here is not, or is not right any more.
+func (x *exchange) lost(block int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.plan.Has(block) {
+		x.plan.Lost(x.now(), block)
+		if x.complete() {
+			x.done = make(chan struct{})
+		}
+		x.wake()
+	}
+}
+
+// await waits until a block is here.
+func (x *exchange) await(ctx context.Context, block int) error {
+	for {
+		x.mu.Lock()
+		if x.plan.Has(block) {
+			x.mu.Unlock()
+			return nil
+		}
+		if err := x.failure; err != nil {
+			x.mu.Unlock()
+			return err
+		}
+		if x.progress == nil {
+			x.progress = make(chan struct{})
+		}
+		progress := x.progress
+		x.mu.Unlock()
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,386 @@
+package swarm
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/content"
+	"kith.alt/kith/proto/bittorrent"
+)
+
+// A holding is a content that this host has or takes. It is guarded by Swarm.mu.
+type holding struct {
+	kith.Holding
+	replace  bool
+	follow   bool
+	own      bool // published here
+	complete bool // and under its name at Path
+	used     time.Time
+	hosts    []kith.ID
+
+	exchange *exchange // while it is exchanged
+	opening  chan struct{}
+	fetching bool
+	stop     context.CancelFunc // of fetching
+	checking bool
+	end      context.CancelFunc // of the exchange
+}
+
+func (s *Swarm) loadHoldings(tx *sql.Tx) error {
+	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, received, sent
+		FROM swarm_holdings`)
+	if err != nil {
+		return fmt.Errorf("load holdings: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		h := new(holding)
+		var id, description, entry, hosts []byte
+		var paused bool
+		var added, used int64
+		err := rows.Scan(&id, &description, &h.Name, &h.Path, &h.replace, &h.complete, &paused, &h.Pinned, &h.follow, &h.own, &entry, &hosts,
+			&added, &used, &h.Received, &h.Sent)
+		if err != nil {
+			return fmt.Errorf("load holdings: %w", err)
+		}
+		copy(h.Content[:], id)
+		h.Added, h.used = time.Unix(added, 0), time.Unix(used, 0)
+		if len(entry) > 0 {
+			if err := json.Unmarshal(entry, &h.Entry); err != nil {
+				return fmt.Errorf("entry of a holding: %w", err)
+			}
+		}
+		for ; len(hosts) >= len(kith.ID{}); hosts = hosts[len(kith.ID{}):] {
+			h.hosts = append(h.hosts, kith.ID(hosts[:len(kith.ID{})]))
+		}
+		h.State = kith.HoldingAsking
+		if description != nil {
+			d, err := bittorrent.ParseDescription(description)
+			if err != nil {
+				return fmt.Errorf("description of %s: %w", h.Name, err)
+			}
+			h.describe(d)
+		}
+		switch {
+		case h.complete:
+			h.State, h.Have = kith.HoldingComplete, h.Size
+		case paused:
+			h.State = kith.HoldingPaused
+		}
+		s.holdings[h.Content] = h
+	}
+	return rows.Err()
+}
+
+func (h *holding) describe(d *bittorrent.Description) {
+	h.Name, h.Size, h.Files = d.Name, d.Size(), len(d.Files)
+	if h.State == kith.HoldingAsking {
+		h.State = kith.HoldingTaking
+	}
+}
+
+// save stores a holding, and its description where that is not nil.
+func (s *Swarm) save(ctx context.Context, h *holding, description []byte) error {
+	s.mu.Lock()
+	row := *h
+	s.mu.Unlock()
+	hosts := []byte{}
+	for _, id := range row.hosts {
+		hosts = append(hosts, id[:]...)
+	}
+	var entry []byte
+	if row.Entry.Version > 0 {
+		var err error
+		if entry, err = json.Marshal(row.Entry); err != nil {
+			return fmt.Errorf("entry: %w", err)
+		}
+	}
+	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec(`INSERT INTO swarm_holdings (content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, received, sent)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (content) DO UPDATE SET description = coalesce(excluded.description, description), name = excluded.name, path = excluded.path,
+				replaces = excluded.replaces, complete = excluded.complete, paused = excluded.paused, pinned = excluded.pinned, follow = excluded.follow,
+				own = excluded.own, entry = excluded.entry, hosts = excluded.hosts, used = excluded.used`,
+			row.Content[:], description, row.Name, row.Path, row.replace, row.complete, row.State == kith.HoldingPaused, row.Pinned, row.follow, row.own,
+			entry, hosts, row.Added.Unix(), row.used.Unix(), row.Received, row.Sent)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store holding: %w", err)
+	}
+	return nil
+}
+
+// description returns the description of a content, nil if it is not here.
+func (s *Swarm) description(id kith.ContentID) []byte {
+	var text []byte
+	err := s.cfg.Store.View(context.Background(), func(tx *sql.Tx) error {
+		return tx.QueryRow("SELECT description FROM swarm_holdings WHERE content = ?", id[:]).Scan(&text)
+	})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		s.log.Warn("description not read", "err", err)
+	}
+	return text
+}
+
+func (s *Swarm) described(id kith.ContentID) (*bittorrent.Description, error) {
+	text := s.description(id)
+	if text == nil {
+		return nil, fmt.Errorf("nothing is known of content %s: %w", id, kith.NotFound)
+	}
+	return bittorrent.ParseDescription(text)
+}
+
+func (s *Swarm) holding(id kith.ContentID) (*holding, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.holdings[id]
+	if h == nil {
+		return nil, fmt.Errorf("this host has nothing of content %s: %w", id, kith.NotFound)
+	}
+	return h, nil
+}
+
+// exchangeOf returns the exchange of a content whose description is here, and
+// begins it if there is none.
+func (s *Swarm) exchangeOf(id kith.ContentID) (*exchange, error) {
+	for {
+		s.mu.Lock()
+		h, ctx := s.holdings[id], s.ctx
+		switch {
+		case h == nil || h.Size == 0 && h.Files == 0 || h.State == kith.HoldingPaused:
+			s.mu.Unlock()
+			return nil, fmt.Errorf("content %s is not exchanged here: %w", id, kith.NotFound)
+		case ctx == nil:
+			s.mu.Unlock()
+			return nil, fmt.Errorf("nothing is exchanged at present: %w", kith.Temporary)
+		case h.exchange != nil:
+			x := h.exchange
+			s.mu.Unlock()
+			return x, nil
+		case h.opening != nil:
+			opened := h.opening
+			s.mu.Unlock()
+			<-opened
+			continue
+		}
+		opened := make(chan struct{})
+		h.opening = opened
+		s.mu.Unlock()
+		x, err := s.openExchange(ctx, id)
+		s.mu.Lock()
+		h.opening = nil
+		close(opened)
+		if err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		ctx, end := context.WithCancel(ctx)
+		h.exchange, h.end = x, end
+		s.active = append(slices.Clone(s.active), x)
+		s.mu.Unlock()
+		x.meet(h.hosts...)
+		x.meet(s.library.Holders(id)...)
+		s.work.Go(func() {
+			defer s.closeExchange(h, x)
+			x.serve(ctx)
+		})
+		return x, nil
+	}
+}
+
+func (s *Swarm) openExchange(ctx context.Context, id kith.ContentID) (*exchange, error) {
+	d, err := s.described(id)
+	if err != nil {
+		return nil, err
+	}
+	files := make([]*content.File, len(d.Files))
+	for i, f := range d.Files {
+		if files[i], err = s.store.File(ctx, f.Root, f.Size); err != nil {
+			for _, opened := range files[:i] {
+				opened.Close()
+			}
+			return nil, fmt.Errorf("open %s: %w", d.Name, err)
+		}
+	}
+	return newExchange(s, id, d, files), nil
+}
+
+func (s *Swarm) closeExchange(h *holding, x *exchange) {
+	s.mu.Lock()
+	if h.exchange == x {
+		h.exchange = nil
+	}
+	s.active = slices.DeleteFunc(slices.Clone(s.active), func(other *exchange) bool { return other == x })
+	s.mu.Unlock()
+	for _, f := range x.files {
+		if err := f.Close(); err != nil {
+			x.log.Warn("content not closed", "err", err)
+		}
+	}
+}
+
+// endExchange ends the exchange of a holding, if there is one, and waits for
+// its end.
+func (s *Swarm) endExchange(h *holding) {
+	s.mu.Lock()
+	end := h.end
+	s.mu.Unlock()
+	if end != nil {
+		end()
+	}
+}
+
+// Holdings returns what this host has and takes, newest first.
+func (s *Swarm) Holdings() []kith.Holding {
+	s.mu.Lock()
+	list := make([]*holding, 0, len(s.holdings))
+	for _, h := range s.holdings {
+		list = append(list, h)
+	}
+	s.mu.Unlock()
+	shown := make([]kith.Holding, 0, len(list))
+	for _, h := range list {
+		shown = append(shown, s.show(h, false))
+	}
+	slices.SortFunc(shown, func(a, b kith.Holding) int {
+		return cmp.Or(b.Added.Compare(a.Added), bytes.Compare(a.Content[:], b.Content[:]))
+	})
+	return shown
+}
+
+// Holding returns a holding in detail.
+func (s *Swarm) Holding(id kith.ContentID) (kith.Holding, error) {
+	h, err := s.holding(id)
+	if err != nil {
+		return kith.Holding{}, err
+	}
+	return s.show(h, true), nil
+}
+
+// show puts a holding into the words of others.
+func (s *Swarm) show(h *holding, detail bool) kith.Holding {
+	s.mu.Lock()
+	shown, x := h.Holding, h.exchange
+	if h.checking {
+		shown.State = kith.HoldingChecking
+	}
+	s.mu.Unlock()
+	if x == nil {
+		return shown
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	blocks := x.description.Blocks()
+	shown.Have = shown.Size
+	if missing := x.plan.Lacking(); missing > 0 {
+		shown.Have = min(shown.Size, int64(blocks-missing)*content.BlockSize)
+	}
+	if detail {
+		shown.Parts = parts(x.bitmapLocked(), blocks)
+	}
+	for _, l := range x.links {
+		t := kith.Taker{
+			Host: l.host, Near: l.near, Down: l.down.rate(), Up: l.up.rate(),
+			Received: l.received.Load(), Sent: l.sent.Load(),
+		}
+		shown.Down += t.Down
+		shown.Up += t.Up
+		shown.Received += t.Received
+		shown.Sent += t.Sent
+		if detail {
+			if blocks > 0 {
+				t.Have = float64(l.had) / float64(blocks)
+			}
+			t.Parts = parts(l.has, blocks)
+			shown.Peers = append(shown.Peers, t)
+		}
+	}
+	slices.SortFunc(shown.Peers, func(a, b kith.Taker) int { return bytes.Compare(a.Host[:], b.Host[:]) })
+	if left := shown.Size - shown.Have; left > 0 && shown.Down > 1 {
+		shown.Left = time.Duration(float64(left) / shown.Down * float64(time.Second))
+	}
+	return shown
+}
+
+// parts draws a bitmap of blocks.
+func parts(bitmap []byte, blocks int) []byte {
+	n := min(blocks, kith.MaxParts)
+	drawn := make([]byte, n)
+	for i := range drawn {
+		from, to := i*blocks/n, (i+1)*blocks/n
+		have := 0
+		for b := from; b < to; b++ {
+			if bitmap[b/8]&(0x80>>(b%8)) != 0 {
+				have++
+			}
+		}
+		drawn[i] = byte(have * 255 / (to - from))
+	}
+	return drawn
+}
+
+// saveCounts stores what was given and taken.
+func (s *Swarm) saveCounts(ctx context.Context) {
+	type count struct {
+		id             kith.ContentID
+		received, sent int64
+	}
+	var holdings []count
+	for _, h := range s.Holdings() {
+		if h.Received+h.Sent > 0 {
+			holdings = append(holdings, count{h.Content, h.Received, h.Sent})
+		}
+	}
+	contributions := s.Contributions()
+	if len(holdings)+len(contributions) == 0 {
+		return
+	}
+	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		for _, c := range holdings {
+			if _, err := tx.Exec("UPDATE swarm_holdings SET received = ?, sent = ? WHERE content = ?", c.received, c.sent, c.id[:]); err != nil {
+				return err
+			}
+		}
+		for _, c := range contributions {
+			_, err := tx.Exec(`INSERT INTO swarm_contributions (host, received, sent) VALUES (?, ?, ?)
+				ON CONFLICT (host) DO UPDATE SET received = excluded.received, sent = excluded.sent`, c.Host[:], c.Received, c.Sent)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.log.Warn("what was exchanged is not counted", "err", err)
+	}
+}
+
+func (s *Swarm) loadAccounts(tx *sql.Tx) error {
+	rows, err := tx.Query("SELECT host, received, sent FROM swarm_contributions")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var host []byte
+		var received, sent int64
+		if err := rows.Scan(&host, &received, &sent); err != nil {
+			return err
+		}
+		if len(host) == len(kith.ID{}) {
+			a := s.accountOf(kith.ID(host))
+			a.received.Store(received)
+			a.sent.Store(sent)
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,294 @@
+package swarm
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/proto/bittorrent"
+)
+
+const (
+	lookEvery  = 10 * time.Second
+	saveEvery  = time.Minute
+	quietFor   = 30 * time.Second // an exchange without links ends after that
+	converseIn = 3 * time.Second  // for the one with the smaller ID to begin
+	manyTalks  = 32               // conversations of the library; in a larger group, others pass entries on
+)
+
+// keepHouse does now and then what no event asks for: it talks with members about
+// the library, ends exchanges that nobody needs, follows entries, counts.
+func (s *Swarm) keepHouse(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	online := make(map[kith.ID]time.Time)
+	var looked, saved time.Time
+	for {
+		select {
+		case <-tick.C:
+		case <-s.looks:
+			looked = time.Time{}
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now()
+		came := s.talk(ctx, online, now)
+		if now.Sub(looked) > lookEvery || came {
+			looked = now
+			s.meetMembers()
+			s.followEntries(ctx)
+			s.endQuiet(now)
+			s.makeRoom(ctx)
+		}
+		if now.Sub(saved) > saveEvery {
+			saved = now
+			s.saveCounts(ctx)
+		}
+	}
+}
+
+// talk begins conversations with members that are awake, and reports whether
+// one has come.
+func (s *Swarm) talk(ctx context.Context, online map[kith.ID]time.Time, now time.Time) (came bool) {
+	members := s.memberView()
+	for id := range online {
+		if !members[id].Online {
+			delete(online, id)
+		}
+	}
+	for id, m := range members {
+		if !m.Online || id == s.cfg.Self {
+			continue
+		}
+		since, known := online[id]
+		if !known {
+			since, came = now, true
+			online[id] = now
+		}
+		s.mu.Lock()
+		_, talking := s.talking[id]
+		begin := !talking && len(s.talking) < manyTalks && (string(s.cfg.Self[:]) < string(id[:]) || now.Sub(since) > converseIn)
+		s.mu.Unlock()
+		if begin {
+			s.work.Go(func() {
+				conn, err := s.dial(ctx, id)
+				if err != nil {
+					s.log.Debug("no talk about the library", "peer", id.Short(), "err", err)
+					return
+				}
+				if _, err := conn.Write(greeting{ask: askLibrary}.bytes()); err != nil {
+					conn.Close()
+					return
+				}
+				s.converse(ctx, conn, id)
+			})
+			online[id] = now // not again at once
+		}
+	}
+	return came
+}
+
+// converse talks with a member about the library, once at a time.
+func (s *Swarm) converse(ctx context.Context, conn net.Conn, peer kith.ID) {
+	defer conn.Close()
+	s.mu.Lock()
+	_, talking := s.talking[peer]
+	s.talking[peer] = struct{}{}
+	s.mu.Unlock()
+	if talking {
+		return
+	}
+	defer func() {
+		s.mu.Lock()
+		delete(s.talking, peer)
+		s.mu.Unlock()
+	}()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := s.library.Sync(ctx, conn, peer); err != nil {
+		s.log.Debug("talk about the library ended", "peer", peer.Short(), "err", err)
+	}
+}
+
+// announce tells members what is here.
+func (s *Swarm) announce() {
+	s.mu.Lock()
+	var held []kith.ContentID
+	for id, h := range s.holdings {
+		if h.Files > 0 && h.State != kith.HoldingPaused {
+			held = append(held, id)
+		}
+	}
+	s.mu.Unlock()
+	s.library.SetHoldings(held)
+}
+
+// meetMembers has what is taken ask members that came.
+func (s *Swarm) meetMembers() {
+	s.mu.Lock()
+	active := s.active
+	s.mu.Unlock()
+	for _, x := range active {
+		if !x.isComplete() {
+			x.meet(s.library.Holders(x.id)...)
+			s.meetAll(x)
+		}
+	}
+}
+
+// endQuiet ends exchanges and links that nobody needs.
+func (s *Swarm) endQuiet(now time.Time) {
+	s.mu.Lock()
+	list := make([]*holding, 0, len(s.active))
+	for _, h := range s.holdings {
+		if h.exchange != nil {
+			list = append(list, h)
+		}
+	}
+	s.mu.Unlock()
+	for _, h := range list {
+		s.mu.Lock()
+		x, end := h.exchange, h.end
+		s.mu.Unlock()
+		if x != nil && x.endFinished(now) {
+			end()
+		}
+	}
+}
+
+// endFinished ends links between two that have everything, and reports whether
+// nobody needs the exchange any more.
+func (x *exchange) endFinished(now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, l := range x.links {
+		if l.finished() && now.Sub(l.since) > quietFor {
+			l.conn.Close()
+		}
+	}
+	return x.plan.Complete() && len(x.links) == 0 && now.Sub(x.quiet) > quietFor
+}
+
+// followEntries takes newer versions of what is followed.
+func (s *Swarm) followEntries(ctx context.Context) {
+	s.mu.Lock()
+	var followed []*holding
+	for _, h := range s.holdings {
+		if h.follow && !h.own && h.Entry.Version > 0 {
+			followed = append(followed, h)
+		}
+	}
+	s.mu.Unlock()
+	for _, h := range followed {
+		newest, ok := s.library.Entry(h.Entry.Host, h.Entry.Title)
+		switch {
+		case !ok || newest.Version <= h.Entry.Version || newest.Withdrawn:
+			continue
+		case newest.Content == h.Content:
+			s.mu.Lock()
+			h.Entry = newest
+			s.mu.Unlock()
+			continue
+		}
+		s.mu.Lock()
+		newer := s.holdings[newest.Content]
+		s.mu.Unlock()
+		switch {
+		case newer == nil:
+			_, err := s.Take(ctx, kith.Taking{Content: newest.Content, Name: newest.Name, From: []kith.ID{newest.Host}, Path: h.Path, Replace: true, Entry: newest, Follow: true})
+			if err != nil {
+				s.log.Warn("newer version not taken", "title", newest.Title, "err", err)
+			}
+		case newer.complete: // the older one has served
+			if err := s.replaced(ctx, h, newer); err != nil {
+				s.log.Warn("older version not dropped", "title", newest.Title, "err", err)
+			}
+		}
+	}
+}
+
+// replaced deletes an older version, whose files are those of the newer one now.
+func (s *Swarm) replaced(ctx context.Context, old, newer *holding) error {
+	if old.Path != "" {
+		if err := s.removeGone(old, newer); err != nil {
+			return err
+		}
+	}
+	return s.Drop(ctx, old.Content)
+}
+
+// checkRoom says whether a copy fits into what its owner gives.
+func (s *Swarm) checkRoom(h *holding, d *bittorrent.Description) error {
+	if h.Path != "" || h.Pinned {
+		return nil
+	}
+	limits := s.Limits()
+	if most := limits.MemberDisk; d.Size() > orDefault(most, kith.DefaultMemberDisk) {
+		return fmt.Errorf("%s has %d bytes, more than the copies of a member may have here: %w", d.Name, d.Size(), kith.Quota)
+	}
+	if d.Size() > orDefault(limits.Copies, kith.DefaultCopies) {
+		return fmt.Errorf("%s has %d bytes, more than all copies may have here: %w", d.Name, d.Size(), kith.Quota)
+	}
+	return nil
+}
+
+func orDefault(n, otherwise int64) int64 {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// makeRoom drops copies that were not used for longest where they take more
+// than they may: of one member, and all together.
+func (s *Swarm) makeRoom(ctx context.Context) {
+	limits := s.Limits()
+	s.mu.Lock()
+	var copies []*holding
+	for _, h := range s.holdings {
+		if h.Path == "" && !h.Pinned && !h.own {
+			copies = append(copies, h)
+		}
+	}
+	slices.SortFunc(copies, func(a, b *holding) int { return b.used.Compare(a.used) }) // newest first
+	total, members := int64(0), make(map[kith.ID]int64)
+	var dropped []*holding
+	for _, h := range copies {
+		total += h.Size
+		members[h.Entry.Host] += h.Size
+		if total > orDefault(limits.Copies, kith.DefaultCopies) || members[h.Entry.Host] > orDefault(limits.MemberDisk, kith.DefaultMemberDisk) {
+			total -= h.Size
+			members[h.Entry.Host] -= h.Size
+			dropped = append(dropped, h)
+		}
+	}
+	s.mu.Unlock()
+	for _, h := range dropped {
+		if err := s.Drop(ctx, h.Content); err != nil {
+			s.log.Warn("copy not dropped", "name", h.Name, "err", err)
+		}
+	}
+}
+
+// publications returns what is published here and followed.
+func (s *Swarm) publications(ctx context.Context) (list []kith.Publication, err error) {
+	err = s.cfg.Store.View(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.Query("SELECT title, kind, path FROM swarm_publications WHERE follow")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			p := kith.Publication{Follow: true}
+			if err := rows.Scan(&p.Title, &p.Kind, &p.Path); err != nil {
+				return err
+			}
+			list = append(list, p)
+		}
+		return rows.Err()
+	})
+	return list, err
+}

@@ -1,0 +1,54 @@
+package swarm
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestPacer sends on a link of a given rate whose queue it models: the link must
+// be full and the queue short.
+func TestPacer(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rate   float64 // bytes a second
+		jitter time.Duration
+	}{
+		{"ADSL", 128 << 10, time.Millisecond},
+		{"10 Mbit/s", 1.25e6, 0},
+		{"10 Mbit/s, noisy", 1.25e6, 2 * time.Millisecond},
+		{"100 Mbit/s", 12.5e6, time.Millisecond},
+		{"1 Gbit/s", 125e6, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, random := newPacer(), rand.New(rand.NewPCG(1, 2))
+			const step = time.Millisecond
+			var queue, sent, late float64
+			var steps int
+			var worst time.Duration
+			for now := time.Duration(0); now < 40*time.Second; now += step {
+				out := p.aim * step.Seconds()
+				queue = max(queue+out-c.rate*step.Seconds(), 0)
+				delay := time.Duration(queue / c.rate * float64(time.Second))
+				if now > 5*time.Second {
+					steps++
+					late += delay.Seconds()
+					worst = max(worst, delay)
+					sent += min(out, c.rate*step.Seconds())
+				}
+				if now%probeEvery == 0 {
+					p.measured(now, delay+time.Duration(random.Float64()*float64(c.jitter)), true)
+				}
+			}
+			use := sent / (c.rate * float64(steps) * step.Seconds())
+			mean := time.Duration(late / float64(steps) * float64(time.Second))
+			t.Logf("use %.3f, queue %v on average, %v at worst", use, mean, worst)
+			if use < 0.98 {
+				t.Errorf("uses %.3f of the link", use)
+			}
+			if mean > 5*time.Millisecond || worst > 20*time.Millisecond {
+				t.Errorf("queue of %v on average, %v at worst", mean, worst)
+			}
+		})
+	}
+}

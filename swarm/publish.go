@@ -1,0 +1,286 @@
+package swarm
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"kith.alt/kith"
+	"kith.alt/kith/content"
+	"kith.alt/kith/proto/bittorrent"
+)
+
+const (
+	maxTitle   = 120 // characters
+	leastPiece = 64 << 10
+	mostPiece  = 16 << 20
+	manyPieces = 256
+)
+
+// Publish reads a file or folder and lists it in the library.
+func (s *Swarm) Publish(ctx context.Context, p kith.Publication) (kith.Entry, error) {
+	if p.Kind == "" {
+		p.Kind = kith.EntryFiles
+	}
+	if !filepath.IsAbs(p.Path) {
+		return kith.Entry{}, fmt.Errorf("%s is not an absolute path: %w", p.Path, kith.Invalid)
+	}
+	p.Path = filepath.Clean(p.Path)
+	if s.cfg.Private(p.Path) {
+		return kith.Entry{}, fmt.Errorf("%s is, or holds, where kith keeps its own data; share something else: %w", p.Path, kith.Invalid)
+	}
+	if p.Title == "" {
+		p.Title = filepath.Base(p.Path)
+	}
+	if err := checkTitle(p.Title); err != nil {
+		return kith.Entry{}, err
+	}
+	d, err := s.read(ctx, p)
+	if err != nil {
+		return kith.Entry{}, err
+	}
+	return s.list(ctx, p, d)
+}
+
+func checkTitle(title string) error {
+	switch {
+	case strings.TrimSpace(title) != title || title == "":
+		return fmt.Errorf("title %q is empty or has spaces around it: %w", title, kith.Invalid)
+	case !utf8.ValidString(title) || strings.ContainsFunc(title, unicode.IsControl):
+		return fmt.Errorf("title %q has characters that nobody can read: %w", title, kith.Invalid)
+	case utf8.RuneCountInString(title) > maxTitle:
+		return fmt.Errorf("title %.20q... is longer than %d characters: %w", title, maxTitle, kith.Invalid)
+	}
+	return nil
+}
+
+// read hashes what is to be published, and has the store know the files.
+func (s *Swarm) read(ctx context.Context, p kith.Publication) (*bittorrent.Description, error) {
+	found, err := s.walk(p)
+	if err != nil {
+		return nil, err
+	}
+	var total int64
+	for _, f := range found {
+		total += f.size
+	}
+	single := len(found) == 1 && len(found[0].name) == 0
+	pieceLength := pieceLength(total)
+	var done int64
+	var lock sync.Mutex
+	progress := func(n int64) {
+		lock.Lock()
+		defer lock.Unlock()
+		if done += n; p.Progress != nil {
+			p.Progress(done, total)
+		}
+	}
+	var files []bittorrent.File
+	var pieces []byte
+	for _, f := range found {
+		sum, err := sumFile(ctx, f.path, pieceLength, !single, progress)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", f.path, err)
+		}
+		if sum.Size > 0 {
+			if err := s.store.Import(ctx, f.path, sum); err != nil {
+				return nil, fmt.Errorf("keep %s: %w", f.path, err)
+			}
+		}
+		files = append(files, bittorrent.File{Path: f.name, Size: sum.Size, Root: sum.Root})
+		for _, piece := range sum.Pieces {
+			pieces = append(pieces, piece[:]...)
+		}
+	}
+	d, err := bittorrent.Describe(filepath.Base(p.Path), files, single, pieceLength, pieces)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be shared: %w: %w", p.Path, err, kith.Invalid)
+	}
+	return d, nil
+}
+
+func sumFile(ctx context.Context, path string, pieceLength int64, pad bool, progress func(int64)) (content.Summary, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return content.Summary{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return content.Summary{}, err
+	}
+	return content.Sum(ctx, f, info.Size(), int(pieceLength), pad, progress)
+}
+
+// pieceLength is that of the description, for torrent clients: few pieces, as
+// every taker fetches the description whole.
+func pieceLength(size int64) int64 {
+	length := int64(leastPiece)
+	for length < mostPiece && size/length >= manyPieces {
+		length *= 2
+	}
+	return length
+}
+
+// A foundFile is a regular file to publish. Its name is below what is published.
+type foundFile struct {
+	path string
+	name []string
+	size int64
+}
+
+// walk lists what is to be published: regular files, in the order of their names.
+// Links are left out, as they may lead anywhere, and so are dot files of sites.
+func (s *Swarm) walk(p kith.Publication) ([]foundFile, error) {
+	info, err := os.Stat(p.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no file or folder %s: %w", p.Path, kith.NotFound)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%s cannot be read; make it readable for you: %w", p.Path, kith.Denied)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %v: %w", p.Path, err, kith.Invalid)
+	case info.Mode().IsRegular():
+		return []foundFile{{path: p.Path, size: info.Size()}}, nil
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s is neither a file nor a folder: %w", p.Path, kith.Invalid)
+	}
+	var found []foundFile
+	err = filepath.WalkDir(p.Path, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if path == p.Path {
+			return nil
+		}
+		if p.Kind == kith.EntrySite && strings.HasPrefix(entry.Name(), ".") || strings.HasSuffix(entry.Name(), partSuffix) {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(p.Path, path)
+		if err != nil {
+			return err
+		}
+		if len(found) >= maxFiles {
+			return fmt.Errorf("more than %d files; share folders inside it: %w", maxFiles, kith.Quota)
+		}
+		found = append(found, foundFile{path: path, name: strings.Split(filepath.ToSlash(name), "/"), size: info.Size()})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read folder %s: %w", p.Path, err)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%s has no files to share: %w", p.Path, kith.Invalid)
+	}
+	return found, nil
+}
+
+const maxFiles = 100_000
+
+// list puts what was read into the library, and gives it to whoever asks.
+func (s *Swarm) list(ctx context.Context, p kith.Publication, d *bittorrent.Description) (kith.Entry, error) {
+	id := kith.ContentID(d.ID())
+	before, known := s.library.Entry(s.cfg.Self, p.Title)
+	if known && before.Kind != p.Kind && !before.Withdrawn {
+		return kith.Entry{}, fmt.Errorf("%q is the title of something else; choose another with --title: %w", p.Title, kith.Exists)
+	}
+	if err := s.retain(ctx, id, d); err != nil {
+		return kith.Entry{}, err
+	}
+	entry := before
+	if !known || before.Withdrawn || before.Content != id {
+		var err error
+		entry, err = s.library.Publish(ctx, kith.Entry{
+			Host: s.cfg.Self, Title: p.Title, Kind: p.Kind, Content: id, Name: d.Name, Size: d.Size(), Files: len(d.Files), Folder: !d.Single, Published: time.Now(),
+		})
+		if err != nil {
+			return kith.Entry{}, fmt.Errorf("list in the library: %w", err)
+		}
+	}
+	s.mu.Lock()
+	h := s.holdings[id]
+	if h == nil {
+		h = &holding{Holding: kith.Holding{Content: id, Added: time.Now()}}
+		s.holdings[id] = h
+	}
+	h.describe(d)
+	h.Path, h.Entry, h.own, h.complete, h.used = p.Path, entry, true, true, time.Now()
+	h.State, h.Reason, h.Have = kith.HoldingComplete, "", h.Size
+	s.mu.Unlock()
+	if err := s.save(ctx, h, d.Raw); err != nil {
+		return kith.Entry{}, err
+	}
+	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec(`INSERT INTO swarm_publications (title, kind, path, follow, content) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (title) DO UPDATE SET kind = excluded.kind, path = excluded.path, follow = excluded.follow, content = excluded.content`,
+			p.Title, p.Kind, p.Path, p.Follow, id[:])
+		return err
+	})
+	if err != nil {
+		return kith.Entry{}, fmt.Errorf("store publication: %w", err)
+	}
+	if known && before.Content != id {
+		s.forgetOwn(ctx, before.Content)
+	}
+	s.announce()
+	s.change()
+	s.refollow()
+	return entry, nil
+}
+
+// forgetOwn drops content that was published here and is not any more, unless
+// it stands under another title.
+func (s *Swarm) forgetOwn(ctx context.Context, id kith.ContentID) {
+	for _, e := range s.library.Entries() {
+		if e.Host == s.cfg.Self && e.Content == id {
+			return
+		}
+	}
+	if err := s.Drop(ctx, id); err != nil && !errors.Is(err, kith.NotFound) {
+		s.log.Warn("older version not dropped", "err", err)
+	}
+}
+
+// Withdraw takes a title of this host off the library.
+func (s *Swarm) Withdraw(ctx context.Context, title string) error {
+	entry, ok := s.library.Entry(s.cfg.Self, title)
+	if !ok || entry.Withdrawn {
+		return fmt.Errorf("this host shares nothing called %q: %w", title, kith.NotFound)
+	}
+	if err := s.library.Withdraw(ctx, title); err != nil {
+		return fmt.Errorf("withdraw %q: %w", title, err)
+	}
+	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec("DELETE FROM swarm_publications WHERE title = ?", title)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("withdraw %q: %w", title, err)
+	}
+	s.forgetOwn(ctx, entry.Content)
+	s.refollow()
+	s.change()
+	return nil
+}
+
+// Library returns the entries that are known.
+func (s *Swarm) Library() []kith.Entry { return s.library.Entries() }

@@ -1,0 +1,242 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/content"
+	"kith.alt/kith/proto/bittorrent"
+)
+
+// Files lists what is in content whose description is here.
+func (s *Swarm) Files(id kith.ContentID) ([]kith.ContentFile, error) {
+	d, err := s.described(id)
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.holding(id)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	complete, x := h.complete, h.exchange
+	s.mu.Unlock()
+	files := make([]kith.ContentFile, 0, len(d.Files))
+	for i, f := range d.Files {
+		file := kith.ContentFile{Path: contentPath(d, i), Size: f.Size}
+		switch {
+		case complete:
+			file.Have = f.Size
+		case x != nil:
+			file.Have = min(f.Size, int64(x.files[i].Have())*content.BlockSize)
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// contentPath is how a file of content is called in it.
+func contentPath(d *bittorrent.Description, file int) string {
+	if d.Single {
+		return ""
+	}
+	return strings.Join(d.Files[file].Path, "/")
+}
+
+// Open reads a file of content; what is not here is fetched.
+func (s *Swarm) Open(ctx context.Context, id kith.ContentID, path string) (io.ReadSeekCloser, error) {
+	h, err := s.holding(id)
+	if err != nil {
+		return nil, err
+	}
+	x, err := s.exchangeOf(id)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	h.used = time.Now()
+	s.mu.Unlock()
+	d := x.description
+	for i, f := range d.Files {
+		if contentPath(d, i) == path {
+			return &reader{ctx: ctx, exchange: x, file: i, size: f.Size, first: d.First(i)}, nil
+		}
+	}
+	return nil, fmt.Errorf("content %s has no file %q: %w", d.Name, path, kith.NotFound)
+}
+
+// A reader reads a file of content that may still be on its way.
+type reader struct {
+	ctx      context.Context
+	exchange *exchange
+	file     int
+	size     int64
+	first    int // block
+	at       int64
+	block    int // that buffer holds, one more
+	buffer   []byte
+}
+
+// ahead is how many blocks a reader has fetched before it comes to them.
+const ahead = 64
+
+func (r *reader) Read(p []byte) (int, error) {
+	if r.at >= r.size {
+		return 0, io.EOF
+	}
+	block := int(r.at / content.BlockSize)
+	if r.block != block+1 {
+		if err := r.load(block); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.buffer[r.at%content.BlockSize:])
+	r.at += int64(n)
+	return n, nil
+}
+
+func (r *reader) load(block int) error {
+	x := r.exchange
+	file := x.files[r.file]
+	if r.buffer == nil {
+		r.buffer = make([]byte, content.BlockSize)
+	}
+	for range 3 {
+		if !file.Has(block) {
+			x.want(r.first+block, min(ahead, file.Blocks()-block))
+			if err := x.await(r.ctx, r.first+block); err != nil {
+				return err
+			}
+		}
+		n, err := file.ReadBlock(block, r.buffer[:content.BlockSize])
+		if err == nil {
+			r.buffer, r.block = r.buffer[:n], block+1
+			return nil
+		}
+		if !errors.Is(err, kith.NotFound) {
+			return err
+		}
+		x.lost(r.first + block)
+	}
+	return fmt.Errorf("block %d of %s is lost again and again: %w", block, x.description.Name, kith.Temporary)
+}
+
+func (r *reader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.at
+	case io.SeekEnd:
+		offset += r.size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek to %d: %w", offset, kith.Invalid)
+	}
+	r.at = offset
+	return offset, nil
+}
+
+func (r *reader) Close() error { return nil }
+
+// want puts blocks first.
+func (x *exchange) want(first, n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.plan.Want(x.now(), first, first+n, x.now())
+	x.actLocked()
+}
+
+// Verify reads all of a holding again.
+func (s *Swarm) Verify(ctx context.Context, id kith.ContentID, progress func(done, total int64)) error {
+	h, err := s.holding(id)
+	if err != nil {
+		return err
+	}
+	d, err := s.described(id)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	h.checking = true
+	s.mu.Unlock()
+	s.change()
+	defer func() {
+		s.mu.Lock()
+		h.checking = false
+		s.mu.Unlock()
+		s.change()
+	}()
+	var done int64
+	bad := 0
+	for _, f := range d.Files {
+		if f.Size == 0 {
+			continue
+		}
+		n, err := s.store.Verify(ctx, f.Root, f.Size, func(n int64) {
+			if progress != nil {
+				progress(done+n, d.Size())
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("verify %s: %w", d.Name, err)
+		}
+		bad += n
+		done += f.Size
+	}
+	if bad == 0 {
+		return nil
+	}
+	s.endExchange(h) // begins anew with what is there
+	s.mu.Lock()
+	own := h.own
+	if h.complete = false; h.State == kith.HoldingComplete {
+		h.State = kith.HoldingTaking
+	}
+	s.mu.Unlock()
+	s.cfg.Event(fmt.Sprintf("%s has changed on disk: %d blocks are not as they were, and are fetched again.", d.Name, bad))
+	if err := s.save(ctx, h, nil); err != nil {
+		return err
+	}
+	if own {
+		return fmt.Errorf("%s has changed since it was shared; share it again, to list it as it is now: %w", h.Path, kith.Expired)
+	}
+	s.fetch(h)
+	return nil
+}
+
+// removeGone deletes files of an older version that the newer one does not have.
+func (s *Swarm) removeGone(old, newer *holding) error {
+	before, err := s.described(old.Content)
+	if err != nil || before.Single {
+		return err
+	}
+	after, err := s.described(newer.Content)
+	if err != nil {
+		return err
+	}
+	var kept []string
+	for i := range after.Files {
+		kept = append(kept, contentPath(after, i))
+	}
+	root, err := os.OpenRoot(old.Path)
+	if err != nil {
+		return fmt.Errorf("open folder: %w", err)
+	}
+	defer root.Close()
+	slices.Sort(kept)
+	for i := range before.Files {
+		if _, found := slices.BinarySearch(kept, contentPath(before, i)); !found {
+			if err := root.Remove(filepath.FromSlash(contentPath(before, i))); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("delete a file that is not in the newer version: %w", err)
+			}
+		}
+	}
+	return nil
+}

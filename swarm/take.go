@@ -1,0 +1,467 @@
+package swarm
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/content"
+	"kith.alt/kith/proto/bittorrent"
+)
+
+// Take begins to fetch content, or goes on with it.
+func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
+	if err := s.checkTaking(t); err != nil {
+		return kith.Holding{}, err
+	}
+	s.mu.Lock()
+	h := s.holdings[t.Content]
+	if h == nil {
+		h = &holding{Holding: kith.Holding{Content: t.Content, Name: t.Name, State: kith.HoldingAsking, Added: time.Now()}}
+		s.holdings[t.Content] = h
+	}
+	switch {
+	case t.Path == "", t.Path == h.Path:
+	case h.Path == "" || !h.own && !h.complete:
+		h.Path, h.complete = t.Path, false // a copy becomes a person's, or the place changes
+	default: // it is here already: once more elsewhere
+		s.mu.Unlock()
+		return s.again(ctx, h, t)
+	}
+	if h.State == kith.HoldingPaused || h.State == kith.HoldingComplete && !h.complete {
+		h.State, h.Reason = kith.HoldingAsking, ""
+		if h.Files > 0 {
+			h.State = kith.HoldingTaking
+		}
+	}
+	h.replace, h.follow, h.used = t.Replace, t.Follow || h.follow, time.Now()
+	if t.Entry.Version > 0 {
+		h.Entry = t.Entry
+	}
+	for _, host := range append(slices.Clone(t.From), t.Entry.Host) {
+		if !host.IsZero() && host != s.cfg.Self && !slices.Contains(h.hosts, host) && len(h.hosts) < maxIntroduced {
+			h.hosts = append(h.hosts, host)
+		}
+	}
+	s.mu.Unlock()
+	if err := s.save(ctx, h, nil); err != nil {
+		return kith.Holding{}, err
+	}
+	s.fetch(h)
+	s.change()
+	return s.show(h, false), nil
+}
+
+func (s *Swarm) checkTaking(t kith.Taking) error {
+	switch {
+	case t.Content.IsZero():
+		return fmt.Errorf("no content is named: %w", kith.Invalid)
+	case t.Path == "":
+		return nil
+	case !filepath.IsAbs(t.Path):
+		return fmt.Errorf("%s is not an absolute path: %w", t.Path, kith.Invalid)
+	case s.cfg.Inside(filepath.Dir(t.Path)):
+		return fmt.Errorf("%s is where kith keeps its own data; choose another folder: %w", filepath.Dir(t.Path), kith.Invalid)
+	}
+	info, err := os.Stat(filepath.Dir(t.Path))
+	if err != nil || !info.IsDir() {
+		return fmt.Errorf("there is no folder %s: %w", filepath.Dir(t.Path), kith.NotFound)
+	}
+	return nil
+}
+
+// again puts content that is complete here to another place, too.
+func (s *Swarm) again(ctx context.Context, h *holding, t kith.Taking) (kith.Holding, error) {
+	d, err := s.described(h.Content)
+	if err != nil {
+		return kith.Holding{}, err
+	}
+	if err := s.export(ctx, d, t.Path, t.Replace); err != nil {
+		return kith.Holding{}, err
+	}
+	shown := s.show(h, false)
+	shown.Path = t.Path
+	return shown, nil
+}
+
+// resumeAll goes on with what was not complete.
+func (s *Swarm) resumeAll() {
+	s.mu.Lock()
+	var list []*holding
+	for _, h := range s.holdings {
+		if !h.complete && h.State != kith.HoldingPaused {
+			list = append(list, h)
+		}
+	}
+	s.mu.Unlock()
+	for _, h := range list {
+		s.fetch(h)
+	}
+	s.announce()
+}
+
+// fetch has a holding fetched until it is complete, unless that is under way.
+func (s *Swarm) fetch(h *holding) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil || h.complete || h.fetching {
+		return
+	}
+	h.fetching = true
+	ctx, stop := context.WithCancel(s.ctx)
+	h.stop = stop
+	s.work.Go(func() {
+		err := s.complete(ctx, h)
+		s.mu.Lock()
+		h.fetching = false
+		s.mu.Unlock()
+		stop()
+		switch {
+		case err == nil:
+			s.finished(h)
+		case ctx.Err() == nil:
+			s.failed(h.Content, err)
+		}
+	})
+}
+
+// complete does all that is left to do for a holding.
+func (s *Swarm) complete(ctx context.Context, h *holding) error {
+	d, err := s.describe(ctx, h)
+	if err != nil {
+		return err
+	}
+	if err := s.checkRoom(h, d); err != nil {
+		return err
+	}
+	if err := s.retain(ctx, h.Content, d); err != nil {
+		return err
+	}
+	s.adopt(ctx, h, d)
+	x, err := s.exchangeOf(h.Content)
+	if err != nil {
+		return err
+	}
+	s.announce()
+	s.meetAll(x)
+	select {
+	case <-x.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if h.Path == "" {
+		return nil
+	}
+	return s.export(ctx, d, h.Path, h.replace)
+}
+
+func (s *Swarm) retain(ctx context.Context, id kith.ContentID, d *bittorrent.Description) error {
+	var roots []content.Root
+	for _, f := range d.Files {
+		roots = append(roots, f.Root)
+	}
+	if err := s.store.Retain(ctx, id, roots...); err != nil {
+		return fmt.Errorf("keep %s: %w", d.Name, err)
+	}
+	return nil
+}
+
+// meetAll has an exchange ask all members that are awake.
+func (s *Swarm) meetAll(x *exchange) {
+	var hosts []kith.ID
+	for id, m := range s.memberView() {
+		if m.Online {
+			hosts = append(hosts, id)
+		}
+	}
+	x.meet(hosts...)
+}
+
+// finished notes that a holding is complete.
+func (s *Swarm) finished(h *holding) {
+	s.mu.Lock()
+	h.complete, h.State, h.Reason, h.Have = true, kith.HoldingComplete, "", h.Size
+	name, path := h.Name, h.Path
+	s.mu.Unlock()
+	if err := s.save(context.WithoutCancel(context.Background()), h, nil); err != nil {
+		s.log.Warn("not noted that content is complete", "err", err)
+	}
+	if path != "" {
+		s.cfg.Event(fmt.Sprintf("%s is complete, in %s.", name, filepath.Dir(path)))
+	}
+	s.announce()
+	s.change()
+}
+
+// failed pauses a holding that cannot go on.
+func (s *Swarm) failed(id kith.ContentID, err error) {
+	s.mu.Lock()
+	h := s.holdings[id]
+	if h == nil || h.State == kith.HoldingPaused {
+		s.mu.Unlock()
+		return
+	}
+	h.State, h.Reason = kith.HoldingPaused, kith.Sentence(err)
+	name, stop, end := h.Name, h.stop, h.end
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	if end != nil {
+		end()
+	}
+	s.log.Warn("content paused", "name", name, "err", err)
+	s.cfg.Event(fmt.Sprintf("%s is paused: %s", name, kith.Sentence(err)))
+	if err := s.save(context.Background(), h, nil); err != nil {
+		s.log.Warn("pause not stored", "err", err)
+	}
+	s.change()
+}
+
+// describe returns the description of a holding, which is fetched from members
+// if it is not here: from those that are said to have it first, a moment apart, as long
+// as it takes.
+func (s *Swarm) describe(ctx context.Context, h *holding) (*bittorrent.Description, error) {
+	if text := s.description(h.Content); text != nil {
+		return bittorrent.ParseDescription(text)
+	}
+	for pause := time.Second; ; pause = min(2*pause, askAgain) {
+		changed := s.Changed()
+		for _, host := range s.holdersOf(h) {
+			d, err := s.describeFrom(ctx, h, host)
+			if err == nil {
+				return d, nil
+			}
+			if errors.Is(err, kith.Invalid) {
+				s.log.Warn("member gave a wrong description", "peer", host.Short(), "host", s.hostName(host), "err", err)
+			} else {
+				s.log.Debug("no description from member", "peer", host.Short(), "err", err)
+			}
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+		}
+		select {
+		case <-time.After(pause):
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// holdersOf returns whom to ask for a content: hosts named with it, those that say
+// they have it, all others that are awake.
+func (s *Swarm) holdersOf(h *holding) []kith.ID {
+	s.mu.Lock()
+	hosts := slices.Clone(h.hosts)
+	s.mu.Unlock()
+	hosts = append(hosts, s.library.Holders(h.Content)...)
+	members := s.memberView()
+	for id, m := range members {
+		if m.Online {
+			hosts = append(hosts, id)
+		}
+	}
+	var awake []kith.ID
+	seen := make(map[kith.ID]bool)
+	for _, id := range hosts {
+		if m, ok := members[id]; ok && m.Online && id != s.cfg.Self && !seen[id] {
+			seen[id] = true
+			awake = append(awake, id)
+		}
+	}
+	return awake
+}
+
+// describePatience is how long one member may take to give a description while
+// others could.
+const describePatience = 5 * time.Second
+
+func (s *Swarm) describeFrom(ctx context.Context, h *holding, host kith.ID) (*bittorrent.Description, error) {
+	ctx, cancel := context.WithTimeout(ctx, describePatience)
+	defer cancel()
+	conn, err := s.dial(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	text, err := fetchDescription(ctx, conn, h.Content)
+	if err != nil {
+		return nil, err
+	}
+	if sha256.Sum256(text) != h.Content {
+		return nil, fmt.Errorf("description with another hash: %w", kith.Invalid)
+	}
+	d, err := bittorrent.ParseDescription(text)
+	if err != nil {
+		return nil, fmt.Errorf("description: %w: %w", err, kith.Invalid)
+	}
+	s.mu.Lock()
+	h.describe(d)
+	s.mu.Unlock()
+	if err := s.save(ctx, h, text); err != nil {
+		return nil, err
+	}
+	s.change()
+	return d, nil
+}
+
+// export makes the person's file or folder of content that is complete.
+func (s *Swarm) export(ctx context.Context, d *bittorrent.Description, path string, replace bool) error {
+	if _, err := os.Lstat(path); err == nil && !replace {
+		return fmt.Errorf("%s exists already; take it elsewhere, or say that it may be replaced: %w", path, kith.Exists)
+	}
+	if d.Single {
+		return s.exportFile(ctx, d.Files[0], path)
+	}
+	if replace {
+		return s.exportInto(ctx, d, path)
+	}
+	// The folder appears under its name when all of it is there.
+	part := path + partSuffix
+	if err := s.exportInto(ctx, d, part); err != nil {
+		return err
+	}
+	if err := os.Rename(part, path); err != nil {
+		return fmt.Errorf("give %s its name: %w", path, err)
+	}
+	return s.moved(ctx, d, part, path)
+}
+
+// moved has the store look for a person's files in a folder that was renamed.
+func (s *Swarm) moved(ctx context.Context, d *bittorrent.Description, from, to string) error {
+	for _, f := range d.Files {
+		if f.Size == 0 {
+			continue
+		}
+		file, err := s.store.File(ctx, f.Root, f.Size)
+		if err != nil {
+			return err
+		}
+		name := filepath.Join(f.Path...)
+		err = file.Moved(filepath.Join(from, name), filepath.Join(to, name))
+		if err = errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partSuffix ends the name of a folder that is not complete.
+const partSuffix = ".kith-part"
+
+func (s *Swarm) exportInto(ctx context.Context, d *bittorrent.Description, folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	// Names in a description are checked, and os.Root keeps what the folder
+	// itself holds, such as links, from leading out of it.
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return fmt.Errorf("open folder: %w", err)
+	}
+	defer root.Close()
+	for _, f := range d.Files {
+		name := filepath.Join(f.Path...)
+		if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return fmt.Errorf("make folder: %w", err)
+		}
+		if err := s.exportFile(ctx, f, filepath.Join(folder, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Swarm) exportFile(ctx context.Context, f bittorrent.File, path string) error {
+	if f.Size == 0 {
+		return os.WriteFile(path, nil, 0o644)
+	}
+	if err := s.store.Export(ctx, f.Root, f.Size, path); err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
+	}
+	return nil
+}
+
+// Pause stops a holding for now, or has it go on.
+func (s *Swarm) Pause(ctx context.Context, id kith.ContentID, paused bool) error {
+	h, err := s.holding(id)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	stop, end := h.stop, h.end
+	switch {
+	case paused:
+		h.State, h.Reason = kith.HoldingPaused, ""
+	case h.complete:
+		h.State, h.Reason = kith.HoldingComplete, ""
+	case h.Files > 0:
+		h.State, h.Reason = kith.HoldingTaking, ""
+	default:
+		h.State, h.Reason = kith.HoldingAsking, ""
+	}
+	s.mu.Unlock()
+	if paused {
+		for _, f := range []context.CancelFunc{stop, end} {
+			if f != nil {
+				f()
+			}
+		}
+	} else {
+		s.fetch(h)
+	}
+	s.announce()
+	s.change()
+	return s.save(ctx, h, nil)
+}
+
+// Pin keeps a holding although the quota is used up.
+func (s *Swarm) Pin(ctx context.Context, id kith.ContentID, pinned bool) error {
+	h, err := s.holding(id)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	h.Pinned = pinned
+	s.mu.Unlock()
+	s.change()
+	return s.save(ctx, h, nil)
+}
+
+// Drop stops a holding and deletes what only the node keeps of it.
+func (s *Swarm) Drop(ctx context.Context, id kith.ContentID) error {
+	h, err := s.holding(id)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	delete(s.holdings, id)
+	stop, end := h.stop, h.end
+	s.mu.Unlock()
+	for _, f := range []context.CancelFunc{stop, end} {
+		if f != nil {
+			f()
+		}
+	}
+	err = s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec("DELETE FROM swarm_holdings WHERE content = ?", id[:])
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("drop content: %w", err)
+	}
+	if h.Path != "" && !h.complete {
+		os.RemoveAll(h.Path + partSuffix)
+	}
+	s.announce()
+	s.change()
+	return s.store.Release(ctx, id)
+}

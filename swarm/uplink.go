@@ -1,0 +1,121 @@
+package swarm
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// An uplink decides when the next block leaves this host. It asks the exchanges in
+// turn, late: when the link has room, not before.
+type uplink struct {
+	limit func(time.Time) int64 // bytes a second; 0: none
+	ask   func() (size int, ok bool)
+	ping  func(context.Context) (late time.Duration, ok bool) // to a peer to whom something is being sent
+	kicks chan struct{}
+
+	mu    sync.Mutex
+	pacer *pacer
+	start time.Time
+	next  time.Time // when there is room again
+	idle  bool      // there was a moment without anything to send since the last measurement
+}
+
+func newUplink(limit func(time.Time) int64, ask func() (int, bool), ping func(context.Context) (time.Duration, bool)) *uplink {
+	return &uplink{limit: limit, ask: ask, ping: ping, kicks: make(chan struct{}, 1), pacer: newPacer(), start: time.Now()}
+}
+
+// kick says that there may be something to send.
+func (u *uplink) kick() {
+	select {
+	case u.kicks <- struct{}{}:
+	default:
+	}
+}
+
+// rate is what to send at now, in bytes a second.
+func (u *uplink) rate() float64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rateLocked(time.Now())
+}
+
+func (u *uplink) rateLocked(now time.Time) float64 {
+	rate := u.pacer.aim
+	if limit := u.limit(now); limit > 0 {
+		rate = min(rate, float64(limit))
+	}
+	return rate
+}
+
+// slack is how far behind its rate the uplink may be and still catch up: timers
+// are late.
+const slack = 2 * time.Millisecond
+
+// serve sends until ctx ends.
+func (u *uplink) serve(ctx context.Context) {
+	var measuring sync.WaitGroup
+	defer measuring.Wait()
+	measuring.Go(func() { u.measure(ctx) })
+	room := time.NewTimer(0)
+	defer room.Stop()
+	<-room.C
+	for ctx.Err() == nil {
+		size, ok := u.ask()
+		if !ok {
+			u.mu.Lock()
+			u.idle = true
+			u.mu.Unlock()
+			select {
+			case <-u.kicks:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		wait := u.charge(size)
+		if wait == 0 {
+			continue
+		}
+		room.Reset(wait)
+		select {
+		case <-room.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// charge takes size bytes off the room and returns how long it is until there is
+// some again.
+func (u *uplink) charge(size int) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	if late := now.Add(-slack); u.next.Before(late) {
+		u.next = late
+	}
+	u.next = u.next.Add(time.Duration(float64(size) / u.rateLocked(now) * float64(time.Second)))
+	return max(u.next.Sub(now), 0)
+}
+
+// measure measures round trips while blocks leave.
+func (u *uplink) measure(ctx context.Context) {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		late, ok := u.ping(ctx)
+		if !ok {
+			continue
+		}
+		u.mu.Lock()
+		now := time.Now()
+		limited := u.limit(now) > 0 && float64(u.limit(now)) < u.pacer.aim
+		u.pacer.measured(now.Sub(u.start), late, !u.idle && !limited)
+		u.idle = false
+		u.mu.Unlock()
+	}
+}
