@@ -124,14 +124,22 @@ func (a *attempt) succeed() error {
 	return nil
 }
 
-// failed reports whether err means that the host cannot be reached now.
+// failed takes the error of an attempt, and reports whether the host was tried and cannot
+// be reached: it is asleep, whatever it seems to be.
 func (a *attempt) failed(err error) bool {
-	if a == nil {
-		return false
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.gaveUp || errors.Is(err, kith.Unreachable)
+}
+
+// answered reports whether an error is the host's own answer.
+func answered(err error) bool {
+	for _, kind := range []kith.Kind{kith.Refused, kith.Denied, kith.NotMember, kith.Invalid} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // sleepers are hosts that did not answer a moment ago. It is safe for

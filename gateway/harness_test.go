@@ -138,6 +138,11 @@ type running struct {
 
 func start(t testing.TB, g *group, dashboard http.Handler) *running {
 	t.Helper()
+	return startWith(t, g, dashboard, nil)
+}
+
+func startWith(t testing.TB, g *group, dashboard http.Handler, copies kith.Copies) *running {
+	t.Helper()
 	var listeners [2]net.Listener
 	for i := range listeners {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -156,6 +161,7 @@ func start(t testing.TB, g *group, dashboard http.Handler) *running {
 		Resolve:      g.resolve,
 		Self:         func() kith.Name { return kith.Name{Host: "oak", Group: "home"} },
 		Dashboard:    dashboard,
+		Copies:       copies,
 		HTTPPort:     func() int { return r.webPort },
 		ProxyPort:    func() int { return r.proxyPort },
 		Log:          slog.New(slog.DiscardHandler),

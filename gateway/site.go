@@ -55,7 +55,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 		FlushInterval:  -1,
 		ErrorLog:       x.httpLog,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			if x.attempt.failed(err) && x.serveCopy(w, r, true) {
+			if x.attempt != nil && !answered(err) && x.serveCopy(w, r, x.attempt.failed(err)) {
 				return
 			}
 			x.fail(w, r, shortName(x.site.name), x.port, err, x.insteadOf(r, err)...)
