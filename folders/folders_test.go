@@ -38,3 +38,12 @@ func TestExpand(t *testing.T) {
 		}
 	}
 }
+
+func TestFree(t *testing.T) {
+	if free, err := Free(t.TempDir()); err != nil || free <= 0 {
+		t.Errorf("%d, %v", free, err)
+	}
+	if _, err := Free(filepath.Join(t.TempDir(), "nowhere")); err == nil {
+		t.Error("there is room in a folder that is not there")
+	}
+}

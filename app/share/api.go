@@ -172,6 +172,7 @@ func (s *share) publish(ctx context.Context, in publishRequest) (Item, error) {
 	if err != nil {
 		return Item{}, err
 	}
+	s.stopped.remove(title)
 	if !known {
 		s.host.Event(fmt.Sprintf("You share %s.", title))
 	}

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"io/fs"
 	"log/slog"
+	"sync"
 
 	"kith.alt/kith"
 )
@@ -28,10 +29,7 @@ func App() kith.App {
 			pauseCommand(), resumeCommand(), pinCommand(), unpinCommand(),
 			limitCommand(), torrentCommand(),
 		},
-		New: func(host kith.Host) (kith.Service, error) {
-			s := newShare(host)
-			return kith.Service{Serve: s.serve, API: s.api()}, nil
-		},
+		New: func(host kith.Host) (kith.Service, error) { return newShare(host).service(), nil },
 	}
 }
 
@@ -41,15 +39,29 @@ type share struct {
 	log      *slog.Logger
 	work     works
 	settings settings
+	uploads  uploads
+	rates    rates
+	stopped  stoppedList
+	streams  chan struct{} // holds one for each open page that changes by itself
 }
 
 func newShare(host kith.Host) *share {
-	return &share{host: host, log: host.Log(), settings: settings{store: host.Store()}}
+	return &share{host: host, log: host.Log(), settings: settings{store: host.Store()}, streams: make(chan struct{}, maxStreams)}
 }
 
-// serve has nothing to do: requests are answered as they come.
+func (s *share) service() kith.Service {
+	return kith.Service{Serve: s.serve, API: s.api(), Screens: s.screens()}
+}
+
+// serve does what is to be done between requests, until ctx ends.
 func (s *share) serve(ctx context.Context) error {
-	<-ctx.Done()
+	if dir, err := s.settings.folder(ctx, uploadsFolder); err == nil {
+		sweep(dir)
+	}
+	var tasks sync.WaitGroup
+	tasks.Go(func() { s.uploads.tend(ctx) })
+	tasks.Go(func() { s.rates.sample(ctx, func() []kith.Holding { return s.swarm().Holdings() }) })
+	tasks.Wait()
 	return nil
 }
 

@@ -14,6 +14,7 @@ var maple, oak, elm = kith.ID{1}, kith.ID{2}, kith.ID{3}
 // A fixture is the application, running on maple, with a home folder of its own.
 type fixture struct {
 	*apptest.Host
+	app   *share
 	swarm *apptest.Swarm
 	home  string
 	dir   string // a folder in it
@@ -23,11 +24,17 @@ type fixture struct {
 func start(t testing.TB) *fixture {
 	t.Helper()
 	home := filepath.Join(t.TempDir(), "ada")
-	f := &fixture{Host: apptest.NewHost(t, App()), home: home, dir: filepath.Join(home, "files")}
+	f := &fixture{home: home, dir: filepath.Join(home, "files")}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	setHome(t, home)
+	app := App()
+	app.New = func(host kith.Host) (kith.Service, error) { // as App's, but known to the test
+		f.app = newShare(host)
+		return f.app.service(), nil
+	}
+	f.Host = apptest.NewHost(t, app)
 	f.swarm = f.Host.Swarm().(*apptest.Swarm)
 	f.stop = f.Serve(t)
 	return f

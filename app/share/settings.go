@@ -14,8 +14,8 @@ import (
 
 // Names of settings.
 const (
-	downloads = "downloads" // the folder for what is taken with a click
-	uploads   = "uploads"   // the folder for what is dragged in
+	downloadsFolder = "downloads" // for what is taken with a click
+	uploadsFolder   = "uploads"   // for what is dragged in
 )
 
 // settings are the folders that the owner may choose.
@@ -34,7 +34,7 @@ func (s settings) folder(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("setting %s: %w", name, err)
 	case folders.Home() == "":
 		return "", fmt.Errorf("this computer tells of no home folder; choose a folder in the dashboard: %w", kith.NotFound)
-	case name == uploads:
+	case name == uploadsFolder:
 		return filepath.Join(folders.Home(), "kith", "shared"), nil
 	}
 	return filepath.Join(folders.Home(), "Downloads", "kith"), nil

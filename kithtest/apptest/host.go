@@ -32,12 +32,12 @@ type Host struct {
 
 	app     kith.App
 	network *memory.Network
-	members []kith.Member
 	swarm   *Swarm
 	store   kith.Store
 	metrics kith.Metrics
 
 	mu       sync.Mutex
+	members  []kith.Member
 	awaited  []string      // protocols that the application does not listen for yet
 	complete chan struct{} // closed when there is none
 	events   []string
@@ -158,6 +158,15 @@ func (h *Host) Run(ctx context.Context, dir, verb string, args ...string) (stdou
 	return out.String(), told.String(), err
 }
 
+// Admit makes another host a member, which is awake or not.
+func (h *Host) Admit(name string, online bool) kith.ID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id := kith.ID{byte(len(h.members) + 1)}
+	h.members = append(h.members, kith.Member{ID: id, Host: name, Online: online})
+	return id
+}
+
 // Events returns what the application told the owner.
 func (h *Host) Events() []string {
 	h.mu.Lock()
@@ -174,11 +183,18 @@ func (h *Host) PrivateDir(dir string) bool {
 	return slices.Contains(strings.Split(filepath.ToSlash(dir), "/"), "private")
 }
 func (h *Host) PrivatePort(port uint16) bool { return port == PrivatePort }
-func (h *Host) Members() []kith.Member       { return slices.Clone(h.members) }
 func (h *Host) Store() kith.Store            { return h.store }
 func (h *Host) Swarm() kith.Swarm            { return h.swarm } // a *Swarm
 func (h *Host) Log() *slog.Logger            { return slog.New(slog.DiscardHandler) }
 func (h *Host) Metrics() *kith.Metrics       { return &h.metrics }
+
+func (h *Host) Members() []kith.Member {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	members := slices.Clone(h.members)
+	slices.SortFunc(members, func(a, b kith.Member) int { return strings.Compare(a.Host, b.Host) })
+	return members
+}
 
 func (h *Host) Event(text string) {
 	h.mu.Lock()
