@@ -52,8 +52,11 @@ func newShares(host kith.Host, board *board, check func(string) error) *shares {
 		problems: make(map[string]problem), shared: make(map[string]string)}
 }
 
-// changed has serve look at the board.
+// changed has serve look at the board, and try again what did not work.
 func (s *shares) changed() {
+	s.mu.Lock()
+	clear(s.problems)
+	s.mu.Unlock()
 	select {
 	case s.kick <- struct{}{}:
 	default: // it will
