@@ -77,7 +77,8 @@ func (l *Library) Publish(ctx context.Context, e kith.Entry) (kith.Entry, error)
 		if e == same {
 			return same, nil
 		}
-	} else if titles >= MaxEntries {
+	}
+	if titles >= MaxEntries && (old == nil || old.expired(time.Now())) {
 		return kith.Entry{}, fmt.Errorf("publish %q: this host has %d titles, or withdrew some of them within 90 days: %w", e.Title, titles, kith.Quota)
 	}
 	r, err := l.issue(ctx, e, old)

@@ -24,7 +24,7 @@ func TestDebug(t *testing.T) {
 			for _, h := range w.hosts {
 				lack = append(lack, h.state.Lacking())
 				sent = append(sent, h.sent)
-				if !h.busy {
+				if h.queued == 0 {
 					idle = append(idle, h.id)
 				}
 				n := 0

@@ -28,15 +28,14 @@ func (s *Scheduler) move(now time.Duration) {
 
 // moveTo moves the request to a peer that gains most by it.
 func (s *Scheduler) moveTo(now time.Duration, to *peer) bool {
-	arrival := time.Duration(len(to.asked)+1) * to.slowness(now)
+	best := 2*to.quickest+time.Duration(len(to.asked)+1)*to.slowness(now) + 50*time.Millisecond
 	var from *peer
 	var index int
-	best := 2*arrival + 75*time.Millisecond
 	for _, p := range s.peers {
 		if p == to {
 			continue
 		}
-		expected := time.Duration(len(p.asked)) * p.slowness(now)
+		expected := p.expected(now)
 		if expected <= best {
 			continue
 		}
@@ -59,4 +58,9 @@ func (s *Scheduler) moveTo(now time.Duration, to *peer) bool {
 	s.stats.Moved++
 	s.ask(now, to, block)
 	return true
+}
+
+// expected is how long the answer to the last request will probably take from now on.
+func (p *peer) expected(now time.Duration) time.Duration {
+	return time.Duration(len(p.asked)) * p.slowness(now)
 }

@@ -8,6 +8,7 @@ import (
 // What is taken for granted of peers.
 const (
 	startGap   = 100 * time.Millisecond // between two blocks of a peer of which nothing is known
+	startWait  = 200 * time.Millisecond // between a request and its block
 	shortest   = 5 * time.Microsecond   // between two blocks
 	ahead      = 250 * time.Millisecond // of a peer's rate are asked of it ahead
 	atLeast    = 2                      // blocks are asked of a peer beyond that
@@ -36,6 +37,7 @@ type peer struct {
 	credit      int           // blocks that it may send unasked
 	unheard     int           // blocks that came by credit and are not announced to it yet
 	gap         time.Duration // between two blocks while some are asked, on average
+	quickest    time.Duration // least time between a request and its block, forgotten slowly
 	since       time.Duration // when the last block came, or the first was asked for
 	pause       time.Duration // until when nothing is asked of it
 	stalls      int           // since its last block

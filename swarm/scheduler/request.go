@@ -15,7 +15,9 @@ func (s *Scheduler) Arrived(now time.Duration, name Peer, block int) {
 		return
 	}
 	if p != nil {
-		if !p.answered(block) && p.credit > 0 {
+		if at, ok := p.answered(block); ok {
+			p.quickest = min(now-at, p.quickest+p.quickest/64)
+		} else if p.credit > 0 {
 			p.unheard++
 		}
 		p.progress(now)
@@ -94,7 +96,7 @@ func (s *Scheduler) Lost(now time.Duration, block int) {
 // misses notes that a peer has not what it announced; what it was asked for is
 // asked of others.
 func (s *Scheduler) misses(p *peer, block int) {
-	if p.answered(block) && s.asked[int32(block)] == p {
+	if _, ok := p.answered(block); ok && s.asked[int32(block)] == p {
 		delete(s.asked, int32(block))
 		s.need(block)
 	}
@@ -145,15 +147,16 @@ func (s *Scheduler) interesting(p *peer) int {
 	return p.interesting
 }
 
-// answered takes a request off the list, and reports whether it was there.
-func (p *peer) answered(block int) bool {
+// answered takes a request off the list, and returns when it was made.
+func (p *peer) answered(block int) (at time.Duration, ok bool) {
 	for i := range p.asked {
 		if p.asked[i].block == int32(block) {
+			at := p.asked[i].at
 			p.asked = slices.Delete(p.asked, i, i+1)
-			return true
+			return at, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // ask asks a peer for a block.

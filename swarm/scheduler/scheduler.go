@@ -106,7 +106,7 @@ func (s *Scheduler) Join(now time.Duration, name Peer, traits Traits) {
 	s.Leave(now, name)
 	p := &peer{
 		name: name, traits: traits, bits: newBitmap(s.blocks), choking: true, choked: true,
-		heard: s.news.end(), gap: startGap, since: now, served: s.virtual,
+		heard: s.news.end(), gap: startGap, quickest: startWait, since: now, served: s.virtual,
 	}
 	s.byName[name] = p
 	s.peers = append(s.peers, p)

@@ -42,6 +42,7 @@ type world struct {
 	degree  int // how many others a host knows
 	onBlock func(w *world, h *host)
 	nearby  func(a, b int) bool
+	queue   int           // messages that are put on an uplink before their time
 	most    time.Duration // of a path
 
 }
@@ -57,7 +58,8 @@ type host struct {
 	epoch int
 
 	control  []message
-	busy     bool
+	queued   int           // messages on the uplink
+	upFree   time.Duration // when they have left
 	downFree time.Duration
 	wake     time.Duration
 	flight   map[int]int // blocks under way to a host
@@ -116,7 +118,7 @@ func (e *events) Pop() any {
 }
 
 func newWorld(bytes int64, seed uint64) *world {
-	return &world{degree: 40, most: 30 * time.Millisecond, blocks: int((bytes + 16<<10 - 1) / (16 << 10)), random: rand.New(rand.NewPCG(seed, 1)), delays: make(map[[2]int]time.Duration)}
+	return &world{degree: 40, most: 120 * time.Millisecond, blocks: int((bytes + 16<<10 - 1) / (16 << 10)), random: rand.New(rand.NewPCG(seed, 1)), delays: make(map[[2]int]time.Duration)}
 }
 
 func (w *world) add(l link, seed bool) *host {
@@ -181,7 +183,7 @@ func (w *world) enterAll() {
 }
 
 func (w *world) start(h *host) {
-	h.here, h.epoch, h.busy, h.wake, h.control = true, h.epoch+1, false, scheduler.Never, nil
+	h.here, h.epoch, h.queued, h.upFree, h.wake, h.control = true, h.epoch+1, 0, 0, scheduler.Never, nil
 	clear(h.flight)
 	h.state = scheduler.New(scheduler.Config{Blocks: w.blocks, Have: h.bits, Seed: uint64(h.id)<<8 + uint64(h.epoch)})
 }
@@ -243,12 +245,12 @@ func (w *world) step(h *host) {
 		return
 	}
 	w.orders(h, -1)
-	for !h.busy {
+	for h.queued <= w.queue {
 		if len(h.control) > 0 {
 			m := h.control[0]
 			h.control = h.control[1:]
 			w.transmit(h, &m)
-			return
+			continue
 		}
 		if h.link.mute {
 			break
@@ -271,7 +273,7 @@ func (w *world) step(h *host) {
 	}
 }
 
-func (w *world) flightLimit(h *host) int { return 8 + int(h.link.up*0.1/8/blockBytes) }
+func (w *world) flightLimit(h *host) int { return 8 + int(h.link.up*0.5/8/blockBytes) }
 
 func (w *world) orders(h *host, along int) {
 	batches := make(map[int]*message)
@@ -314,8 +316,9 @@ func (w *world) orders(h *host, along int) {
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func (w *world) transmit(h *host, m *message) {
-	h.busy = true
-	w.after(seconds(m.bytes*8/h.link.up), event{kind: evSent, host: h.id, epoch: h.epoch, msg: m})
+	h.queued++
+	h.upFree = max(h.upFree, w.now) + seconds(m.bytes*8/h.link.up)
+	w.after(h.upFree-w.now, event{kind: evSent, host: h.id, epoch: h.epoch, msg: m})
 }
 
 // run goes on until all takers are complete, or for limit.
@@ -337,7 +340,7 @@ func (w *world) handle(e event) {
 	if e.msg != nil {
 		if w.hosts[e.msg.from].epoch != e.msg.epochs[0] || w.hosts[e.msg.to].epoch != e.msg.epochs[1] {
 			if e.kind == evSent && e.epoch == h.epoch {
-				h.busy = false
+				h.queued--
 				w.step(h)
 			}
 			return
@@ -347,7 +350,7 @@ func (w *world) handle(e event) {
 	}
 	switch e.kind {
 	case evSent:
-		h.busy = false
+		h.queued--
 		at := w.now + w.delay(e.msg.from, e.msg.to)
 		at = max(at, h.arrive[e.msg.to])
 		h.arrive[e.msg.to] = at
