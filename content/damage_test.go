@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,7 +90,7 @@ func FuzzSetHashes(f *testing.F) {
 		}
 		f.Add(span[0], span[1], span[2], span[3], bytes.Join(rows(hashes), nil))
 	}
-	f.Add(1<<62, 1<<62, 1<<62, 1<<62, []byte{})
+	f.Add(math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt, []byte{})
 	b := newBench(f)
 	root := rootOf(leaves)
 	f.Fuzz(func(t *testing.T, base, index, length, proofs int, raw []byte) {

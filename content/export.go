@@ -120,7 +120,7 @@ func publish(temporary, path string, mode fs.FileMode) error {
 
 // standsAt reports whether the file at path is one that the store refers to.
 func (f *File) standsAt(path string) bool {
-	file, err := os.Open(path)
+	file, err := openShared(path)
 	if err != nil {
 		return false
 	}
@@ -220,7 +220,7 @@ func (f *File) moveTo(path string, mode fs.FileMode) error {
 	if err := f.refer(r); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(own)); err != nil {
+	if err := f.syncReferences(); err != nil {
 		return err
 	}
 	taken := f.allocated()
@@ -262,7 +262,7 @@ func (f *File) handOver(path string, drop bool) error {
 	if !drop {
 		return nil
 	}
-	if err := syncDir(filepath.Dir(f.path(dataSuffix))); err != nil {
+	if err := f.syncReferences(); err != nil {
 		return err
 	}
 	f.store.usage.Add(-f.allocated())
@@ -270,6 +270,12 @@ func (f *File) handOver(path string, drop bool) error {
 	clear(f.durable)
 	f.unsynced = 0
 	return errors.Join(f.saveBitmaps(), f.data.Close(), os.Remove(f.path(dataSuffix)))
+}
+
+// syncReferences makes the references durable.
+func (f *File) syncReferences() error {
+	path := f.path(referencesSuffix)
+	return errors.Join(syncFile(path), syncDir(filepath.Dir(path)))
 }
 
 // allocated returns the bytes of disk that the store's file takes.

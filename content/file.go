@@ -56,6 +56,7 @@ type File struct {
 	proved     bitmap // groups of leaves whose path leads up to the root
 	unsynced   int    // blocks that are written and not durable
 	saving     bool
+	warned     bool // that blocks are wrong, since they were loaded
 }
 
 func newFile(s *Store, k key) *File {
@@ -183,19 +184,25 @@ func (f *File) lose(block int) {
 	f.written.clear(block)
 	f.durable.clear(block)
 	f.seen.clear(block)
-	f.miss(block)
+	f.miss(block, f.path(dataSuffix))
+	if f.person != nil { // it may have it
+		f.have.set(block)
+		f.count++
+	}
 	if err := errors.Join(f.tree.saveBitmap(durableBits, f.durable, block/8, block/8),
 		f.tree.saveBitmap(writtenBits, f.written, block/8, block/8)); err != nil {
 		f.store.log.Error("bitmap not saved", "root", f.root, "err", err)
 	}
 }
 
-// miss takes a block out of have, unless the person's file may have it. The
-// caller holds f.mu.
-func (f *File) miss(block int) {
+// miss takes a block out of have that was found wrong at path. The caller holds f.mu.
+func (f *File) miss(block int, path string) {
 	f.store.metrics.wrong.Add(1)
-	f.store.log.Warn("a block on disk is wrong and counts as missing", "root", f.root, "block", block)
-	if f.person == nil && f.have.has(block) {
+	if !f.warned {
+		f.store.log.Warn("blocks on disk are wrong and count as missing", "root", f.root, "path", path, "first", block)
+		f.warned = true
+	}
+	if f.have.has(block) {
 		f.have.clear(block)
 		f.count--
 	}
@@ -498,7 +505,7 @@ func (f *File) drop() error {
 
 // closeAll closes descriptors and forgets bitmaps. The caller holds f.mu.
 func (f *File) closeAll() error {
-	f.loaded = false
+	f.loaded, f.warned = false, false
 	f.have, f.written, f.durable, f.seen, f.proved = nil, nil, nil, nil, nil
 	err := f.tree.close()
 	if f.data != nil {

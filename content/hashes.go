@@ -3,6 +3,7 @@ package content
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"kith.alt/kith"
 )
@@ -127,9 +128,13 @@ func (p pair) nodes() []Root {
 }
 
 // prove reports whether hashes of a span lead up to the root, by the uncles given and
-// by those that are stored, and returns the way. Visit, if not nil, sees the hashes and each
-// layer above them that they give away, the root left out. The caller holds f.mu.
+// by those that are stored, and returns the way. Zero is the hash of no block and no node: a tree
+// that has it there is not proved. Visit, if not nil, sees the hashes and each layer above them
+// that they give away, the root left out. The caller holds f.mu.
 func (f *File) prove(s span, hashes, uncles []Root, visit func(layer []Root)) ([]pair, bool) {
+	if slices.Contains(hashes[:min(s.length, f.shape.count(s.base)-s.index)], Root{}) {
+		return nil, false
+	}
 	layer := hashes
 	for len(layer) > 1 {
 		if visit != nil {
@@ -148,6 +153,9 @@ func (f *File) climb(layer, index int, node Root, uncles []Root) ([]pair, bool) 
 		var uncle Root
 		if len(uncles) > 0 {
 			uncle, uncles = uncles[0], uncles[1:]
+			if uncle.IsZero() && index^1 < f.shape.count(layer) {
+				return nil, false
+			}
 		} else {
 			var known bool
 			if uncle, known = f.tree.node(layer, index^1); !known {

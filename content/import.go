@@ -33,7 +33,7 @@ func (s *Store) importFile(ctx context.Context, path string, sum Summary) error 
 	if sum.Size == 0 {
 		return nil
 	}
-	file, err := os.Open(path)
+	file, err := openShared(path)
 	if err != nil {
 		return s.explain(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -193,7 +194,7 @@ func TestHashRequestsRefused(t *testing.T) {
 	f := b.file(sum)
 	defer f.Close()
 	b.take(f, data, sum.Leaves, every(f)...)
-	const huge = 1 << 62
+	const huge = math.MaxInt/2 + 1
 	for _, r := range [][4]int{
 		{-1, 0, 2, 0}, {7, 0, 2, 0}, {huge, 0, 2, 0}, {0, -2, 2, 0}, {0, 128, 2, 0}, {0, 100, 2, 0}, {0, huge, 2, 0}, {0, 0, 0, 0}, {0, 0, -2, 0},
 		{0, 0, 3, 0}, {0, 1, 2, 0}, {0, 0, 256, 0}, {0, 0, 2 * MaxHashes, 0}, {0, 0, huge, 0}, {0, 0, 2, -1}, {6, 0, 4, 0}, {5, 2, 4, 0},
@@ -228,5 +229,26 @@ func TestAbsurdSizes(t *testing.T) {
 	}
 	if _, err := Sum(t.Context(), bytes.NewReader(nil), 1<<62, 0, false, nil); !errors.Is(err, kith.Invalid) {
 		t.Errorf("sum of 2^62 bytes: %v", err)
+	}
+}
+
+// TestZeroHashes offers a tree in which a block has the hash that stands for no block.
+func TestZeroHashes(t *testing.T) {
+	b := newBench(t)
+	leaves := naiveLeaves(random(40*BlockSize, 1))
+	leaves[33] = Root{}
+	f, err := b.File(t.Context(), rootOf(leaves), 40*BlockSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, request := range [][4]int{{0, 32, 32, 5}, {0, 32, 2, 5}, {0, 32, 1, 5}} {
+		hashes := naiveHashes(leaves, request[0], request[1], request[2], request[3])
+		if request[2] == 1 {
+			hashes = slices.Insert(hashes, 1, leaves[33])
+		}
+		if err := f.SetHashes(request[0], request[1], request[2], request[3], hashes); !errors.Is(err, kith.Invalid) {
+			t.Errorf("zero among %d hashes: %v", request[2], err)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"kith.alt/kith"
 )
 
 // A reference is a person's file that had all the bytes.
@@ -25,14 +27,21 @@ type person struct {
 	file *os.File
 }
 
+// openShared opens a person's file for reading. It does not wait, as opening a pipe would.
+func openShared(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file: %w", path, kith.Invalid)
+	}
+	return os.Open(path)
+}
+
 // referTo describes an open file of a person.
 func referTo(file *os.File, path string) (reference, int64, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return reference{}, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return reference{}, 0, fmt.Errorf("%s is not a file", path)
 	}
 	number, err := inode(file)
 	if err != nil {
@@ -64,7 +73,8 @@ func (f *File) loadReferences() []reference {
 	return list[:min(len(list), maxReferences)]
 }
 
-// refer adds a reference, as the first, and saves it. The caller holds f.mu.
+// refer adds a reference, as the first, and saves it, not yet durably. The caller
+// holds f.mu.
 func (f *File) refer(r reference) error {
 	list := []reference{r}
 	for _, old := range f.references {
@@ -90,7 +100,7 @@ func (f *File) saveReferences() error {
 		return err
 	}
 	_, err = file.Write(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+	if err = errors.Join(err, file.Close()); err == nil {
 		err = os.Rename(path+newSuffix, path)
 	}
 	if err != nil {
@@ -105,7 +115,7 @@ func (f *File) saveReferences() error {
 func (f *File) openPerson() {
 	var kept []reference
 	for i, r := range f.references {
-		file, err := os.Open(r.Path)
+		file, err := openShared(r.Path)
 		if err != nil {
 			f.store.log.Debug("a shared file cannot be opened", "root", f.root, "path", r.Path, "err", err)
 			kept = append(kept, r)
@@ -147,12 +157,33 @@ func (f *File) doubt(p *person, block int) bool {
 		f.openPerson() // finds that it has changed, or the next
 		f.recount()
 	default:
-		f.store.metrics.wrong.Add(1)
-		f.store.log.Warn("a block of a shared file is wrong and counts as missing", "root", f.root, "path", p.Path, "block", block)
-		if f.have.has(block) && !f.written.has(block) {
-			f.have.clear(block)
-			f.count--
+		if !f.written.has(block) {
+			f.miss(block, p.Path)
 		}
 	}
 	return f.have.has(block)
+}
+
+// Moved tells that a person's file that has the bytes was renamed: it is used
+// under its new name from then on.
+func (f *File) Moved(from, to string) error {
+	if f.blocks == 0 {
+		return nil
+	}
+	if err := f.open(); err != nil {
+		return fmt.Errorf("note a new name: %w", err)
+	}
+	defer f.use.RUnlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, r := range f.references {
+		if r.Path == from {
+			f.references[i].Path = to
+			if err := f.saveReferences(); err != nil {
+				return fmt.Errorf("note a new name: %w", f.store.explain(err))
+			}
+			return nil
+		}
+	}
+	return nil
 }

@@ -76,11 +76,14 @@ func (s *Store) syncFresh(roots []Root) error {
 		if !ok {
 			continue
 		}
-		path := s.path(key{root, size}, treeSuffix)
-		if err := syncFile(path); err != nil {
-			return err
+		for _, suffix := range []string{treeSuffix, referencesSuffix} {
+			path := s.path(key{root, size}, suffix)
+			if err := syncFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			directories[filepath.Dir(path)] = true
+			directories[s.dir] = true
 		}
-		directories[filepath.Dir(path)] = true
 	}
 	for dir := range directories {
 		if err := syncDir(dir); err != nil {
@@ -108,36 +111,42 @@ func (s *Store) Release(ctx context.Context, content kith.ContentID) error {
 	if err != nil {
 		return fmt.Errorf("release content: %w", err)
 	}
-	for _, root := range gone {
-		s.discard(root)
-	}
+	s.discard(gone)
 	return nil
 }
 
-// discard deletes the files of a root that nobody retains.
-func (s *Store) discard(root Root) {
-	name := root.String()
-	found, err := filepath.Glob(filepath.Join(s.dir, name[:2], name+"-*"))
-	if err != nil {
-		s.log.Error("content not deleted", "root", root, "err", err)
+// discard deletes the files of roots that nobody retains.
+func (s *Store) discard(gone []Root) {
+	discarded := make(map[Root]bool)
+	directories := make(map[string]bool)
+	for _, root := range gone {
+		discarded[root] = true
+		directories[filepath.Dir(s.path(key{root: root}, ""))] = true
 	}
+	for dir := range directories {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Error("content not deleted", "dir", dir, "err", err)
+		}
+		for _, entry := range entries {
+			if k, _, ok := parseName(entry.Name()); ok && discarded[k.root] {
+				s.discardFile(k)
+			}
+		}
+	}
+}
+
+// discardFile deletes a file, or has it go with its last user.
+func (s *Store) discardFile(k key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, fresh := s.fresh[root]; fresh {
+	if _, fresh := s.fresh[k.root]; fresh {
 		return
 	}
-	keys := make(map[key]bool)
-	for _, path := range found {
-		if k, _, ok := parseName(filepath.Base(path)); ok {
-			keys[k] = true
-		}
-	}
-	for k := range keys {
-		if f, used := s.files[k]; used {
-			f.condemned = true
-		} else {
-			s.erase(k)
-		}
+	if f, used := s.files[k]; used {
+		f.condemned = true
+	} else {
+		s.erase(k)
 	}
 }
 

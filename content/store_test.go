@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 
 	"kith.alt/kith"
@@ -555,4 +557,65 @@ func TestManyFiles(t *testing.T) {
 	if len(b.files) != 0 || len(b.loaded) != 0 {
 		t.Errorf("%d files, %d in memory after all were closed", len(b.files), len(b.loaded))
 	}
+}
+
+// TestMoved renames a file that is shared.
+func TestMoved(t *testing.T) {
+	b := newBench(t)
+	data := random(3*BlockSize, 12)
+	sum := summary(t, data)
+	from, to := b.person("from", data), filepath.Join(b.dir, "to")
+	if err := errors.Join(b.Import(t.Context(), from, sum), b.Retain(t.Context(), id(1), sum.Root), os.Rename(from, to)); err != nil {
+		t.Fatal(err)
+	}
+	f := b.file(sum)
+	if err := errors.Join(f.Moved(from, to), f.Moved("no", "where"), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b.reopen()
+	f = b.file(sum)
+	defer f.Close()
+	expect(t, f, data, all)
+}
+
+// TestManyUsers has files written, read and put aside at the same time.
+func TestManyUsers(t *testing.T) {
+	b := newBench(t)
+	b.syncEvery = 10
+	data := random(90*BlockSize, 13)
+	sum := summary(t, data)
+	var users sync.WaitGroup
+	for user := range 4 {
+		users.Go(func() {
+			buf := make([]byte, BlockSize)
+			for i := range 3 * 90 {
+				f := b.file(sum)
+				block := (i*7 + user*20) % 90
+				giveHashes(t, f, sum.Leaves, block)
+				if err := f.WriteBlock(block, blockOf(data, block)); err != nil {
+					t.Error(err)
+				}
+				n, err := f.ReadBlock(block, buf)
+				if err != nil || !bytes.Equal(buf[:n], blockOf(data, block)) {
+					t.Errorf("block %d: %v", block, err)
+				}
+				if i%40 == user {
+					f.use.Lock()
+					f.drop()
+					f.use.Unlock()
+				}
+				f.Close()
+			}
+		})
+	}
+	users.Go(func() {
+		for i := range 10 {
+			b.Export(t.Context(), sum.Root, sum.Size, filepath.Join(b.dir, "to-"+strconv.Itoa(i%2))) // fails until all is here
+			b.Verify(t.Context(), sum.Root, sum.Size, nil)
+		}
+	})
+	users.Wait()
+	f := b.file(sum)
+	defer f.Close()
+	expect(t, f, data, all)
 }

@@ -3,7 +3,6 @@ package content
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -91,27 +90,30 @@ func (f *File) restore(ctx context.Context) error {
 	if err := f.open(); err != nil {
 		return err
 	}
-	sources := []string{f.path(dataSuffix)}
+	var sources []string
 	f.mu.Lock()
+	if f.tree.file == nil || f.written.count() == f.blocks {
+		sources = append(sources, f.path(dataSuffix))
+	}
 	for _, r := range f.references {
 		sources = append(sources, r.Path)
 	}
 	f.mu.Unlock()
 	f.use.RUnlock()
-	for i, path := range sources {
+	for _, path := range sources {
 		sum, err := sumPath(ctx, path, f.size)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err == nil && sum.Root == f.root {
-			return f.rebuild(sum.Leaves, i == 0)
+			return f.rebuild(sum.Leaves, path == f.path(dataSuffix))
 		}
 	}
 	return nil
 }
 
 func sumPath(ctx context.Context, path string, size int64) (Summary, error) {
-	file, err := os.Open(path)
+	file, err := openShared(path)
 	if err != nil {
 		return Summary{}, err
 	}
