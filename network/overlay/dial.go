@@ -101,7 +101,7 @@ func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket,
 		refusal, err = readVerdict(st)
 	}
 	answered()
-	if err == errReset && l.vigil.stalled.Load() {
+	if errors.Is(err, os.ErrDeadlineExceeded) && l.vigil.stalled.Load() {
 		err = errStalled
 	}
 	if !stop() { // st.reset has begun
@@ -112,6 +112,7 @@ func (o *Overlay) openStream(ctx context.Context, l *link, h header) (s *socket,
 		return nil, refusal, err
 	}
 	st.SetReadDeadline(time.Time{})
+	st.SetWriteDeadline(time.Time{})
 	if s, err = o.newSocket(l, st, h, false); err != nil {
 		st.reset()
 	}

@@ -76,3 +76,30 @@ func TestLateArrival(t *testing.T) {
 		}
 	})
 }
+
+// TestAnsweredInTime has a link stall in the moment when a question on it is
+// being answered: the stream, to which a socket may be attached by then, stays.
+func TestAnsweredInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b, _, _, _ := neighbours(t)
+		l := links(a, b.id)[0]
+		st, err := l.openStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered := l.ask(st)
+		l.vigil.stalled.Store(true)
+		a.settle(l)
+		synctest.Wait()
+		answered()
+		st.SetReadDeadline(time.Time{})
+		st.SetWriteDeadline(time.Time{})
+		if _, err := st.Write(header{kind: forPing}.append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readHeader(st); err != nil {
+			t.Error(err)
+		}
+		st.reset()
+	})
+}

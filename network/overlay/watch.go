@@ -116,7 +116,8 @@ func (l *link) doubt(patience time.Duration) {
 }
 
 // ask notes that the answer to a question is awaited on a stream of the
-// link. The stream is reset when the link stalls.
+// link. The stream's deadlines pass when the link stalls; who has the answer sets
+// them anew after answered.
 func (l *link) ask(st stream) (answered func()) {
 	v := &l.vigil
 	v.mu.Lock()
@@ -234,8 +235,9 @@ func (o *Overlay) settle(l *link) {
 	}
 	v := &l.vigil
 	v.mu.Lock()
-	for st := range v.asked {
-		o.spawn(st.reset)
+	for st := range v.asked { // a reset might come when the answer just has, and end the socket
+		st.SetReadDeadline(past)
+		st.SetWriteDeadline(past)
 	}
 	v.mu.Unlock()
 	o.trim(l.peer)
