@@ -108,6 +108,7 @@ func parseMessage(body []byte) (m Message, err error) {
 	}
 	word := func(i int) uint32 { return binary.BigEndian.Uint32(body[i:]) }
 	switch m.Type {
+	case Choke, Unchoke, Interested, NotInterested, HaveAll, HaveNone:
 	case Have, Suggest, AllowedFast:
 		m.Index = word(0)
 	case Request, Cancel, Reject:
