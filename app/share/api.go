@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"kith.alt/kith"
@@ -119,6 +120,7 @@ func (s *share) items() []Item {
 	for _, e := range s.files() {
 		items = append(items, Item{Entry: e, From: s.hostName(e.Host), Link: linkOf(e.Content, e.Name, e.Host), Have: have[e.Content]})
 	}
+	slices.SortStableFunc(items, func(a, b Item) int { return strings.Compare(strings.ToLower(a.Title), strings.ToLower(b.Title)) })
 	return items
 }
 
@@ -135,9 +137,20 @@ func (s *share) shares() []Share {
 	return shares
 }
 
+// titleOf is what people call a holding.
+func (s *share) titleOf(h kith.Holding) string {
+	switch host := s.hostName(h.Entry.Host); {
+	case h.Entry.Kind == kith.EntrySite && h.Entry.Title == "/":
+		return "the site of " + host
+	case h.Entry.Kind == kith.EntrySite:
+		return h.Entry.Title + " on the site of " + host
+	}
+	return cmp.Or(h.Entry.Title, h.Name, h.Content.String()[:8])
+}
+
 // described says of a holding what people want to know.
 func (s *share) described(h kith.Holding) Share {
-	d := Share{Holding: h, Title: cmp.Or(h.Entry.Title, h.Name), From: s.hostName(h.Entry.Host), Link: linkOf(h.Content, h.Name, s.host.ID())}
+	d := Share{Holding: h, Title: s.titleOf(h), From: s.hostName(h.Entry.Host), Link: linkOf(h.Content, h.Name, s.host.ID())}
 	d.Own = slices.ContainsFunc(s.swarm().Library(), func(e kith.Entry) bool {
 		return e.Host == s.host.ID() && e.Content == h.Content && e.Kind == kith.EntryFiles
 	})
@@ -196,7 +209,7 @@ func (s *share) stop(ctx context.Context, what string) (Stopped, error) {
 	if err != nil {
 		return Stopped{}, err
 	}
-	stopped := Stopped{Title: cmp.Or(h.Entry.Title, h.Name), Path: h.Path}
+	stopped := Stopped{Title: s.titleOf(h), Path: h.Path}
 	if h.State != kith.HoldingComplete {
 		stopped.Path = "" // nothing stands there yet
 	}

@@ -222,10 +222,20 @@ func (s strip) NearText() string {
 	return ""
 }
 
+// Word is what names the share on a command line.
+func (v shareView) Word() string {
+	if v.Entry.Host.IsZero() || v.Entry.Kind != kith.EntryFiles || v.From == "" {
+		return quoted(v.Link)
+	}
+	return quoted(v.From + "/" + v.Entry.Title)
+}
+
 // SavedName is what a torrent file of the share is called.
 func (v shareView) SavedName() string {
 	return cmp.Or(fileName(v.Name), "kith") + ".torrent"
 }
 
 // Quoted is the saved name as a shell reads it.
-func (v shareView) Quoted() string { return "'" + strings.ReplaceAll(v.SavedName(), "'", `'\''`) + "'" }
+func (v shareView) Quoted() string { return quoted(v.SavedName()) }
+
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

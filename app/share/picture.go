@@ -39,7 +39,7 @@ type arrow struct {
 }
 
 // maxStrips is how many peers a picture has.
-const maxStrips = 40
+const maxStrips = 24
 
 // draw puts the most active peers first.
 func draw(s Share, self string) picture {
@@ -125,11 +125,10 @@ func levelAt(parts []byte, i int) int { return level(parts[i]) }
 
 // A chart is a curve as a picture.
 type chart struct {
-	Down, Up template.HTMLAttr // of paths on a field of samples by chartHeight
-	Top      string            // the rate at the upper edge; "" where nothing moved
-	Label    string            // the picture in words
-	Width    int
-	Height   int
+	Area, Down, Up template.HTMLAttr // of paths on a field of Width by Height
+	Top            string            // the rate at the upper edge; "" where nothing moved
+	Label          string            // the picture in words
+	Width, Height  int
 }
 
 const chartHeight = 40
@@ -142,7 +141,7 @@ func newChart(c curve) chart {
 	}
 	h.Top = ui.Size(int64(top)) + "/s"
 	h.Label = fmt.Sprintf("In the last two minutes at most %s. Now %s in and %s out.", h.Top, now(c.Down), now(c.Up))
-	h.Down, h.Up = drawCurve(c.Down, top, true), drawCurve(c.Up, top, false)
+	h.Area, h.Down, h.Up = drawCurve(c.Down, top, true), drawCurve(c.Down, top, false), drawCurve(c.Up, top, false)
 	return h
 }
 
@@ -153,7 +152,7 @@ func now(list [samples]float64) string {
 	return ui.Size(int64(list[samples-1])) + "/s"
 }
 
-// drawCurve draws a line, or the area below it.
+// drawCurve draws a line, or closes it to the area below.
 func drawCurve(list [samples]float64, top float64, area bool) template.HTMLAttr {
 	var b strings.Builder
 	b.WriteString(`d="M`)

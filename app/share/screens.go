@@ -106,14 +106,14 @@ func (s *share) events(w http.ResponseWriter, r *http.Request) {
 
 // A libraryPage is what the group shares.
 type libraryPage struct {
-	Items  []item
-	All    int    // in the library
-	Found  int    // of these, that the search fits
-	Query  string // what is searched for
-	Group  string
-	Alone  bool // a group of one
-	Folder string
-	CSRF   template.HTML
+	Items              []item
+	All                int    // in the library
+	Found              int    // of these, that the search fits
+	Query              string // what is searched for
+	Group              string
+	Alone              bool   // a group of one
+	Downloads, Uploads string // folders
+	CSRF               template.HTML
 }
 
 // An item is a line of the library.
@@ -126,13 +126,14 @@ type item struct {
 }
 
 // maxItems is how many lines a page has; the search finds the others.
-const maxItems = 100
+const maxItems = 60
 
 func (libraryPage) live() []string { return []string{"live-library"} }
 
 func (s *share) libraryPage(r *http.Request) libraryPage {
 	p := libraryPage{Query: strings.TrimSpace(r.URL.Query().Get("q")), Group: s.host.Name().Group, Alone: len(s.host.Members()) < 2, CSRF: ui.CSRF(r)}
-	p.Folder, _ = s.settings.folder(r.Context(), downloadsFolder) // a hint
+	p.Downloads, _ = s.settings.folder(r.Context(), downloadsFolder) // hints
+	p.Uploads, _ = s.settings.folder(r.Context(), uploadsFolder)
 	holdings := s.swarm().Holdings()
 	for _, i := range s.items() {
 		p.All++
@@ -277,7 +278,8 @@ func (s *share) formNew(w http.ResponseWriter, r *http.Request) {
 type minePage struct {
 	Shared, Taken []Share
 	Copies        copies
-	Members       []contribution
+	Members       []contribution // who gave most
+	MoreMembers   int
 	Stopped       []kith.Publication
 	Host          string
 	CSRF          template.HTML
@@ -295,6 +297,9 @@ type contribution struct {
 	kith.Contribution
 	Name string
 }
+
+// maxMembers is how many a page lists.
+const maxMembers = 15
 
 func (minePage) live() []string { return []string{"live-mine"} }
 
@@ -316,6 +321,9 @@ func (s *share) minePage(r *http.Request) minePage {
 		p.Members = append(p.Members, contribution{c, s.hostName(c.Host)})
 	}
 	slices.SortStableFunc(p.Members, func(a, b contribution) int { return cmp.Compare(b.Received, a.Received) })
+	if more := len(p.Members) - maxMembers; more > 0 {
+		p.Members, p.MoreMembers = p.Members[:maxMembers], more
+	}
 	return p
 }
 

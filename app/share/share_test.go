@@ -39,8 +39,8 @@ func TestShare(t *testing.T) {
 	day := time.Now().Format("2 Jan 15:04")
 	library := f.must(t, "library")
 	if want := "TITLE       HOST   SIZE  FILES  SHARED\n" +
-		"Our photos  maple  6 B   2      " + day + "\n" +
-		"notes.txt   maple  5 B   1      " + day + "\n"; library != want && time.Now().Format("2 Jan 15:04") == day {
+		"notes.txt   maple  5 B   1      " + day + "\n" +
+		"Our photos  maple  6 B   2      " + day + "\n"; library != want && time.Now().Format("2 Jan 15:04") == day {
 		t.Errorf("library:\n%s\nwant\n%s", library, want)
 	}
 	if got, want := f.must(t, "share list"), fmt.Sprintf(
