@@ -399,7 +399,7 @@ func TestVisit(t *testing.T) {
 		t.Errorf("sites:\n%s", out)
 	}
 	body := f.page(t, "/", http.StatusOK)
-	if !strings.Contains(body, "<b>oak</b> /docs") || !strings.Contains(body, "Delete the copy") {
+	if !strings.Contains(body, `href="http://oak--home.localhost:8080/docs/"><b>oak</b>/docs</a>`) || !strings.Contains(body, "Delete the copy") {
 		t.Errorf("the page:\n%s", body)
 	}
 

@@ -64,7 +64,7 @@ func markPlace(head []byte) (int, bool) {
 			return 0, false
 		case bytes.HasPrefix(rest, []byte("<!--")):
 			end = commentEnd(rest)
-		case bytes.HasPrefix(rest, []byte("<!")), bytes.HasPrefix(rest, []byte("<?")):
+		case bytes.HasPrefix(rest, []byte("<!")), bytes.HasPrefix(rest, []byte("<?")), isOddEnd(rest): // read as comments, but for one
 			end = bytes.IndexByte(rest, '>') + 1
 			if end > 0 && len(rest) > 9 && strings.EqualFold(string(rest[:9]), "<!doctype") {
 				return at + end, true
@@ -77,6 +77,11 @@ func markPlace(head []byte) (int, bool) {
 		}
 		rest = rest[end:]
 	}
+}
+
+// isOddEnd reports whether html begins with an end tag that has no name.
+func isOddEnd(html []byte) bool {
+	return len(html) > 2 && html[0] == '<' && html[1] == '/' && (html[2]|0x20 < 'a' || html[2]|0x20 > 'z')
 }
 
 // commentEnd returns the length of the comment that begins html, or 0.

@@ -61,7 +61,10 @@ func (w *web) screenSites(rw http.ResponseWriter, r *http.Request) {
 		Lead:   "What " + name.Host + " shows to " + name.Group + ", and what the others show.",
 		Active: screenPath,
 		Action: ui.Entry{Href: publishScreen, Title: "Publish a folder", Icon: "publish"},
-		Body:   pages.Body("sites.html", sitesPage{o, name, siteLink(r, name.Host, name.Group), neighbours, ui.CSRF(r)}),
+		Body: pages.Body("sites.html", sitesPage{
+			Overview: o, Name: name, Link: siteLink(r, name.Host, name.Group), Neighbours: neighbours, CSRF: ui.CSRF(r),
+			SiteOf: func(host string) string { return siteLink(r, host, name.Group) },
+		}),
 	})
 }
 
@@ -72,11 +75,17 @@ type sitesPage struct {
 	Link       string // to this host's site, for a browser on this computer
 	Neighbours []neighbour
 	CSRF       template.HTML
+	SiteOf     func(host string) string // the same of another host
 }
 
 // LinkTo returns the link to a path of this host's site.
 func (p sitesPage) LinkTo(path string) string {
 	return strings.TrimSuffix(p.Link, "/") + escaped(strings.TrimSuffix(path, "/")) + "/"
+}
+
+// KeptLink returns the link to a site that is kept here.
+func (p sitesPage) KeptLink(k Kept) string {
+	return strings.TrimSuffix(p.SiteOf(k.Host), "/") + escaped(strings.TrimSuffix(k.Path, "/")) + "/"
 }
 
 // siteLink returns where a browser on this computer reads a host's site: at
