@@ -1,0 +1,27 @@
+// Package torrent is the node as an ordinary BitTorrent peer, with a tracker, for
+// the torrent clients that people have: what a group shares can be taken with
+// them, and they give what they have.
+//
+// A [Server] serves one listener, which its owner opens on loopback (6881) or
+// wherever he likes. The first byte of a connection tells a peer's handshake
+// from a request to the tracker (HTTP, /announce and /scrape), so one port does
+// for both. The tracker knows this host, as a peer for every content, and the
+// clients that asked it lately. Clients of version 1 (BEP 3, such as aria2) and of
+// version 2 (BEP 52, such as libtorrent and qBittorrent) are served alike, with
+// the Fast Extension (BEP 6) and the info dictionary for magnet links (BEP 9, 10). A
+// client that asks for a hybrid by its first name and understands the second is
+// answered with that. Clients that announce themselves and have what is lacking
+// here are dialled if they do not come by themselves.
+//
+// What to take is not decided here. The owner's [Content] is told what a [Peer]
+// has and sends, and tells it what to ask for: [Peer.Request], [Peer.Cancel],
+// [Peer.Have]. What a client asks for is served at once, up to a number of clients at a
+// time, as nothing else wants the way to it. Blocks are checked by the
+// content; a client that sends a wrong one is let go, and not served under its
+// name for a while.
+//
+// A connection has two goroutines and constant memory: one block in, one answer out,
+// and bounded queues of what was asked. Locks: a Peer's own, which is never
+// held while a Content or a [Part] is called, so that these may call a Peer with
+// theirs held.
+package torrent

@@ -1,0 +1,72 @@
+package torrent
+
+import (
+	"log/slog"
+
+	"kith.alt/kith"
+	"kith.alt/kith/proto/bittorrent"
+)
+
+// Config is what a server needs of its owner.
+type Config struct {
+	// Content returns what a client calls by its name in version 1, or by the
+	// first 20 bytes of its name in version 2. It fails with kind NotFound. It may
+	// take a moment: a content that nobody asked for is opened.
+	Content func(infoHash [20]byte) (Content, error)
+
+	Client  string // what clients show: program and version
+	Log     *slog.Logger
+	Metrics *kith.Metrics
+}
+
+// Content is what clients take and give. All of it is safe for concurrent use.
+type Content interface {
+	Description() *bittorrent.Description
+
+	// Has reports whether a block is here.
+	Has(block int) bool
+
+	// ReadBlock reads a block into p, which has room for it, and returns its
+	// length. It fails with kind NotFound when it is not here.
+	ReadBlock(block int, p []byte) (int, error)
+
+	// HashAnswer answers a hash request (BEP 52) with hashes or a hash reject.
+	HashAnswer(request bittorrent.Message) bittorrent.Message
+
+	// Join adds a client. From then on the content calls the peer's Request, Cancel
+	// and Have: the last for each block that arrives. The content is not closed
+	// before Leave. An error refuses the client.
+	Join(p *Peer) (Part, error)
+}
+
+// A Part is a client's part in a content. Its methods are called by one
+// goroutine at a time, HashRequest and Sent excepted.
+type Part interface {
+	// Has tells that the client has a block, once for each.
+	Has(block int)
+
+	// Chokes tells whether the client answers no requests now. It begins choked;
+	// being choked takes back what it was asked for.
+	Chokes(choked bool)
+
+	// Refused tells that the client does not send a block that it was asked for.
+	Refused(block int)
+
+	// Arrived takes a block that the client was asked for; data is not kept. An
+	// error of kind Invalid is for a block that is wrong: the client is let go. One
+	// that wraps content.ErrNoHashes has the peer keep the block, and try again once
+	// hashes came: from the client, or after Peer.Retry. What else fails is the
+	// content's business.
+	Arrived(block int, data []byte) error
+
+	// HashRequest returns the request for the hashes with which a block is checked;
+	// false where they are known or on their way.
+	HashRequest(block int) (bittorrent.Message, bool)
+
+	// Hashes takes the answer to a hash request. An error of kind Invalid is for
+	// hashes that are wrong: the client is let go.
+	Hashes(m bittorrent.Message) error
+
+	// Leave ends it; no method is called after it.
+	Leave()
+}
