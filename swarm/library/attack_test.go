@@ -60,15 +60,21 @@ func TestNonsense(t *testing.T) {
 		say  func(*intruder)
 		kind kith.Kind
 	}{
-		"no hello":                {func(i *intruder) { i.say(frameAsk, nil) }, kith.Invalid},
-		"a hello of version 0":    {func(i *intruder) { i.say(frameHello, []byte(`{"v":0,"digest":""}`)) }, kith.Invalid},
-		"two hellos":              {func(i *intruder) { i.greet(); i.greet() }, kith.Invalid},
-		"a frame of 4 GiB":        {func(i *intruder) { i.conn.Write([]byte{0xff, 0xff, 0xff, 0xff, 1}) }, kith.Invalid},
-		"an empty frame":          {func(i *intruder) { i.conn.Write([]byte{0, 0, 0, 0, 1}) }, kith.Invalid},
-		"nothing at all":          {func(i *intruder) {}, ""},
-		"a forged entry":          {func(i *intruder) { i.greet(); i.say(frameRecords, forged.appendTo(nil)) }, kith.Denied},
-		"half an entry":           {func(i *intruder) { i.greet(); i.say(frameRecords, forged.appendTo(nil)[:20]) }, kith.Invalid},
-		"summaries unasked":       {func(i *intruder) { i.greet(); <-i.came; <-i.came; i.say(frameSummaries, nil); i.say(frameSummaries, nil) }, kith.Invalid},
+		"no hello":             {func(i *intruder) { i.say(frameAsk, nil) }, kith.Invalid},
+		"a hello of version 0": {func(i *intruder) { i.say(frameHello, []byte(`{"v":0,"digest":""}`)) }, kith.Invalid},
+		"two hellos":           {func(i *intruder) { i.greet(); i.greet() }, kith.Invalid},
+		"a frame of 4 GiB":     {func(i *intruder) { i.conn.Write([]byte{0xff, 0xff, 0xff, 0xff, 1}) }, kith.Invalid},
+		"an empty frame":       {func(i *intruder) { i.conn.Write([]byte{0, 0, 0, 0, 1}) }, kith.Invalid},
+		"nothing at all":       {func(i *intruder) {}, ""},
+		"a forged entry":       {func(i *intruder) { i.greet(); i.say(frameNews, forged.appendTo(nil)) }, kith.Denied},
+		"half an entry":        {func(i *intruder) { i.greet(); i.say(frameNews, forged.appendTo(nil)[:20]) }, kith.Invalid},
+		"summaries unasked": {func(i *intruder) {
+			i.greet()
+			<-i.came
+			<-i.came
+			i.say(frameSummaries, nil)
+			i.say(frameSummaries, nil)
+		}, kith.Invalid},
 		"a want within a want":    {func(i *intruder) { i.greet(); i.say(frameWant, append(wants, wants...)) }, kith.Invalid},
 		"half a digest":           {func(i *intruder) { i.greet(); i.say(frameDigest, []byte{1}) }, kith.Invalid},
 		"a frame of another time": {func(i *intruder) { i.greet(); i.say(200, []byte("later")); i.conn.Close() }, "fine"},
@@ -139,7 +145,7 @@ func TestStrangers(t *testing.T) {
 		}
 		i := intrude(t, maple, "oak")
 		i.greet()
-		if err := i.say(frameRecords, entryOf(t, "stranger", nil).appendTo(entryOf(t, "oak", nil).appendTo(nil))); err != nil {
+		if err := i.say(frameNews, entryOf(t, "stranger", nil).appendTo(entryOf(t, "oak", nil).appendTo(nil))); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -187,7 +193,7 @@ func TestThirdConversation(t *testing.T) {
 
 // TestFlood has a member sign as fast as it can.
 func TestFlood(t *testing.T) {
-	const flood = 7000
+	const flood = 5000
 	var payload [][]byte
 	for n := range flood {
 		r := entryOf(t, "oak", func(e *kith.Entry) { e.Version = uint64(n + 1) })
@@ -203,7 +209,7 @@ func TestFlood(t *testing.T) {
 		i.greet()
 		began := time.Now()
 		for _, p := range payload {
-			if err := i.say(frameRecords, p); err != nil {
+			if err := i.say(frameNews, p); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -231,7 +237,7 @@ func TestFlood(t *testing.T) {
 		last := entryOf(t, "oak", func(e *kith.Entry) { e.Version = flood })
 		i = intrude(t, maple, "oak")
 		i.greet()
-		i.say(frameRecords, last.appendTo(nil))
+		i.say(frameNews, last.appendTo(nil))
 		synctest.Wait()
 		if e, _ := maple.Entry(testID("oak"), "Holiday"); e.Version != flood {
 			t.Errorf("version %d after the flood", e.Version)

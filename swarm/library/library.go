@@ -41,13 +41,14 @@ type Library struct {
 	stale    int           // of them
 	grown    chan struct{} // closed at the next arrival
 	syncs    map[kith.ID][]*stream
+	leases   map[kith.ID]lease // by whose entries are asked for
 }
 
 // New makes a library. It opens nothing.
 func New(cfg Config) *Library {
 	return &Library{
 		cfg: cfg, id: kith.IDOf(cfg.Key.Public().(ed25519.PublicKey)),
-		paces: make(map[kith.ID]*pace), shelves: make(map[kith.ID]*shelf), grown: make(chan struct{}), syncs: make(map[kith.ID][]*stream),
+		paces: make(map[kith.ID]*pace), shelves: make(map[kith.ID]*shelf), grown: make(chan struct{}), syncs: make(map[kith.ID][]*stream), leases: make(map[kith.ID]lease),
 	}
 }
 

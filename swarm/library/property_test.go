@@ -146,7 +146,8 @@ func agree(rt *rapid.T, t *testing.T) string {
 // while.
 func TestManyHosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const hosts, titles = 50, 20
+		const hosts, titles = 50, 6
+		start := time.Now()
 		all := make([]*host, hosts)
 		for i := range all {
 			all[i] = newHost(t, string(rune('a'+i/26))+string(rune('a'+i%26)), nil)
@@ -165,6 +166,12 @@ func TestManyHosts(t *testing.T) {
 				stops = append(stops, stop)
 			}
 		}
+		for at := time.Now(); slices.ContainsFunc(all, func(h *host) bool { return len(h.Entries()) < hosts*titles }); time.Sleep(time.Second) {
+			if time.Since(at) > 3*time.Minute {
+				t.Fatal("they do not come to the same in three minutes")
+			}
+		}
+		t.Logf("all have met all after %v", time.Since(start))
 		time.Sleep(time.Minute)
 		same(t, all...)
 		if n := len(all[7].Entries()); n != hosts*titles {

@@ -84,13 +84,17 @@ func (s *stream) take(ctx context.Context, kind frameType, payload []byte) error
 		return s.takeSummaries(list, kind == frameSummaries)
 	case frameWant:
 		return s.takeWants(payload)
-	case frameRecords:
+	case frameAnswer, frameNews:
 		records, err := parseRecords(payload)
 		if err != nil {
 			return err
 		}
+		for _, r := range records {
+			r.quiet = kind == frameAnswer && r.kind == kindEntry
+		}
 		return s.library.take(ctx, records, s.peer)
 	case frameDone:
+		s.library.release(s)
 		s.tell(func() { s.waiting = false })
 	}
 	return nil
@@ -105,38 +109,41 @@ func (s *stream) takeSummaries(list []summary, all bool) error {
 	if all && !asking {
 		return fmt.Errorf("summaries that were not asked for: %w", kith.Invalid)
 	}
-	lacking := s.library.lacking(list, all)
+	lacking := slices.DeleteFunc(list, func(sum summary) bool { _, lacks := s.library.compare(sum); return !lacks })
 	s.tell(func() {
 		if all {
 			s.asking, s.lacking = false, nil
 		}
-		for _, w := range lacking {
-			same := func(other want) bool { return other.host == w.host }
+		for _, sum := range lacking {
+			same := func(other summary) bool { return other.host == sum.host }
 			if i := slices.IndexFunc(s.lacking, same); i >= 0 {
-				s.lacking[i].entries = s.lacking[i].entries || w.entries
+				s.lacking[i].holdings = sum.holdings
 			} else if len(s.lacking) < maxSummaries {
-				s.lacking = append(s.lacking, w)
+				s.lacking = append(s.lacking, sum)
 			}
 		}
 	})
 	return nil
 }
 
-// lacking compares what another library has with ours.
-func (l *Library) lacking(list []summary, entries bool) []want {
-	list = slices.DeleteFunc(list, func(s summary) bool { return !l.member(s.host) })
+// compare says what we want of a host of which another library has theirs, if
+// anything.
+func (l *Library) compare(theirs summary) (w want, lacks bool) {
+	w.host = theirs.host
+	if !l.member(w.host) {
+		return w, false
+	}
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var wants []want
-	for _, theirs := range list {
-		ours := l.shelves[theirs.host].summary(theirs.host, now)
-		w := want{host: theirs.host, entries: entries && theirs.entries != ours.entries && theirs.entries != digest{}}
-		if w.entries || theirs.holdings > ours.holdings && theirs.holdings <= MaxVersion {
-			wants = append(wants, w)
-		}
+	s := l.shelves[w.host]
+	ours := s.summary(w.host, now)
+	w.holdings = ours.holdings
+	if w.entries = theirs.entries != ours.entries && theirs.entries != (digest{}); w.entries {
+		w.has = s.versions(now)
+		w.has = w.has[:min(len(w.has), MaxEntries)]
 	}
-	return wants
+	return w, w.entries || theirs.holdings > ours.holdings && theirs.holdings <= MaxVersion
 }
 
 // takeWants leaves the peer's question to the writer.

@@ -63,6 +63,7 @@ type record struct {
 	received int64   // Unix seconds
 	arrival  uint64  // counts what came to this library since it was opened; 0: before
 	from     kith.ID // the member that brought it
+	quiet    bool    // it is not news: it came in an answer, and is not pushed
 }
 
 type entryBody struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -13,9 +14,10 @@ import (
 )
 
 const (
-	digestEvery = time.Minute     // between two that a peer is told
-	settle      = 5 * time.Second // before a digest that has changed is told
-	compareMin  = 2 * time.Minute // before digests are compared again; twice as long each time that they differ in the same way
+	digestEvery = 15 * time.Second // between two that a peer is told
+	settle      = 5 * time.Second  // before a digest that has changed is told
+	compareSoon = 2 * settle       // before a digest that we were told is compared
+	compareMin  = 30 * time.Second // before digests that differ are compared again; twice as long each time that they differ in the same way
 	compareMax  = time.Hour
 )
 
@@ -137,7 +139,7 @@ func (s *stream) nextNews() ([]byte, time.Duration) {
 		s.cursor = cursor
 		return nil, 0
 	}
-	kind, p, frame := news[0].kind, &s.recordPace, beginFrame(frameRecords)
+	kind, p, frame := news[0].kind, &s.recordPace, beginFrame(frameNews)
 	if kind == kindHoldings {
 		p, frame = &s.offerPace, beginFrame(frameOffer)
 	}
@@ -169,7 +171,7 @@ func (l *Library) since(cursor uint64, peer kith.ID) (news []*record, end uint64
 		done := i == len(l.log)
 		for ; i < len(l.log) && len(news) < maxNews; i++ {
 			r := l.log[i]
-			if end = r.arrival; r.from != peer && r.host() != peer && l.current(r) {
+			if end = r.arrival; !r.quiet && r.from != peer && r.host() != peer && l.current(r) {
 				news = append(news, r)
 			}
 		}
@@ -193,7 +195,7 @@ func (s *stream) nextAnswer() ([]byte, time.Duration) {
 	if rest := paced(&s.recordPace); rest > 0 {
 		return nil, rest
 	}
-	frame := beginFrame(frameRecords)
+	frame := beginFrame(frameAnswer)
 	for len(frame) <= batch {
 		if len(s.answer) > 0 {
 			frame, s.answer = s.answer[0].appendTo(frame), s.answer[1:]
@@ -240,47 +242,77 @@ func (l *Library) wanted(w want) []*record {
 }
 
 // nextWant asks for what we lack, of as many hosts as go into a frame, unless
-// the last answer is under way.
+// the last answer is under way. Hosts that another peer was asked for have to
+// wait.
 func (s *stream) nextWant() ([]byte, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting || len(s.lacking) == 0 {
 		return nil, 0
 	}
-	if rest := paced(&s.wantPace); rest > 0 {
+	if rest := s.wantPace.rest(); rest > 0 {
 		return nil, rest
 	}
 	frame := beginFrame(frameWant)
-	asked := 0
-	for _, w := range s.lacking {
-		w = s.library.complete(w)
-		if len(frame)+w.size() > maxFrame && asked > 0 {
+	var later []summary
+	var rest time.Duration
+	for i, sum := range s.lacking {
+		w, lacks := s.library.compare(sum)
+		if !lacks {
+			continue
+		}
+		if len(frame) > frameHead && len(frame)+w.size() > maxFrame {
+			later = append(later, s.lacking[i:]...)
 			break
 		}
+		if w.entries {
+			if wait := s.library.lease(s, w.host); wait > 0 {
+				later, rest = append(later, sum), max(rest, wait)
+				continue
+			}
+		}
 		frame = w.appendTo(frame)
-		asked++
 	}
-	s.lacking = slices.Delete(s.lacking, 0, asked)
+	s.lacking = later
+	if len(frame) == frameHead {
+		return nil, rest
+	}
+	s.wantPace.spend()
 	s.waiting = true
 	return frame, 0
 }
 
-// complete says in w what we have.
-func (l *Library) complete(w want) want {
+// A lease says which conversation a host's entries are asked in, so that they do
+// not come several times. It ends with the answer, or after a time.
+type lease struct {
+	stream *stream
+	until  time.Time
+}
+
+const leaseTime = 10 * time.Second
+
+// lease takes the host for s, or says how long another has it.
+func (l *Library) lease(s *stream, host kith.ID) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.shelves[w.host]
-	if s == nil {
-		return w
+	now := time.Now()
+	if other, ok := l.leases[host]; ok && other.stream != s && other.until.After(now) {
+		return other.until.Sub(now)
 	}
-	if s.holdings != nil {
-		w.holdings = s.holdings.entry.Version
+	l.leases[host] = lease{s, now.Add(leaseTime)}
+	return 0
+}
+
+// release ends the leases of s, and wakes those that wait for them.
+func (l *Library) release(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := len(l.leases)
+	maps.DeleteFunc(l.leases, func(_ kith.ID, lease lease) bool { return lease.stream == s })
+	if len(l.leases) < before {
+		close(l.grown)
+		l.grown = make(chan struct{})
 	}
-	if w.entries {
-		w.has = s.versions(time.Now())
-		w.has = w.has[:min(len(w.has), MaxEntries)]
-	}
-	return w
 }
 
 // nextAsk asks for the peer's summaries where its digest is not ours: at once
@@ -293,14 +325,14 @@ func (s *stream) nextAsk() ([]byte, time.Duration) {
 		return nil, 0
 	}
 	now := time.Now()
-	if s.fresh || s.library.arrived() != s.seen {
-		first := s.pause == 0
-		s.fresh, s.seen, s.pause = false, s.library.arrived(), compareMin
-		if first {
+	if arrived := s.library.arrived(); s.fresh || arrived != s.seen {
+		s.fresh, s.seen = false, arrived
+		if s.pause == 0 { // it is the hello
 			s.compare = now
-		} else if s.compare.IsZero() {
-			s.compare = now.Add(compareMin)
+		} else if soon := now.Add(compareSoon); s.compare.IsZero() || s.pause > compareMin {
+			s.compare = soon
 		}
+		s.pause = compareMin
 	}
 	if s.compare.IsZero() {
 		return nil, 0

@@ -45,6 +45,7 @@ func (l *Library) sync(ctx context.Context, conn net.Conn, peer kith.ID) error {
 		return err
 	}
 	defer l.enter(s)()
+	defer l.release(s)
 	defer context.AfterFunc(running, func() { conn.Close() })()
 	var readErr error
 	read := make(chan struct{})
@@ -123,15 +124,15 @@ type stream struct {
 	differs [2]digest // ours and the peer's when they were compared last
 
 	mu       sync.Mutex
-	heard    digest // the peer's, as it told last
-	greeted  bool   // heard is there
-	fresh    bool   // heard is new to the writer
-	asked    bool   // the peer asks for our summaries
-	asking   bool   // we asked for the peer's
-	lacking  []want // what we will ask for; of each the versions are left out
-	waiting  bool   // for the end of an answer
-	question []byte // the peer's wants that we have not begun to answer
-	owing    bool   // the peer waits for the end of our answer
+	heard    digest    // the peer's, as it told last
+	greeted  bool      // heard is there
+	fresh    bool      // heard is new to the writer
+	asked    bool      // the peer asks for our summaries
+	asking   bool      // we asked for the peer's
+	lacking  []summary // what the peer has and we lacked
+	waiting  bool      // for the end of an answer
+	question []byte    // the peer's wants that we have not begun to answer
+	owing    bool      // the peer waits for the end of our answer
 }
 
 func newStream(l *Library, conn net.Conn, peer kith.ID, end context.CancelCauseFunc) *stream {

@@ -34,8 +34,9 @@ const (
 	frameSummaries frameType = 4 // the answer
 	frameOffer     frameType = 5 // summaries: these hosts have new holdings
 	frameWant      frameType = 6 // wants: send what I lack of these hosts. One at a time
-	frameRecords   frameType = 7 // records
+	frameAnswer    frameType = 7 // records that you want
 	frameDone      frameType = 8 // nothing: that was all that you want
+	frameNews      frameType = 9 // records
 )
 
 // hello is the first frame in each direction.

@@ -139,7 +139,7 @@ func FuzzSync(f *testing.F) {
 	f.Add(true, append(frame(frameAsk, nil), frame(frameSummaries, summary{host: testID("oak"), entries: digest{1}}.appendTo(nil))...))
 	f.Add(true, frame(frameOffer, summary{host: testID("oak"), holdings: 9}.appendTo(nil)))
 	f.Add(true, frame(frameWant, want{host: testID("maple"), entries: true}.appendTo(nil)))
-	f.Add(true, append(frame(frameRecords, entryOf(f, "oak", nil).appendTo(nil)), frame(frameDone, nil)...))
+	f.Add(true, append(frame(frameNews, entryOf(f, "oak", nil).appendTo(nil)), frame(frameDone, nil)...))
 	f.Fuzz(func(t *testing.T, greet bool, said []byte) {
 		maple := newHost(t, "maple", nil)
 		maple.publish(t, "a", "a")
