@@ -118,7 +118,14 @@ func sumFile(ctx context.Context, path string, pieceLength int64, pad bool, prog
 	if err != nil {
 		return content.Summary{}, err
 	}
-	return content.Sum(ctx, f, info.Size(), int(pieceLength), pad, progress)
+	sum, err := content.Sum(ctx, f, info.Size(), int(pieceLength), pad, progress)
+	if err != nil {
+		return sum, err
+	}
+	if after, err := f.Stat(); err != nil || after.Size() != info.Size() || !after.ModTime().Equal(info.ModTime()) {
+		return sum, fmt.Errorf("it changed while it was read; share it when it is finished: %w", kith.Temporary)
+	}
+	return sum, nil
 }
 
 // pieceLength is that of the description, for torrent clients: few pieces, as

@@ -74,7 +74,23 @@ func (s *Swarm) checkTaking(t kith.Taking) error {
 	if err != nil || !info.IsDir() {
 		return fmt.Errorf("there is no folder %s: %w", filepath.Dir(t.Path), kith.NotFound)
 	}
+	if _, err := os.Lstat(t.Path); err == nil && !t.Replace && !s.isAt(t.Content, t.Path) {
+		return taken(t.Path)
+	}
 	return nil
+}
+
+// isAt reports whether content stands at path already.
+func (s *Swarm) isAt(id kith.ContentID, path string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.holdings[id]
+	return h != nil && h.complete && h.Path == path
+}
+
+// taken is what there is to say when something else stands at path.
+func taken(path string) error {
+	return fmt.Errorf("%s exists already; take it elsewhere, or say that it may be replaced: %w", path, kith.Exists)
 }
 
 // again puts content that is complete here to another place, too.
@@ -316,7 +332,7 @@ func (s *Swarm) describeFrom(ctx context.Context, h *holding, host kith.ID) (*bi
 // export makes the person's file or folder of content that is complete.
 func (s *Swarm) export(ctx context.Context, d *bittorrent.Description, path string, replace bool) error {
 	if _, err := os.Lstat(path); err == nil && !replace {
-		return fmt.Errorf("%s exists already; take it elsewhere, or say that it may be replaced: %w", path, kith.Exists)
+		return taken(path)
 	}
 	if d.Single {
 		return s.exportFile(ctx, d.Files[0], path)

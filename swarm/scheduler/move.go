@@ -4,7 +4,8 @@ import "time"
 
 const (
 	moveEvery = 20 * time.Millisecond
-	tail      = 4 // last requests to a peer that may be moved at a time
+	tolerated = 128 // one block in so many may come twice before only safe moves are made
+	tail      = 4   // last requests to a peer that may be moved at a time
 )
 
 // move takes requests from peers that will answer late, and gives them to peers that
@@ -28,7 +29,8 @@ func (s *Scheduler) move(now time.Duration) {
 
 // moveTo moves the request to a peer that gains most by it.
 func (s *Scheduler) moveTo(now time.Duration, to *peer) bool {
-	best := 2*to.quickest+time.Duration(len(to.asked)+1)*to.slowness(now) + 50*time.Millisecond
+	best := to.quickest + 2*time.Duration(len(to.asked)+1)*to.slowness(now) + 50*time.Millisecond
+	careful := s.stats.Duplicates*tolerated > s.stats.Arrived
 	var from *peer
 	var index int
 	for _, p := range s.peers {
@@ -36,7 +38,7 @@ func (s *Scheduler) moveTo(now time.Duration, to *peer) bool {
 			continue
 		}
 		expected := p.expected(now)
-		if expected <= best {
+		if expected <= best || careful && expected < 3*p.quickest {
 			continue
 		}
 		last := -1

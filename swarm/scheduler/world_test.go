@@ -118,7 +118,7 @@ func (e *events) Pop() any {
 }
 
 func newWorld(bytes int64, seed uint64) *world {
-	return &world{degree: 40, most: 120 * time.Millisecond, blocks: int((bytes + 16<<10 - 1) / (16 << 10)), random: rand.New(rand.NewPCG(seed, 1)), delays: make(map[[2]int]time.Duration)}
+	return &world{degree: 40, most: 30 * time.Millisecond, blocks: int((bytes + 16<<10 - 1) / (16 << 10)), random: rand.New(rand.NewPCG(seed, 1)), delays: make(map[[2]int]time.Duration)}
 }
 
 func (w *world) add(l link, seed bool) *host {
