@@ -27,7 +27,8 @@ type person struct {
 	file *os.File
 }
 
-// openShared opens a person's file for reading. It does not wait, as opening a pipe would.
+// openShared opens a person's file for reading. It does not wait, as opening a
+// pipe would.
 func openShared(path string) (*os.File, error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
@@ -50,7 +51,8 @@ func referTo(file *os.File, path string) (reference, int64, error) {
 	return reference{path, info.ModTime().UnixNano(), number}, info.Size(), nil
 }
 
-// changed reports whether a person's file is not the one that was referred to any more.
+// changed reports whether a person's file is not the one that was referred to
+// any more.
 func (f *File) changed(p *person) bool {
 	now, size, err := referTo(p.file, p.Path)
 	return err != nil || now != p.reference || size != f.size
@@ -179,6 +181,9 @@ func (f *File) Moved(from, to string) error {
 	for i, r := range f.references {
 		if r.Path == from {
 			f.references[i].Path = to
+			f.closePerson()
+			f.openPerson()
+			f.recount()
 			if err := f.saveReferences(); err != nil {
 				return fmt.Errorf("note a new name: %w", f.store.explain(err))
 			}
