@@ -397,8 +397,12 @@ func (x *exchange) next() (size int, ok bool) {
 	return size + blockOverhead, true
 }
 
-// blockOverhead is what a block costs on the line beyond its bytes and TCP's.
-const blockOverhead = 13 + 2*34
+// What leaves costs more on the line than its bytes: a block its header and two
+// records of TLS and the carrier, messages without a block a frame of their own.
+const (
+	blockOverhead = 13 + 2*34
+	frameOverhead = 34 + 66
+)
 
 // arrived takes a block that a peer sent.
 func (x *exchange) arrived(l *link, block int, data []byte) error {

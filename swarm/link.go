@@ -182,6 +182,8 @@ func (l *link) write() error {
 		l.mu.Unlock()
 		if size > 0 {
 			out = l.appendBlock(out, block, size, fresh)
+		} else if len(out) > 0 {
+			l.exchange.swarm.uplink.charge(len(out) + frameOverhead)
 		}
 		if len(out) > 0 {
 			if err := l.send(out, size > 0); err != nil {

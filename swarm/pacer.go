@@ -40,6 +40,12 @@ const (
 
 func newPacer() *pacer { return &pacer{rate: firstRate, aim: firstRate} }
 
+// steady reports whether the queue is about as long as it should be: then every other
+// measurement will do.
+func (p *pacer) steady() bool {
+	return p.found && p.before > queueTarget/3 && p.before < 2*queueTarget
+}
+
 // measured takes how much longer than the shortest one a round trip took. Busy tells
 // that there was always something to send since the one before: only then does
 // an empty queue mean that there is room.

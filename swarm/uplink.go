@@ -101,11 +101,17 @@ func (u *uplink) charge(size int) time.Duration {
 func (u *uplink) measure(ctx context.Context) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
-	for {
+	for skipped := false; ; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+		u.mu.Lock()
+		skipped = !skipped && u.pacer.steady()
+		u.mu.Unlock()
+		if skipped {
+			continue
 		}
 		late, ok := u.ping(ctx)
 		if !ok {
