@@ -15,8 +15,9 @@ const (
 	patience   = 4 * time.Second        // without a block, before what was asked of a peer is asked of others
 	firstPause = 2 * time.Second        // before a peer that stalled is asked again; doubles
 	longPause  = time.Minute
-	suspicious = 3  // stalls in a row, and wrong blocks, before a peer is reported
-	sample     = 64 // blocks of which the rarest is chosen
+	longWay    = 20 * time.Second // for a block that was given to arrive
+	suspicious = 3                // stalls in a row, and wrong blocks, before a peer is reported
+	sample     = 64               // blocks of which the rarest is chosen
 )
 
 // A peer is what is known of a peer.
@@ -67,12 +68,13 @@ type run struct{ next, end int }
 
 // A gift is a block sent by credit.
 type gift struct {
+	at      time.Duration
 	to      *peer
 	arrived bool // it announced it
 	relayed bool // somebody else has it
 }
 
-func (p *peer) has(block int) bool { return p.all || p.bits.has(block) }
+func (p *peer) has(block int) bool { return p.all || p.bits != nil && p.bits.has(block) }
 
 func (p *peer) complete(s *Scheduler) bool { return p.all || p.count == s.blocks }
 

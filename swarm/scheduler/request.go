@@ -101,12 +101,15 @@ func (s *Scheduler) misses(p *peer, block int) {
 		s.need(block)
 	}
 	if p.all {
-		p.all, p.bits = false, newBitmap(s.blocks)
+		p.all = false
 		for block := range s.blocks {
 			s.gain(p, block)
 		}
 	}
-	if p.bits.has(block) {
+	if p.has(block) {
+		if g := s.given[int32(block)]; g != nil && g.to == p {
+			s.takeBack(block)
+		}
 		p.bits.clear(block)
 		p.count--
 		s.scarcer(block)
@@ -121,7 +124,7 @@ func (s *Scheduler) need(block int) {
 	s.needed.set(block)
 	s.unasked++
 	for _, p := range s.peers {
-		if !p.all && p.bits.has(block) {
+		if !p.all && p.has(block) {
 			p.interesting++
 			p.consider(block, s.random)
 		}
@@ -133,7 +136,7 @@ func (s *Scheduler) notNeeded(block int) {
 	s.needed.clear(block)
 	s.unasked--
 	for _, p := range s.peers {
-		if !p.all && p.bits.has(block) {
+		if !p.all && p.has(block) {
 			p.interesting--
 		}
 	}

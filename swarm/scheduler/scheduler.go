@@ -79,7 +79,7 @@ func New(c Config) *Scheduler {
 		random: rand.New(rand.NewPCG(c.Seed, 0)),
 		byName: make(map[Peer]*peer), asked: make(map[int32]*peer), given: make(map[int32]*gift),
 		have: fromWire(c.Have, c.Blocks), needed: newBitmap(c.Blocks),
-		available: make([]uint16, c.Blocks), fresh: c.Blocks, wake: Never,
+		fresh: c.Blocks, wake: Never,
 	}
 	for i := range s.needed {
 		s.needed[i] = ^s.have[i]
@@ -104,8 +104,11 @@ func or(n, standard int) int {
 // that is here already leaves first.
 func (s *Scheduler) Join(now time.Duration, name Peer, traits Traits) {
 	s.Leave(now, name)
+	if s.available == nil {
+		s.available = make([]uint16, s.blocks)
+	}
 	p := &peer{
-		name: name, traits: traits, bits: newBitmap(s.blocks), choking: true, choked: true,
+		name: name, traits: traits, choking: true, choked: true,
 		heard: s.news.end(), gap: startGap, quickest: startWait, since: now, served: s.virtual,
 	}
 	s.byName[name] = p
@@ -156,7 +159,7 @@ func (s *Scheduler) PeerHasAll(now time.Duration, name Peer) {
 		}
 		return
 	}
-	p.all, p.bits = true, nil
+	p.all, p.bits, p.candidates = true, nil, nil
 }
 
 // PeerHasBitmap tells what a peer announced that it has, the first block in the
@@ -190,8 +193,11 @@ func (s *Scheduler) valid(block int) bool { return block >= 0 && block < s.block
 
 // gain notes that a peer has a block, or was sent it.
 func (s *Scheduler) gain(p *peer, block int) {
-	if p.all || p.bits.has(block) {
+	if p.has(block) {
 		return
+	}
+	if p.bits == nil {
+		p.bits = newBitmap(s.blocks)
 	}
 	p.bits.set(block)
 	p.count++
@@ -228,16 +234,12 @@ func (s *Scheduler) Interested(name Peer) bool {
 	if p == nil || s.lacking == 0 {
 		return false
 	}
-	return s.interesting(p) > 0 || p.complete(s) || len(p.asked) > 0 || s.missesFrom(p)
-}
-
-func (s *Scheduler) missesFrom(p *peer) bool {
 	for i, word := range p.bits {
 		if word&^s.have[i] != 0 {
 			return true
 		}
 	}
-	return false
+	return p.all
 }
 
 // Expects reports whether a peer was asked for a block, or may choose what it

@@ -23,7 +23,10 @@ func (s *Scheduler) PeerWants(now time.Duration, name Peer, block int) {
 		return
 	}
 	if g := s.given[int32(block)]; g != nil && g.to == p && !g.arrived {
-		return // it is under way already
+		if now < g.at+longWay {
+			return // it is under way already
+		}
+		s.takeBack(block)
 	}
 	if slices.Contains(p.wants, int32(block)) {
 		return
@@ -78,7 +81,8 @@ func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) 
 	}
 	if taking != nil && (asking == nil || asking != taking && taking.served <= asking.served) {
 		if block, ok := s.freshBlock(taking); ok {
-			s.given[int32(block)] = &gift{to: taking}
+			s.takeBack(block)
+			s.given[int32(block)] = &gift{to: taking, at: now}
 			taking.under++
 			taking.backlog++
 			s.stats.Fresh++
@@ -89,6 +93,19 @@ func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) 
 		return Send{}, false
 	}
 	return s.send(asking, s.rarestWant(asking), false, most), true
+}
+
+// Unsent tells that a block which Next named did not go out, as it could not be
+// read; the caller calls Lost as well where it is not right any more. A peer that asked is refused.
+func (s *Scheduler) Unsent(now time.Duration, sent Send) {
+	p := s.byName[sent.Peer]
+	if p == nil || !s.valid(sent.Block) {
+		return
+	}
+	s.misses(p, sent.Block)
+	if !sent.Fresh {
+		s.order(Reject, p, sent.Block)
+	}
 }
 
 // lacks returns how many blocks a peer has not, and was not sent.
@@ -203,6 +220,21 @@ func (s *Scheduler) longestRun(except *peer) *peer {
 		}
 	}
 	return longest
+}
+
+// takeBack forgets that a block was given.
+func (s *Scheduler) takeBack(block int) {
+	g := s.given[int32(block)]
+	if g == nil {
+		return
+	}
+	delete(s.given, int32(block))
+	if !g.arrived {
+		g.to.under--
+	}
+	if !g.relayed {
+		g.to.backlog--
+	}
 }
 
 // heard notes that a peer announced a block that it was given.
