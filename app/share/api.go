@@ -69,7 +69,7 @@ type Stopped struct {
 // Verified is what POST /verify answers.
 type Verified struct {
 	Share
-	Lost int64 `json:"lost"` // bytes that were not right any more
+	Whole bool `json:"whole"` // all of it is right
 }
 
 // Torrent is content for a standard client.
@@ -241,7 +241,7 @@ func (s *share) verify(ctx context.Context, in namedRequest) (Verified, error) {
 		return Verified{}, err
 	}
 	after, err := s.swarm().Holding(h.Content)
-	return Verified{s.described(after), max(0, h.Have-after.Have)}, err
+	return Verified{s.described(after), after.Have == after.Size && (after.State == kith.HoldingComplete || after.State == h.State)}, err
 }
 
 func (s *share) torrent(ctx context.Context, what string) (Torrent, error) {
@@ -276,15 +276,24 @@ func (s *share) take(ctx context.Context, in takeRequest) (Share, error) {
 	if err != nil {
 		return Share{}, err
 	}
+	if typed := filepath.Clean(in.To); typed == held.Path { // the same command again, which made this folder
+		path, known = typed, true
+	}
 	if known {
 		taking.Path = path
-		info, err := os.Lstat(path)
-		same := err == nil && path == held.Path && held.State == kith.HoldingComplete && (info.IsDir() || info.Size() == held.Size)
-		switch {
-		case same && !in.Replace:
+		_, err := os.Lstat(path)
+		stands, complete := err == nil, held.State == kith.HoldingComplete
+		if stands && complete && s.isAt(ctx, held, path) {
+			held.Path = path
 			return s.described(held), nil
-		case err == nil && !in.Replace:
-			return Share{}, fmt.Errorf("%s exists already; choose another place with -o, or --replace it: %w", path, kith.Exists)
+		}
+		if stands && !in.Replace {
+			return Share{}, fmt.Errorf("%s exists already, and is something else; choose another place with -o, or --replace it: %w", path, kith.Exists)
+		}
+		if complete && path == held.Path { // somebody changed or deleted it
+			if err := s.swarm().Verify(ctx, held.Content, nil); err != nil {
+				return Share{}, err
+			}
 		}
 	}
 	h, err := s.swarm().Take(ctx, taking)

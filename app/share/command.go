@@ -47,7 +47,7 @@ Example: kith share ~/films/holiday.mp4 --title "Holiday 2026"`,
 				if err := env.API(ctx, http.MethodPost, "/torrent", namedRequest{What: item.Link}, &torrent); err == nil {
 					env.Tell("For torrent clients on this computer: %s", torrent.Magnet)
 				}
-				if !env.JSON {
+				if !env.JSON && len(item.Link) <= maxCode {
 					env.Tell("")
 					if err := terminal.QR(env.Stderr, item.Link); err != nil {
 						return err
@@ -58,6 +58,9 @@ Example: kith share ~/films/holiday.mp4 --title "Holiday 2026"`,
 		},
 	}
 }
+
+// maxCode is the longest link whose QR code fits on a terminal of 80 columns.
+const maxCode = 400
 
 func libraryCommand() kith.Command {
 	return kith.Command{
@@ -213,9 +216,8 @@ func verifyCommand() kith.Command {
 				return err
 			}
 			text := fmt.Sprintf("All of %s is as it was: %s.\n", verified.Title, terminal.Size(verified.Size))
-			if verified.Have < verified.Size {
-				text = fmt.Sprintf("%s of %s is missing or damaged (%s of it found now) and is fetched again where others have it.\n",
-					terminal.Size(verified.Size-verified.Have), verified.Title, terminal.Size(verified.Lost))
+			if !verified.Whole {
+				text = fmt.Sprintf("Some of %s is missing or damaged, and is fetched again from others that have it.\n", verified.Title)
 			}
 			return env.Print(verified, text)
 		},

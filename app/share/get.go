@@ -123,14 +123,22 @@ func (g *getting) wait(ctx context.Context, share Share, wanted func(Share) bool
 func (g *getting) interrupted(share Share, cause error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
+	g.line.Clear()
 	var paused Share
 	if err := g.env.API(ctx, http.MethodPost, "/pause", namedRequest{What: kith.Link{Content: share.Content}.String()}, &paused); err != nil {
 		return cause
 	}
-	g.line.Clear()
-	g.env.Tell("Paused at %s. The same command goes on.", percent(paused.Have, paused.Size))
-	return cause
+	return interruption{fmt.Sprintf("%s is paused at %s; the same command goes on", share.Title, percent(share.Have, share.Size)), cause}
 }
+
+// An interruption is the end of a context, in words.
+type interruption struct {
+	text  string
+	cause error
+}
+
+func (i interruption) Error() string { return i.text }
+func (i interruption) Unwrap() error { return i.cause }
 
 // getText is how far a share is, on one line.
 func getText(s Share) string {

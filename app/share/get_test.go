@@ -31,6 +31,8 @@ func TestGet(t *testing.T) {
 		{kith.Link{Content: film.Content, Name: "x"}.String(), "new.mp4", "new.mp4", "new.mp4", "film"},
 		{"photos", "", "photos", "photos/b/c.jpg", "ccc"},
 		{"photos", "pictures", "pictures", "pictures/a.jpg", "aaa"},
+		{"photos", "pictures", "pictures", "pictures/b/c.jpg", "ccc"}, // it is there, though it was put elsewhere first
+		{"photos", "", "photos", "photos/b/c.jpg", "ccc"},
 		{"oak/notes", "", "notes.txt", "notes.txt", "oak's"},
 	} {
 		args := []string{test.what}
@@ -50,6 +52,27 @@ func TestGet(t *testing.T) {
 	}
 	if out := f.must(t, "share stop", "photos"); out != "photos is no longer given to others. It stays at "+filepath.Join(f.dir, "json")+".\n" {
 		t.Errorf("stop prints %q", out)
+	}
+
+	// What somebody changed is not it any more, and is only replaced if it may be.
+	if err := os.WriteFile(filepath.Join(f.dir, "notes.txt"), []byte("OAK'S"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.Run(t.Context(), f.dir, "get", "oak/notes"); !errors.Is(err, kith.Exists) {
+		t.Errorf("over what was changed: %v", err)
+	}
+	f.must(t, "get", "oak/notes", "--replace")
+	if got := read(t, filepath.Join(f.dir, "notes.txt")); got != "oak's" {
+		t.Errorf("replaced it is %q", got)
+	}
+
+	// What was deleted is made again.
+	if err := os.Remove(filepath.Join(f.dir, "notes.txt")); err != nil {
+		t.Fatal(err)
+	}
+	f.must(t, "get", "oak/notes")
+	if got := read(t, filepath.Join(f.dir, "notes.txt")); got != "oak's" {
+		t.Errorf("made again it is %q", got)
 	}
 
 	// Another version takes the place of what stands there if it may.
@@ -83,9 +106,8 @@ func TestGetInterrupted(t *testing.T) {
 		f.swarm.Arrive(e.Content, 4)
 		cancel()
 	}()
-	_, told, err := f.Run(ctx, f.dir, "get", "film")
-	if !errors.Is(err, context.Canceled) || !strings.Contains(told, "Paused at 40%") {
-		t.Errorf("interrupted: %q, %v", told, err)
+	if _, _, err := f.Run(ctx, f.dir, "get", "film"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "film is paused at ") {
+		t.Errorf("interrupted: %v", err)
 	}
 	if state := f.state(e); state != kith.HoldingPaused {
 		t.Errorf("it is %s", state)

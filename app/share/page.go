@@ -177,8 +177,8 @@ func (s *share) formChange(w http.ResponseWriter, r *http.Request) {
 		var verified Verified
 		if verified, err = s.verify(r.Context(), namedRequest{What: link}); err == nil {
 			text = "All of it is as it was."
-			if verified.Have < verified.Size {
-				text = ui.Size(verified.Size-verified.Have) + " of it is missing or damaged, and is fetched again where others have it."
+			if !verified.Whole {
+				text = "Some of it is missing or damaged, and is fetched again from others that have it."
 			}
 		}
 	case "stop":

@@ -1,8 +1,11 @@
 package share
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,6 +42,52 @@ func placeFor(typed, name string) (path string, known bool, err error) {
 		return "", false, fmt.Errorf("there is no folder %s; make it first: %w", filepath.Dir(path), kith.NotFound)
 	}
 	return path, true, nil
+}
+
+// isAt reports whether the file or folder at path is a content that is complete
+// here, byte for byte. What else is in the folder does not count.
+func (s *share) isAt(ctx context.Context, h kith.Holding, path string) bool {
+	files, err := s.swarm().Files(h.Content)
+	if err != nil {
+		return false
+	}
+	for _, f := range files {
+		if !s.isFileAt(ctx, h, f, filepath.Join(path, filepath.FromSlash(f.Path))) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *share) isFileAt(ctx context.Context, h kith.Holding, f kith.ContentFile, path string) bool {
+	there, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer there.Close()
+	if info, err := there.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != f.Size {
+		return false
+	}
+	if f.Size == 0 {
+		return true
+	}
+	here, err := s.swarm().Open(ctx, h.Content, f.Path)
+	if err != nil {
+		return false
+	}
+	defer here.Close()
+	const piece = 1 << 20
+	a, b := make([]byte, piece), make([]byte, piece)
+	for left := f.Size; left > 0; left -= piece {
+		n := min(left, piece)
+		if _, err := io.ReadFull(there, a[:n]); err != nil {
+			return false
+		}
+		if _, err := io.ReadFull(here, b[:n]); err != nil || !bytes.Equal(a[:n], b[:n]) {
+			return false
+		}
+	}
+	return true
 }
 
 // free returns path, or a name like it that nothing has yet.

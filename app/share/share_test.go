@@ -91,7 +91,7 @@ func TestVerbs(t *testing.T) {
 	if err := os.WriteFile(path, []byte("HELLO"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := f.must(t, "share verify", "notes.txt"); !strings.HasPrefix(out, "5 B of notes.txt is missing or damaged") {
+	if out := f.must(t, "share verify", "notes.txt"); !strings.HasPrefix(out, "Some of notes.txt is missing or damaged") {
 		t.Errorf("verify of a changed file: %q", out)
 	}
 
