@@ -10,9 +10,9 @@ import (
 // maxMoved is how many blocks that are not where they were Adopt looks for at once.
 const maxMoved = 1 << 20
 
-// Adopt copies blocks that are missing here, and whose hashes are known, from another
-// file that has equal ones, such as the version before: from the same place, or else from
-// any. It returns how many.
+// Adopt copies blocks that are missing here, and whose hashes are known, from
+// another file that has equal ones, such as the version before: from the same
+// place, or else from any. It returns how many.
 func (f *File) Adopt(ctx context.Context, other *File) (int, error) {
 	a := &adoption{to: f, from: other, buf: make([]byte, BlockSize), wanted: make(map[Root]int)}
 	for at := 0; at < f.blocks; at += MaxHashes {
@@ -89,8 +89,8 @@ func (a *adoption) adopt(from, to int) error {
 	return nil
 }
 
-// leaves returns up to MaxHashes leaves from block at on, as stored; those that are not
-// known are zero.
+// leaves returns up to MaxHashes leaves from block at on, as stored; those that
+// are not known are zero.
 func (f *File) leaves(at int) []Root {
 	if at >= f.blocks {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"kith.alt/kith/kithtest/require"
 )
 
-// BenchmarkSum hashes a file of 4 GiB, with the SHA-1 of its pieces, and compares the time with
-// what sha256sum takes.
+// BenchmarkSum hashes a file of 4 GiB, with the SHA-1 of its pieces, and
+// compares the time with what sha256sum takes.
 func BenchmarkSum(b *testing.B) {
 	const size = 4 << 30
 	path := filepath.Join(b.TempDir(), "file")
@@ -123,7 +123,8 @@ func BenchmarkReadBlock(b *testing.B) {
 	}
 }
 
-// BenchmarkReadReference reads blocks of a person's file, each of which is checked each time.
+// BenchmarkReadReference reads blocks of a person's file, each of which is
+// checked each time.
 func BenchmarkReadReference(b *testing.B) {
 	s := newBench(b)
 	data := random(1024*BlockSize, 1)
@@ -142,8 +143,8 @@ func BenchmarkReadReference(b *testing.B) {
 	}
 }
 
-// BenchmarkOpenAfterKill opens a file of which as many blocks as can be have to be checked
-// again.
+// BenchmarkOpenAfterKill opens a file of which as many blocks as can be have to
+// be checked again.
 func BenchmarkOpenAfterKill(b *testing.B) {
 	s := newBench(b)
 	f, _, sum := taken(b, s, syncEvery)
@@ -181,6 +182,7 @@ func TestIdleMemory(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	var sums []Summary
+	var roots []Root
 	for i := range files {
 		data[0], data[1] = byte(i), byte(i>>8)
 		overwrite(t, path, 0, data[:2])
@@ -188,12 +190,10 @@ func TestIdleMemory(t *testing.T) {
 		if err := b.Import(t.Context(), path, sum); err != nil {
 			t.Fatal(err)
 		}
-		sums = append(sums, Summary{Root: sum.Root, Size: sum.Size})
+		sums, roots = append(sums, Summary{Root: sum.Root, Size: sum.Size}), append(roots, sum.Root)
 	}
-	for _, sum := range sums {
-		if err := b.Retain(t.Context(), id(1), sum.Root); err != nil {
-			t.Fatal(err)
-		}
+	if err := b.Retain(t.Context(), id(1), roots...); err != nil {
+		t.Fatal(err)
 	}
 	before := heap()
 	for _, sum := range sums {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clone makes the file to, which must not exist, out of from, so that both share their
-// bytes on disk until one is written to. It fails with errors.ErrUnsupported where the file
-// system cannot.
+// clone makes the file to, which must not exist, out of from, so that both
+// share their bytes on disk until one is written to. It fails with
+// errors.ErrUnsupported where the file system cannot.
 func clone(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {

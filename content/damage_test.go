@@ -12,8 +12,8 @@ import (
 	"kith.alt/kith"
 )
 
-// FuzzDamagedFiles writes over the files of a store, and looks whether anything wrong comes
-// out, and whether the file can be completed again.
+// FuzzDamagedFiles writes over the files of a store, and looks whether anything
+// wrong comes out, and whether the file can be completed again.
 func FuzzDamagedFiles(f *testing.F) {
 	f.Add(uint8(0), uint32(0), []byte("kithtree"), false)
 	f.Add(uint8(0), uint32(9), []byte{9}, false)

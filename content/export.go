@@ -18,13 +18,14 @@ import (
 // copyRun is how many bytes are copied before the context is asked again.
 const copyRun = 16 << 20
 
-// Export makes a whole file appear at path, absolute, in a folder that exists, in place
-// of what stands there. The person may do with it what they like. Where the file system can
-// clone, it is a clone. Where it cannot, the store's file itself is moved there, and
-// is used by reference from then on, so that it is not on the disk twice; it is
-// copied if path is on another disk or the store has it by reference itself. It is on the disk
-// when Export returns. It fails with kind NotFound when blocks are missing, and with kind
-// Quota when the disk is full.
+// Export makes a whole file appear at path, absolute, in a folder that exists,
+// in place of what stands there. The person may do with it what they like.
+// Where the file system can clone, it is a clone. Where it cannot, the store's
+// file itself is moved there, and is used by reference from then on, so that it
+// is not on the disk twice; it is copied if path is on another disk or the
+// store has it by reference itself. It is on the disk when Export returns. It
+// fails with kind NotFound when blocks are missing, and with kind Quota when
+// the disk is full.
 func (s *Store) Export(ctx context.Context, root Root, size int64, path string) error {
 	f, err := s.File(ctx, root, size)
 	if err != nil {
@@ -90,7 +91,8 @@ func temporaryName(path string) string {
 	return filepath.Join(filepath.Dir(path), ".kith-"+hex.EncodeToString(sum[:8])+".part")
 }
 
-// createTemporary makes an empty file, and returns the mode that this person's files have.
+// createTemporary makes an empty file, and returns the mode that this person's
+// files have.
 func createTemporary(path string) (fs.FileMode, error) {
 	os.Remove(path)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
@@ -135,8 +137,8 @@ func (f *File) standsAt(path string) bool {
 	return slices.Contains(f.references, r)
 }
 
-// settle checks that all blocks are here, and waits until those in the store have reached the
-// disk. It reports whether the store has all of them itself.
+// settle checks that all blocks are here, and waits until those in the store
+// have reached the disk. It reports whether the store has all of them itself.
 func (f *File) settle() (own bool, err error) {
 	if f.blocks == 0 {
 		return true, nil
@@ -194,8 +196,9 @@ func (f *File) copyData(ctx context.Context, path string) error {
 	return errors.Join(err, to.Close())
 }
 
-// moveTo moves the store's file to path and refers to it there. It is written down where the file
-// will be before it is: whatever happens in between, one of the two names holds.
+// moveTo moves the store's file to path and refers to it there. It is written
+// down where the file will be before it is: whatever happens in between, one of
+// the two names holds.
 func (f *File) moveTo(path string, mode fs.FileMode) error {
 	f.use.Lock()
 	defer f.use.Unlock()

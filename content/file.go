@@ -99,8 +99,8 @@ func (f *File) Has(block int) bool {
 	return f.have.has(block)
 }
 
-// Bitmap returns a bit for each block that is here, the first in the highest bit of the first
-// byte. The caller may keep it.
+// Bitmap returns a bit for each block that is here, the first in the highest
+// bit of the first byte. The caller may keep it.
 func (f *File) Bitmap() []byte {
 	b := newBitmap(f.blocks)
 	if f.blocks == 0 || f.open() != nil {
@@ -114,8 +114,8 @@ func (f *File) Bitmap() []byte {
 }
 
 // ReadBlock reads a block into p, which has room for it, and returns its
-// length. What it returns is right: a block that is found wrong counts as missing from then
-// on. It fails with kind NotFound when the block is missing.
+// length. What it returns is right: a block that is found wrong counts as
+// missing from then on. It fails with kind NotFound when the block is missing.
 func (f *File) ReadBlock(block int, p []byte) (int, error) {
 	if block < 0 || block >= f.blocks || len(p) < blockLength(f.size, block) {
 		return 0, fmt.Errorf("read block %d of %d into %d bytes: %w", block, f.blocks, len(p), kith.Invalid)
@@ -208,9 +208,9 @@ func (f *File) miss(block int, path string) {
 	}
 }
 
-// WriteBlock keeps a block, which is checked first. It fails with kind Invalid when the
-// block is wrong, with [ErrNoHashes], and with kind Quota when the disk is full; then nothing
-// has changed.
+// WriteBlock keeps a block, which is checked first. It fails with kind Invalid
+// when the block is wrong, with [ErrNoHashes], and with kind Quota when the
+// disk is full; then nothing has changed.
 func (f *File) WriteBlock(block int, p []byte) error {
 	if block < 0 || block >= f.blocks || len(p) != blockLength(f.size, block) {
 		return fmt.Errorf("block %d with %d bytes, of %d blocks and %d bytes: %w", block, len(p), f.blocks, f.size, kith.Invalid)
@@ -383,7 +383,8 @@ func (f *File) open() error {
 	}
 }
 
-// load reads the state from disk, if it is not in memory. The caller holds f.use for writing.
+// load reads the state from disk, if it is not in memory. The caller holds
+// f.use for writing.
 func (f *File) load() (err error) {
 	if f.loaded {
 		return nil
@@ -421,8 +422,8 @@ func (f *File) load() (err error) {
 	return nil
 }
 
-// openData opens the file of the blocks that are written, and hashes those again of which
-// it is not certain that they reached the disk.
+// openData opens the file of the blocks that are written, and hashes those
+// again of which it is not certain that they reached the disk.
 func (f *File) openData() error {
 	written := f.written.count()
 	if written == 0 {

@@ -14,8 +14,9 @@ import (
 
 const fullVariable = "KITH_CONTENT_TEST_FULL" // a small file system, in the child
 
-// TestDiskFull fills a small file system with blocks, and checks that those that were
-// taken remain, that others fail with a clear kind, and that it goes on once there is room.
+// TestDiskFull fills a small file system with blocks, and checks that those
+// that were taken remain, that others fail with a clear kind, and that it goes
+// on once there is room.
 func TestDiskFull(t *testing.T) {
 	dir := os.Getenv(fullVariable)
 	if dir == "" {

@@ -127,10 +127,11 @@ func (p pair) nodes() []Root {
 	return []Root{p.uncle, p.node}
 }
 
-// prove reports whether hashes of a span lead up to the root, by the uncles given and
-// by those that are stored, and returns the way. Zero is the hash of no block and no node: a tree
-// that has it there is not proved. Visit, if not nil, sees the hashes and each layer above them
-// that they give away, the root left out. The caller holds f.mu.
+// prove reports whether hashes of a span lead up to the root, by the uncles
+// given and by those that are stored, and returns the way. Zero is the hash of
+// no block and no node: a tree that has it there is not proved. Visit, if not
+// nil, sees the hashes and each layer above them that they give away, the root
+// left out. The caller holds f.mu.
 func (f *File) prove(s span, hashes, uncles []Root, visit func(layer []Root)) ([]pair, bool) {
 	if slices.Contains(hashes[:min(s.length, f.shape.count(s.base)-s.index)], Root{}) {
 		return nil, false
@@ -146,7 +147,8 @@ func (f *File) prove(s span, hashes, uncles []Root, visit func(layer []Root)) ([
 	return f.climb(top, index, layer[0], uncles)
 }
 
-// climb goes from a node up to the root, and reports whether it got there. The caller holds f.mu.
+// climb goes from a node up to the root, and reports whether it got there. The
+// caller holds f.mu.
 func (f *File) climb(layer, index int, node Root, uncles []Root) ([]pair, bool) {
 	path := make([]pair, 0, f.height)
 	for ; layer < f.height; layer, index = layer+1, index>>1 {

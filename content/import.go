@@ -10,10 +10,11 @@ import (
 )
 
 // Import takes a person's file in, of which sum is the [Summary]: as a clone
-// where the file system can, else by reference to path, which must be absolute. It reads
-// none of it; what has changed since the sum was made is found when a block is read.
-// The file is kept durably once [Store.Retain] has named it. It fails with kind Invalid when sum
-// contradicts itself, and with kind Temporary when the file has another size by now.
+// where the file system can, else by reference to path, which must be absolute.
+// It reads none of it; what has changed since the sum was made is found when a
+// block is read. The file is kept durably once [Store.Retain] has named it. It
+// fails with kind Invalid when sum contradicts itself, and with kind Temporary
+// when the file has another size by now.
 func (s *Store) Import(ctx context.Context, path string, sum Summary) error {
 	if err := s.importFile(ctx, path, sum); err != nil {
 		return fmt.Errorf("import %s: %w", path, err)
@@ -89,9 +90,10 @@ func (f *File) setLeaves(leaves []Root) error {
 	return nil
 }
 
-// cloneFrom has the file system share the bytes of a person's file with the store. Blocks
-// are not checked before they are read. It fails with errors.ErrUnsupported where that cannot be. The
-// caller holds f.use for writing and f.mu.
+// cloneFrom has the file system share the bytes of a person's file with the
+// store. Blocks are not checked before they are read. It fails with
+// errors.ErrUnsupported where that cannot be. The caller holds f.use for
+// writing and f.mu.
 func (f *File) cloneFrom(path string) error {
 	fresh := f.path(dataSuffix) + newSuffix
 	os.Remove(fresh)

@@ -9,18 +9,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"kith.alt/kith/kithtest/require"
 )
 
-const childVariable = "KITH_CONTENT_TEST_CHILD" // the directory, in the child
+// What the child is told: the directory, and the file to begin with.
+const (
+	childVariable = "KITH_CONTENT_TEST_CHILD"
+	firstVariable = "KITH_CONTENT_TEST_FIRST"
+)
 
-// killSize is of the files that TestKill takes: some blocks over what is synced at once.
+// killSize is of the files that TestKill takes: some blocks over what is synced
+// at once.
 const killSize = 150*BlockSize + 77
 
-// TestKill has a child process take, export and import files, and print what is done, kills it
-// at a random moment, and looks whether all of it is still so.
+// TestKill has a child process take, export and import files, and print what is
+// done, kills it at a random moment, and looks whether all of it is still so.
 func TestKill(t *testing.T) {
 	rounds := 8
 	if require.Everything() {
@@ -30,9 +36,10 @@ func TestKill(t *testing.T) {
 	written := make(map[int]map[int]bool) // blocks by file
 	exported := make(map[int]bool)
 	blocks := 0
+	first, last := 0, 0 // files that a round is about
 	for round := range rounds {
 		child := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
-		child.Env = append(os.Environ(), childVariable+"="+b.dir)
+		child.Env = append(os.Environ(), childVariable+"="+b.dir, fmt.Sprintf("%s=%d", firstVariable, first))
 		child.Stderr = os.Stderr
 		out, err := child.StdoutPipe()
 		if err != nil {
@@ -58,15 +65,20 @@ func TestKill(t *testing.T) {
 			} else {
 				t.Fatalf("round %d: the child says %q", round, lines.Text())
 			}
+			last = max(last, file)
 			if n == until {
 				child.Process.Kill() // what it wrote meanwhile is still read
 			}
 		}
 		child.Wait()
 		b.open()
-		for file := range max(len(written), len(exported)) * 2 {
+		if round == rounds-1 {
+			first = 0
+		}
+		for file := first; file <= last; file++ {
 			expectAfterKill(b, file, written[file], exported[file])
 		}
+		first = last
 		b.close()
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
@@ -110,7 +122,11 @@ func TestKillChild(t *testing.T) {
 	b := &bench{t: t, dir: dir, log: os.Stderr}
 	b.open()
 	b.syncEvery = 40
-	for file := 0; ; file++ {
+	first, err := strconv.Atoi(os.Getenv(firstVariable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := first; ; file++ {
 		data := random(killSize, uint64(file))
 		sum := summary(t, data)
 		if file%4 == 3 {

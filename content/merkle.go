@@ -8,8 +8,8 @@ import (
 	"kith.alt/kith"
 )
 
-// MaxHashes is how many hashes of a layer may be asked for at once: those of the blocks of
-// a piece of 16 MiB. BEP 52 advises against more than 512.
+// MaxHashes is how many hashes of a layer may be asked for at once: those of
+// the blocks of a piece of 16 MiB. BEP 52 advises against more than 512.
 const MaxHashes = 1024
 
 // A shape is that of the tree of a file of so many blocks. Layer 0 is that of the

@@ -13,8 +13,8 @@ import (
 	"kith.alt/kith"
 )
 
-// naiveLayers returns all layers of the tree above leaves, padded, as BEP 52 puts it: the
-// twin of what the package does in place and without padding.
+// naiveLayers returns all layers of the tree above leaves, padded, as BEP 52
+// puts it: the twin of what the package does in place and without padding.
 func naiveLayers(leaves []Root) [][]Root {
 	layer := slices.Clone(leaves)
 	for len(layer)&(len(layer)-1) != 0 {
@@ -147,7 +147,8 @@ func TestHashes(t *testing.T) {
 	}
 }
 
-// expectHashes hands hashes to a file of the same root in another store, and wrong ones before.
+// expectHashes hands hashes to a file of the same root in another store, and
+// wrong ones before.
 func expectHashes(t *testing.T, b *bench, sum Summary, base, index, length, proofs int, hashes []Root) {
 	t.Helper()
 	empty := newFile(b.Store, key{sum.Root, sum.Size + 1<<30}) // a name of its own

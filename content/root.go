@@ -10,8 +10,8 @@ import (
 // BlockSize is the number of bytes of a block, but for the last of a file.
 const BlockSize = 16 << 10
 
-// MaxSize is how many bytes a file may have: 4 TiB, in at most 2^28 blocks. Its bitmaps
-// then take 128 MiB while it is in use.
+// MaxSize is how many bytes a file may have: 4 TiB, in at most 2^28 blocks. Its
+// bitmaps then take 128 MiB while it is in use.
 const MaxSize = 1 << 42
 
 // A Root names a file by its bytes: the root of its Merkle tree, "pieces root" in
@@ -25,7 +25,8 @@ func (r Root) String() string { return hex.EncodeToString(r[:]) }
 // IsZero reports whether the root is that of the empty file.
 func (r Root) IsZero() bool { return r == Root{} }
 
-// Blocks returns how many blocks a file of size bytes has, for sizes from 0 to MaxSize.
+// Blocks returns how many blocks a file of size bytes has, for sizes from 0 to
+// MaxSize.
 func Blocks(size int64) int { return int((size + BlockSize - 1) / BlockSize) }
 
 // blockLength returns the bytes of a block of a file of size bytes.

@@ -80,7 +80,8 @@ func (s *Store) Open(ctx context.Context) error {
 	return nil
 }
 
-// Close saves the state of files that are still in use. Nothing may use the store after it.
+// Close saves the state of files that are still in use. Nothing may use the
+// store after it.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	var open []*File
@@ -98,8 +99,9 @@ func (s *Store) Close() error {
 	return err
 }
 
-// File returns the file of a root: whole, in part or not yet begun. It fails with kind
-// Invalid when no file can have that size. While it is in use, all get the same one. The caller closes it.
+// File returns the file of a root: whole, in part or not yet begun. It fails
+// with kind Invalid when no file can have that size. While it is in use, all
+// get the same one. The caller closes it.
 func (s *Store) File(ctx context.Context, root Root, size int64) (*File, error) {
 	if err := checkSize(root, size); err != nil {
 		return nil, err

@@ -476,8 +476,8 @@ func TestRetainAndRelease(t *testing.T) {
 	}
 }
 
-// TestImportedIsNotReleased imports a file, whose older content is released before the new
-// one is retained.
+// TestImportedIsNotReleased imports a file, whose older content is released
+// before the new one is retained.
 func TestImportedIsNotReleased(t *testing.T) {
 	b := newBench(t)
 	data := random(BlockSize+1, 10)

@@ -28,11 +28,12 @@ type Summary struct {
 
 // Sum reads the size bytes of r once, with as many cores as there are. Where
 // pieceLength, a multiple of BlockSize, is not 0, it also returns the SHA-1 of
-// each piece, for the last one as if zeros filled it iff pad. The cores share the pieces, or
-// runs of 256 KiB where there are none. Progress, if not nil, is called with the bytes read
-// so far, one call at a time.
+// each piece, for the last one as if zeros filled it iff pad. The cores share
+// the pieces, or runs of 256 KiB where there are none. Progress, if not nil, is
+// called with the bytes read so far, one call at a time.
 //
-// It fails with kind Temporary when r ends early, as a file that is being changed does.
+// It fails with kind Temporary when r ends early, as a file that is being
+// changed does.
 func Sum(ctx context.Context, r io.ReaderAt, size int64, pieceLength int, pad bool, progress func(int64)) (Summary, error) {
 	if size < 0 || size > MaxSize || pieceLength < 0 || pieceLength%BlockSize != 0 {
 		return Summary{}, fmt.Errorf("sum of %d bytes in pieces of %d: %w", size, pieceLength, kith.Invalid)

@@ -177,7 +177,8 @@ func (t *treeFile) saveAll(leaves []Root) error {
 	return err
 }
 
-// createIn opens a private file for writing, and makes its directory when it is missing.
+// createIn opens a private file for writing, and makes its directory when it is
+// missing.
 func createIn(path string, flag int) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flag, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 )
 
-// Verify reads a file again, from wherever it is, and returns how many blocks are missing
-// then, those that were found wrong among them. Where hashes on disk are damaged and the whole file is here,
-// they are made again. Progress, if not nil, is called with the bytes done so far, one call at a
-// time.
+// Verify reads a file again, from wherever it is, and returns how many blocks
+// are missing then, those that were found wrong among them. Where hashes on
+// disk are damaged and the whole file is here, they are made again. Progress,
+// if not nil, is called with the bytes done so far, one call at a time.
 func (s *Store) Verify(ctx context.Context, root Root, size int64, progress func(int64)) (missing int, err error) {
 	f, err := s.File(ctx, root, size)
 	if err != nil {
@@ -121,7 +121,8 @@ func sumPath(ctx context.Context, path string, size int64) (Summary, error) {
 	return Sum(ctx, file, size, 0, false, nil)
 }
 
-// rebuild stores the tree above leaves, and notes that the store's file is whole iff own.
+// rebuild stores the tree above leaves, and notes that the store's file is
+// whole iff own.
 func (f *File) rebuild(leaves []Root, own bool) error {
 	f.use.Lock()
 	defer f.use.Unlock()
