@@ -23,8 +23,9 @@ type Config struct {
 type Content interface {
 	Description() *bittorrent.Description
 
-	// Has reports whether a block is here.
-	Has(block int) bool
+	// Bitmap returns what is here, the first block in the highest bit. The caller
+	// may change it.
+	Bitmap() []byte
 
 	// ReadBlock reads a block into p, which has room for it, and returns its
 	// length. It fails with kind NotFound when it is not here.
@@ -34,16 +35,17 @@ type Content interface {
 	HashAnswer(request bittorrent.Message) bittorrent.Message
 
 	// Join adds a client. From then on the content calls the peer's Request, Cancel
-	// and Have: the last for each block that arrives. The content is not closed
-	// before Leave. An error refuses the client.
+	// and Have: the last for each block that arrives from anybody. An error refuses
+	// the client.
 	Join(p *Peer) (Part, error)
 }
 
-// A Part is a client's part in a content. Its methods are called by one
-// goroutine at a time, HashRequest and Sent excepted.
+// A Part is a client's part in a content. Its methods may be called by several
+// goroutines at a time.
 type Part interface {
-	// Has tells that the client has a block, once for each.
-	Has(block int)
+	// Has tells that the client has count blocks from first on; each is told
+	// once.
+	Has(first, count int)
 
 	// Chokes tells whether the client answers no requests now. It begins choked;
 	// being choked takes back what it was asked for.
@@ -63,8 +65,8 @@ type Part interface {
 	// false where they are known or on their way.
 	HashRequest(block int) (bittorrent.Message, bool)
 
-	// Hashes takes the answer to a hash request. An error of kind Invalid is for
-	// hashes that are wrong: the client is let go.
+	// Hashes takes the answer to a hash request: hashes or a hash reject. An error
+	// of kind Invalid is for hashes that are wrong: the client is let go.
 	Hashes(m bittorrent.Message) error
 
 	// Leave ends it; no method is called after it.

@@ -1,0 +1,259 @@
+package torrent
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/proto/bittorrent"
+)
+
+const (
+	announcePath = "/announce"
+	scrapePath   = "/scrape"
+
+	maxHeader   = 16 << 10
+	interval    = time.Minute // between announces of a client
+	expire      = 5 * interval / 2
+	maxClients  = 200 // of a content
+	maxAnswered = 50
+	visitAfter  = 3 * time.Second // that a client may come by itself
+	maxVisits   = 16
+)
+
+// A tracker knows which clients asked for content lately. Content goes by its ID,
+// as clients may use two names.
+type tracker struct {
+	mu        sync.Mutex
+	clients   map[[32]byte]map[netip.AddrPort]client
+	completed map[[32]byte]int
+	visits    int
+}
+
+type client struct {
+	seen time.Time
+	left int64
+}
+
+func newTracker() *tracker {
+	return &tracker{clients: make(map[[32]byte]map[netip.AddrPort]client), completed: make(map[[32]byte]int)}
+}
+
+// announce notes a client, and returns the others.
+func (t *tracker) announce(id [32]byte, address netip.AddrPort, a bittorrent.Announce, now time.Time) (others []netip.AddrPort) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expire(now)
+	clients := t.clients[id]
+	for other := range clients {
+		if other != address {
+			others = append(others, other)
+		}
+	}
+	slices.SortFunc(others, func(a, b netip.AddrPort) int { return clients[b].seen.Compare(clients[a].seen) })
+	if a.Event == bittorrent.EventStopped {
+		delete(clients, address)
+		return nil
+	}
+	if a.Event == bittorrent.EventCompleted {
+		t.completed[id]++
+	}
+	if clients == nil {
+		clients = make(map[netip.AddrPort]client)
+		t.clients[id] = clients
+	}
+	if _, known := clients[address]; known || len(clients) < maxClients {
+		clients[address] = client{seen: now, left: a.Left}
+	}
+	return others
+}
+
+// expire forgets clients that did not ask again.
+func (t *tracker) expire(now time.Time) {
+	for id, clients := range t.clients {
+		for address, c := range clients {
+			if now.Sub(c.seen) > expire {
+				delete(clients, address)
+			}
+		}
+		if len(clients) == 0 {
+			delete(t.clients, id)
+		}
+	}
+}
+
+// swarm counts the clients of a content; this host is one of them.
+func (t *tracker) swarm(id [32]byte, complete bool) bittorrent.Swarm {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	swarm := bittorrent.Swarm{Completed: t.completed[id]}
+	count := func(complete bool) {
+		if complete {
+			swarm.Seeds++
+		} else {
+			swarm.Takers++
+		}
+	}
+	count(complete)
+	for _, c := range t.clients[id] {
+		count(c.left == 0)
+	}
+	return swarm
+}
+
+// answerHTTP answers a request to the tracker.
+func (s *Server) answerHTTP(ctx context.Context, work *sync.WaitGroup, conn net.Conn, r *bufio.Reader) error {
+	request, err := http.ReadRequest(bufio.NewReader(io.LimitReader(r, maxHeader)))
+	if err != nil {
+		return fmt.Errorf("neither BitTorrent nor HTTP: %w", err)
+	}
+	s.metrics.announces.Add(1)
+	status, body := s.respond(ctx, work, conn, request)
+	_, err = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		status, http.StatusText(status), len(body), body)
+	return err
+}
+
+func (s *Server) respond(ctx context.Context, work *sync.WaitGroup, conn net.Conn, r *http.Request) (status int, body []byte) {
+	plain := func(status int) (int, []byte) { return status, []byte(http.StatusText(status) + "\n") }
+	switch {
+	case r.Method != http.MethodGet:
+		return plain(http.StatusMethodNotAllowed)
+	case !byAddress(r.Host):
+		return plain(http.StatusMisdirectedRequest)
+	case r.Header.Get("Origin") != "" || !slices.Contains([]string{"", "none"}, r.Header.Get("Sec-Fetch-Site")):
+		return plain(http.StatusForbidden) // a page that a browser shows
+	}
+	var err error
+	switch r.URL.Path {
+	case announcePath:
+		body, err = s.announce(ctx, work, conn, r.URL.RawQuery)
+	case scrapePath:
+		body, err = s.scrape(r.URL.RawQuery)
+	default:
+		return plain(http.StatusNotFound)
+	}
+	if err != nil {
+		s.cfg.Log.Debug("tracker refused", "remote", conn.RemoteAddr(), "err", err)
+		body = bittorrent.AppendFailure(nil, kith.Sentence(err))
+	}
+	return http.StatusOK, body
+}
+
+// byAddress reports whether a Host is an address: a name may have been made to
+// lead here by a page.
+func byAddress(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || host == "localhost"
+}
+
+func (s *Server) announce(ctx context.Context, work *sync.WaitGroup, conn net.Conn, query string) ([]byte, error) {
+	a, err := bittorrent.ParseAnnounce(query)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.known(a.InfoHash)
+	if err != nil {
+		return nil, err
+	}
+	d, complete := c.Description(), complete(c)
+	address := netip.AddrPortFrom(addressOf(conn.RemoteAddr()).Addr(), a.Port)
+	others := s.tracker.announce(d.ID(), address, a, time.Now())
+	peers := []netip.AddrPort{addressOf(conn.LocalAddr())}
+	want := maxAnswered
+	if a.Want >= 0 {
+		want = min(a.Want, want)
+	}
+	peers = append(peers, others[:min(len(others), want)]...)
+	if !complete && a.Left < d.Size() && a.Event != bittorrent.EventStopped {
+		s.visit(ctx, work, address, a.PeerID, c)
+	}
+	return bittorrent.AppendAnswer(nil, interval, s.tracker.swarm(d.ID(), complete), peers), nil
+}
+
+// known finds content, and says so to people where there is none.
+func (s *Server) known(infoHash [20]byte) (Content, error) {
+	c, err := s.cfg.Content(infoHash)
+	if errors.Is(err, kith.NotFound) {
+		return nil, fmt.Errorf("this host shares no torrent %x: %w", infoHash, kith.NotFound)
+	}
+	return c, err
+}
+
+// complete reports whether all of a content is here.
+func complete(c Content) bool {
+	bitmap := c.Bitmap()
+	for block := range c.Description().Blocks() {
+		if !has(bitmap, block) {
+			return false
+		}
+	}
+	return true
+}
+
+// visit dials a client that has what is lacking here, unless it comes by itself.
+func (s *Server) visit(ctx context.Context, work *sync.WaitGroup, address netip.AddrPort, peer [20]byte, c Content) {
+	s.tracker.mu.Lock()
+	defer s.tracker.mu.Unlock()
+	if s.tracker.visits >= maxVisits {
+		return
+	}
+	s.tracker.visits++
+	work.Go(func() {
+		waited := wait(ctx, visitAfter)
+		s.tracker.mu.Lock()
+		s.tracker.visits--
+		s.tracker.mu.Unlock()
+		if !waited || s.connected(peer, c.Description()) || !s.admit() {
+			return
+		}
+		defer s.dismiss()
+		if err := s.dial(ctx, address, c); err != nil {
+			s.cfg.Log.Debug("torrent client not visited", "remote", address, "err", err)
+		}
+	})
+}
+
+// wait reports whether a time passed before ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Server) scrape(query string) ([]byte, error) {
+	hashes, err := bittorrent.ParseScrape(query)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(hashes, func(a, b [20]byte) int { return cmp.Compare(string(a[:]), string(b[:])) })
+	hashes = slices.Compact(hashes)
+	known := hashes[:0]
+	var swarms []bittorrent.Swarm
+	for _, hash := range hashes {
+		if c, err := s.cfg.Content(hash); err == nil {
+			known = append(known, hash)
+			swarms = append(swarms, s.tracker.swarm(c.Description().ID(), complete(c)))
+		}
+	}
+	return bittorrent.AppendScrape(nil, known, swarms), nil
+}
