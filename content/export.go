@@ -108,10 +108,10 @@ func createTemporary(path string) (fs.FileMode, error) {
 
 // publish gives a finished file its name, durably.
 func publish(temporary, path string, mode fs.FileMode) error {
-	if err := os.Chmod(temporary, mode); err != nil {
+	if err := syncFile(temporary); err != nil {
 		return err
 	}
-	if err := syncFile(temporary); err != nil {
+	if err := os.Chmod(temporary, mode); err != nil {
 		return err
 	}
 	if err := os.Rename(temporary, path); err != nil {
@@ -120,7 +120,8 @@ func publish(temporary, path string, mode fs.FileMode) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// standsAt reports whether the file at path is one that the store refers to.
+// standsAt reports whether the file at path is one that the store refers to,
+// and no block of it was found wrong.
 func (f *File) standsAt(path string) bool {
 	file, err := openShared(path)
 	if err != nil {
@@ -134,7 +135,7 @@ func (f *File) standsAt(path string) bool {
 	defer f.use.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Contains(f.references, r)
+	return f.count == f.blocks && f.written.count() == 0 && slices.Contains(f.references, r)
 }
 
 // settle checks that all blocks are here, and waits until those in the store
@@ -292,7 +293,7 @@ func (f *File) allocated() int64 {
 
 // syncFile makes the bytes of a file durable.
 func syncFile(path string) error {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDWR, 0) // Windows wants to be able to write
 	if err != nil {
 		return err
 	}

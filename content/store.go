@@ -215,8 +215,8 @@ func (s *Store) erase(k key) {
 // explain adds the kind to an error of the disk.
 func (s *Store) explain(err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.Is(err, kith.Quota):
+		return err
 	case isFull(err):
 		return fmt.Errorf("the disk is full: make room; nothing kept is harmed: %w (%w)", kith.Quota, err)
 	case errors.Is(err, fs.ErrPermission):

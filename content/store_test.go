@@ -392,6 +392,10 @@ func TestExport(t *testing.T) {
 				}
 				expect(t, f, data, all)
 			}
+			if err := b.Export(t.Context(), sum.Root, sum.Size, t.TempDir()); err == nil {
+				t.Error("a folder was replaced")
+			}
+			expect(t, f, data, all)
 			if how == "taken" && !isClone(t, f) && b.Usage() != 0 {
 				t.Errorf("usage is %d after the file was moved", b.Usage())
 			}
@@ -617,5 +621,39 @@ func TestManyUsers(t *testing.T) {
 	users.Wait()
 	f := b.file(sum)
 	defer f.Close()
+	expect(t, f, data, all)
+}
+
+// TestExportRepairs exports a file to where a person has spoiled it and hidden it.
+func TestExportRepairs(t *testing.T) {
+	b := newBench(t)
+	data := random(20*BlockSize, 14)
+	sum := summary(t, data)
+	f := b.file(sum)
+	defer f.Close()
+	b.take(f, data, sum.Leaves, every(f)...)
+	path := filepath.Join(b.dir, "target")
+	if err := b.Export(t.Context(), sum.Root, sum.Size, path); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, path, 0, []byte("spoiled"))
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	missing, err := b.Verify(t.Context(), sum.Root, sum.Size, nil)
+	if want := 1; err != nil || missing != want && !isClone(t, f) {
+		t.Fatalf("verify: %d missing, %v", missing, err)
+	}
+	b.take(f, data, sum.Leaves, 0)
+	if err := b.Export(t.Context(), sum.Root, sum.Size, path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, data) {
+		t.Fatalf("exported: %d bytes, %v", len(got), err)
+	}
 	expect(t, f, data, all)
 }

@@ -47,4 +47,10 @@ func otherDevice(err error) bool { return errors.Is(err, unix.EXDEV) }
 func makeSparse(*os.File) {}
 
 // syncDir makes the names in a directory durable.
-func syncDir(dir string) error { return syncFile(dir) }
+func syncDir(dir string) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
