@@ -22,6 +22,9 @@ const (
 	maxSleepers = 1024
 )
 
+// copyHeader marks responses that come from a copy, and no others.
+const copyHeader = "Kith-Copy"
+
 var errAsleep = errors.New("the host seems to be asleep, and there is a copy of its site")
 
 // copyable reports whether a copy may answer the request in place of the site.
@@ -108,8 +111,8 @@ func (x *exchange) begin(r *http.Request) (attempted *http.Request, done func())
 	}
 }
 
-// succeed settles the attempt, as the host has answered. It fails when that comes
-// too late.
+// succeed settles the attempt, as the host has answered. It fails when that
+// comes too late.
 func (a *attempt) succeed() error {
 	if a == nil {
 		return nil
@@ -124,8 +127,8 @@ func (a *attempt) succeed() error {
 	return nil
 }
 
-// failed takes the error of an attempt, and reports whether the host was tried and cannot
-// be reached: it is asleep, whatever it seems to be.
+// failed takes the error of an attempt, and reports whether the host was tried
+// and cannot be reached: it is asleep, whatever it seems to be.
 func (a *attempt) failed(err error) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -57,7 +57,10 @@ func (s *copyShelf) wake(host string, awake bool) {
 
 func TestCopies(t *testing.T) {
 	g := newGroup()
-	g.site(t, "maple", 80, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "the site itself") }))
+	g.site(t, "maple", 80, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Kith-Copy", "pretended")
+		io.WriteString(w, "the site itself")
+	}))
 	g.broken("asleep", kith.Unreachable)
 	g.broken("dozing", context.DeadlineExceeded)
 	g.broken("strict", kith.Denied)
@@ -158,8 +161,8 @@ func TestVisits(t *testing.T) {
 	}
 }
 
-// TestSleepers has the parts of a page not wait, each for itself, for a host that
-// did not answer, and the host asked again once it seems to be awake.
+// TestSleepers has the parts of a page not wait, each for itself, for a host
+// that did not answer, and the host asked again once it seems to be awake.
 func TestSleepers(t *testing.T) {
 	g := newGroup()
 	g.broken("maple", kith.Unreachable)
@@ -179,8 +182,8 @@ func TestSleepers(t *testing.T) {
 	}
 }
 
-// TestPatience has a copy answer soon for a host that seems to sleep and does not
-// answer, and wait for one that is awake and slow.
+// TestPatience has a copy answer soon for a host that seems to sleep and does
+// not answer, and wait for one that is awake and slow.
 func TestPatience(t *testing.T) {
 	for _, awake := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

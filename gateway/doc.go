@@ -31,6 +31,17 @@
 // Pages that a browser opens through the proxy are redirected to the gateway,
 // where it tells more about its requests. /proxy.pac configures browsers.
 //
+// # Copies
+//
+// Where a member's site cannot be reached, or the member seems to sleep and
+// takes its time, GET and HEAD requests are answered by Config.Copies, which
+// marks what it answers; all else gets the page of the failure, which says
+// that there is a copy. The parts of a page do not each wait for the same host
+// again. That holds for absolute-form requests to the proxy as well; tunnels
+// are not opened to a host that sleeps. Copies also learns which sites a
+// browser here has opened. The rules for cross-site requests and cookies come
+// before: a copy is reached as its site is, and gets no cookies.
+//
 // # Cross-site requests
 //
 // A page anywhere on the Internet, or on another member's site, can make this

@@ -98,6 +98,7 @@ func (x *exchange) rewriteResponse(r *http.Response) error {
 	if x.config.Copies != nil && x.local && isVisit(r) {
 		x.config.Copies.Visited(x.site.id)
 	}
+	delete(r.Header, copyHeader) // this is no copy
 	rewriteSetCookies(r.Header, x.local)
 	if !x.local {
 		return nil

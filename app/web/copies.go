@@ -25,7 +25,7 @@ const copyHeader = "Kith-Copy"
 const (
 	describePatience = 15 * time.Second // for what is in a copy that others have
 	readPatience     = 20 * time.Second // for the next bytes of it
-	maxTrees         = 16
+	maxNodes         = 200_000          // of trees that are remembered, and of one
 )
 
 // copies keeps copies of other hosts' sites and shows them while those hosts
@@ -99,8 +99,8 @@ type siteCopyKey struct{}
 
 func copyOf(r *http.Request) *siteCopy { return r.Context().Value(siteCopyKey{}).(*siteCopy) }
 
-// ServeHTTP shows the newest version that is complete here, or else the newest of
-// all, as other members have it.
+// ServeHTTP shows the newest version that is complete here, or else the newest
+// of all, as other members have it.
 func (c *siteCopy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	shown := *c
 	ctx := context.WithValue(r.Context(), siteCopyKey{}, &shown)
@@ -144,8 +144,8 @@ func isPageView(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// complete returns the newest version of an entry that is complete here, or the newest of
-// all.
+// complete returns the newest version of an entry that is complete here, or
+// the newest of all.
 func (c *copies) complete(newest kith.Entry) (version kith.Entry, complete bool) {
 	for _, h := range c.host.Swarm().Holdings() {
 		switch e := h.Entry; {
@@ -167,8 +167,8 @@ func isHere(h kith.Holding) bool {
 	return h.Files > 0 && h.Have == h.Size && h.State != kith.HoldingPaused
 }
 
-// lend has content fetched that others have, and waits until it is known what is in
-// it.
+// lend has content fetched that others have, and waits until it is known what
+// is in it.
 func (c *copies) lend(ctx context.Context, e kith.Entry) error {
 	swarm := c.host.Swarm()
 	if _, err := swarm.Holding(e.Content); err != nil {
@@ -213,7 +213,11 @@ func (c *copies) treeOf(content kith.ContentID) (tree, error) {
 	t = newTree(files)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.trees) >= maxTrees {
+	nodes := len(t)
+	for _, other := range c.trees {
+		nodes += len(other)
+	}
+	if nodes > maxNodes {
 		clear(c.trees)
 	}
 	c.trees[content] = t

@@ -225,8 +225,8 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestCopyOfNothing has no copies where nothing was published, or by others than
-// members.
+// TestCopyOfNothing has no copies where nothing was published, or by others
+// than members.
 func TestCopyOfNothing(t *testing.T) {
 	f, w := startInWorld(t)
 	if f.ask("GET", "/") != nil {
@@ -258,8 +258,8 @@ func TestCopyOfNothing(t *testing.T) {
 	}
 }
 
-// TestPrivateInCopy has names that a site never shows not shown by a copy either,
-// whatever a host offers.
+// TestPrivateInCopy has names that a site never shows not shown by a copy
+// either, whatever a host offers.
 func TestPrivateInCopy(t *testing.T) {
 	f, w := startInWorld(t)
 	w.take(t, w.offer("/", ".git/config", "secret", "a/.env", "secret", "\u200c.git/config", "secret", "../x", "secret", "/etc/y", "secret",
@@ -545,6 +545,20 @@ func TestShares(t *testing.T) {
 	if n := len(w.swarm.published) - before; n != 1 {
 		t.Errorf("%d folders were read, want 1: %q", n, w.swarm.published[before:])
 	}
+
+	// Who publishes again wants it read again.
+	if err := os.WriteFile(filepath.Join(parent, "docs", "b.txt"), []byte("b"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.must(t, parent, "publish", "docs", "--at", "/docs")
+	until(t, "the newer version is listed", func() bool {
+		for _, e := range w.swarm.Library() {
+			if e.Title == "/docs" && e.Files == 2 {
+				return true
+			}
+		}
+		return false
+	})
 
 	// A folder that is away stays in the library: copies are what is left.
 	if err := os.RemoveAll(filepath.Join(parent, "docs")); err != nil {

@@ -9,18 +9,38 @@
 // served again once it is back.
 //
 // An exposed port ("kith expose 3000") forwards every connection to a port of
-// this computer's loopback, byte for byte, with half-close. With a name, HTTP is
-// also passed on below that path of the site: WebSockets included, the prefix
-// removed, redirects and cookie paths put back under it. The local service
-// learns who calls from the header Kith-Peer: the short name of the host, or
-// its ID, as the overlay verified it.
+// this computer's loopback, byte for byte, with half-close. With a name, HTTP
+// is also passed on below that path of the site: WebSockets included, the
+// prefix removed, redirects and cookie paths put back under it. The local
+// service learns who calls from the header Kith-Peer: the short name of the
+// host, or its ID, as the overlay verified it.
+//
+// # Copies
+//
+// Sites survive the sleep of their hosts. Every published folder, unless its
+// owner does not want that or it is too large, is also an entry of the group's
+// library (kith.EntrySite) under its path on the site; shares keeps the
+// library in step with what is published. Members whose browser opens a site
+// take its entries as copies (kith.Copies), within the quota of their swarm,
+// which follows newer versions. While the host sleeps, their gateways answer
+// from the newest version that is complete there, or else fetch what is asked
+// for from members that have it. What a host takes off its site goes from its
+// members' disks, too; exposed ports and the sample page have no copies.
+//
+// A copy is served by package static like a folder. It says that it is one by
+// the fields Kith-Copy (the host, when the version was published, and its
+// number) and Age (RFC 9111 5.1), and in documents that a person opens by a
+// sentence at the foot of the window: see markStyle, which adds no element to
+// the body and which the page's Content-Security-Policy does not stop.
+// Documents that programs and scripts fetch stay as they are.
 //
 // # How it works
 //
-// The store is the truth (tables web_sites, web_exposed). A [board] keeps what is
-// in them in memory as an immutable list of places, exchanged as a whole with
-// each change, so that requests take no lock. Changes come one at a time,
-// through the API, from the command line and from the screens alike.
+// The store is the truth (tables web_sites, web_exposed, web_settings). A
+// [board] keeps what is in them in memory as an immutable list of places,
+// exchanged as a whole with each change, so that requests take no lock.
+// Changes come one at a time, through the API, from the command line and from
+// the screens alike.
 //
 // Requests are HTTP/1.1 (RFC 9112), bounded in header size and time; open
 // connections are bounded in number, in all and for each member. Cookies,

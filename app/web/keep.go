@@ -61,7 +61,8 @@ func (c *copies) serve(ctx context.Context) {
 
 // take takes copies of a host's sites.
 func (c *copies) take(ctx context.Context, host kith.ID) {
-	for _, e := range c.sitesOf(host) {
+	sites := c.sitesOf(host)
+	for _, e := range sites[:min(len(sites), maxSites)] {
 		_, err := c.host.Swarm().Holding(e.Content)
 		if err == nil {
 			continue
@@ -93,8 +94,8 @@ func (c *copies) isCopy(h kith.Holding) bool {
 	return h.Entry.Kind == kith.EntrySite && h.Path == "" && h.Entry.Host != c.host.ID()
 }
 
-// sweep drops copies of what their hosts do not publish any more, of hosts that have
-// left, and, where none are to be kept, those that nobody reads.
+// sweep drops copies of what their hosts do not publish any more, of hosts
+// that have left, and, where none are to be kept, those that nobody reads.
 func (c *copies) sweep(ctx context.Context) {
 	published := make(map[siteKey]bool)
 	for _, e := range c.host.Swarm().Library() {
@@ -130,7 +131,8 @@ func (c *copies) sweep(ctx context.Context) {
 	}
 }
 
-// list returns the copies that are here or on their way, and those that cannot be.
+// list returns the copies that are here or on their way, and those that cannot
+// be.
 func (c *copies) list() []Kept {
 	versions := make(map[siteKey]kith.Holding) // the newest complete one, else the newest
 	for _, h := range c.host.Swarm().Holdings() {
@@ -166,7 +168,8 @@ func (c *copies) named(k Kept, host kith.ID) Kept {
 	return k
 }
 
-// forget drops copies of a host's sites: of the one at a path, or of all where that is "".
+// forget drops copies of a host's sites: of the one at a path, or of all where
+// that is "".
 func (c *copies) forget(ctx context.Context, host, path string) error {
 	if path != "" {
 		var err error
@@ -212,8 +215,8 @@ func (c *copies) load(ctx context.Context) error {
 	return nil
 }
 
-// setKeep says whether copies of sites that are visited are to be kept. Without, those that
-// are here go, once nobody reads them.
+// setKeep says whether copies of sites that are visited are to be kept.
+// Without, those that are here go, once nobody reads them.
 func (c *copies) setKeep(ctx context.Context, keep bool) error {
 	err := c.host.Store().Update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO web_settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", keepSetting, keep)

@@ -74,8 +74,8 @@ func TestMarkInBrowser(t *testing.T) {
 	}
 }
 
-// TestScreenshots writes pictures of a copy and of the dashboard's page, in three
-// widths, light and dark, into the directory that -screens names.
+// TestScreenshots writes pictures of a copy and of the dashboard's page, in
+// three widths, light and dark, into the directory that -screens names.
 func TestScreenshots(t *testing.T) {
 	if *screens == "" {
 		return // nobody wants pictures

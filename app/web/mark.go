@@ -47,9 +47,9 @@ func isHTML(name string) bool {
 }
 
 // markPlace returns where in the beginning of an HTML document a mark belongs:
-// behind the doctype, before which it would change the layout. It reports false
-// for documents in an encoding that the mark is not in, and where it does not find
-// the place.
+// behind the doctype, before which it would change the layout. It reports
+// false for documents in an encoding that the mark is not in, and where it
+// does not find the place.
 func markPlace(head []byte) (int, bool) {
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
 		return 0, false // UTF-16

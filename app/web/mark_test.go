@@ -35,8 +35,8 @@ func TestMarkPlace(t *testing.T) {
 	}
 }
 
-// FuzzMark has the mark leave the document as it is, but for a style sheet in its
-// head.
+// FuzzMark has the mark leave the document as it is, but for a style sheet in
+// its head.
 func FuzzMark(f *testing.F) {
 	for _, seed := range []string{
 		"<!doctype html><html lang=en><head><meta charset=utf-8><title>x</title></head><body class=a><p>x</body></html>",

@@ -25,8 +25,8 @@ func (w *web) showPage(rw http.ResponseWriter, r *http.Request, status int, page
 	showPage(rw, r, w.static, w.host.Name(), status, page)
 }
 
-// showPage writes a page for visitors of a host's site. It refers to nothing else,
-// as the site is its owner's to fill.
+// showPage writes a page for visitors of a host's site. It refers to nothing
+// else, as the site is its owner's to fill.
 func showPage(rw http.ResponseWriter, r *http.Request, server *static.Server, name kith.Name, status int, page ui.Page) {
 	rw, done := server.Coded(rw, r)
 	defer done()

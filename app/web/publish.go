@@ -49,6 +49,7 @@ func (w *web) publish(ctx context.Context, path, dir string, noCopies bool) (Sit
 	if err != nil {
 		return Site{}, err
 	}
+	w.shares.publish(path)
 	if replaced != dir {
 		w.host.Event(fmt.Sprintf("You published %s at %s.", filepath.Base(dir), folderPath(path)))
 	}

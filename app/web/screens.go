@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,6 +40,7 @@ func (w *web) screens() []kith.Screen {
 type neighbour struct {
 	Host, Link string
 	Online     bool
+	Kept       bool // a copy of the site, or of a part of it, is here
 }
 
 // screenSites shows what is published, what is exposed, and where others'
@@ -53,7 +55,8 @@ func (w *web) screenSites(rw http.ResponseWriter, r *http.Request) {
 	var neighbours []neighbour
 	for _, m := range w.host.Members() {
 		if m.ID != w.host.ID() {
-			neighbours = append(neighbours, neighbour{m.Host, siteLink(r, m.Host, name.Group), m.Online})
+			kept := slices.ContainsFunc(o.Kept, func(k Kept) bool { return k.ID == m.ID && k.Have > 0 })
+			neighbours = append(neighbours, neighbour{m.Host, siteLink(r, m.Host, name.Group), m.Online, kept})
 		}
 	}
 	ui.Write(rw, r, http.StatusOK, ui.Page{

@@ -27,8 +27,8 @@ const (
 	copiesSoon    = "not yet"
 )
 
-// shares has the swarm share the published folders as the board has them, so that
-// members who visit can keep copies. It is safe for concurrent use.
+// shares has the swarm share the published folders as the board has them, so
+// that members who visit can keep copies. It is safe for concurrent use.
 type shares struct {
 	host  kith.Host
 	board *board
@@ -38,6 +38,7 @@ type shares struct {
 	mu       sync.Mutex
 	problems map[string]problem // by path
 	shared   map[string]string  // folder by path, as this process knows
+	anew     map[string]bool    // paths to share again although nothing seems to be new
 }
 
 // A problem is why a folder is not shared.
@@ -49,14 +50,20 @@ type problem struct {
 
 func newShares(host kith.Host, board *board, check func(string) error) *shares {
 	return &shares{host: host, board: board, check: check, kick: make(chan struct{}, 1),
-		problems: make(map[string]problem), shared: make(map[string]string)}
+		problems: make(map[string]problem), shared: make(map[string]string), anew: make(map[string]bool)}
 }
 
-// changed has serve look at the board, and try again what did not work.
-func (s *shares) changed() {
+// publish has serve share what is at a path as it is now.
+func (s *shares) publish(path string) {
 	s.mu.Lock()
-	clear(s.problems)
+	s.anew[path] = true
+	delete(s.problems, path)
 	s.mu.Unlock()
+	s.changed()
+}
+
+// changed has serve look at the board.
+func (s *shares) changed() {
 	select {
 	case s.kick <- struct{}{}:
 	default: // it will
@@ -131,10 +138,11 @@ func (s *shares) share(ctx context.Context, site Site, entry kith.Entry) {
 		}
 		return // a disk that is away: copies are what is left
 	}
-	if entry.Version > 0 {
-		s.mu.Lock()
-		same := s.shared[site.Path] == dir
-		s.mu.Unlock()
+	s.mu.Lock()
+	anew, same := s.anew[site.Path], s.shared[site.Path] == dir
+	delete(s.anew, site.Path)
+	s.mu.Unlock()
+	if entry.Version > 0 && !anew {
 		if !same {
 			holding, err := s.host.Swarm().Holding(entry.Content)
 			same = err == nil && holding.Path == dir

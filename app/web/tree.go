@@ -25,9 +25,14 @@ type node struct {
 	children []*node
 }
 
+// newTree leaves out names that no file system would take, and what is beyond
+// maxNodes.
 func newTree(files []kith.ContentFile) tree {
 	t := tree{".": {name: ".", folder: true}}
 	for _, f := range files {
+		if len(t) >= maxNodes {
+			break
+		}
 		if !fs.ValidPath(f.Path) || f.Path == "." || t[f.Path] != nil {
 			continue
 		}

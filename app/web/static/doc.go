@@ -3,11 +3,11 @@
 //
 // A [Server] is given a directory with every request and keeps nothing open
 // between requests, so that what changes on disk changes at once, and a
-// published folder can be renamed, replaced or unmounted like any other. Only
-// regular files and directories below the directory are reached: os.Root
-// stops "..", symbolic links that lead outside and, on Windows, device names.
-// Names that begin with a dot are not served, except .well-known at the top
-// (RFC 8615).
+// published folder can be renamed, replaced or unmounted like any other. Or it
+// is given an fs.FS, for files that do not lie in a directory. Only regular
+// files and directories below the directory are reached: os.Root stops "..",
+// symbolic links that lead outside and, on Windows, device names. Names that
+// begin with a dot are not served, except .well-known at the top (RFC 8615).
 //
 // Representations. Every file has a strong entity tag (RFC 9110 8.8.3): of up
 // to 64 KiB a hash of its content, of larger ones a hash of size, time of

@@ -56,10 +56,11 @@ func (s *Server) ServeDir(w http.ResponseWriter, r *http.Request, dir, at string
 	s.serve(w, r, disk{root}, name, slash, at)
 }
 
-// ServeFS is ServeDir for files that do not lie in a directory. Those that fsys
-// opens implement [io.ReaderAt], or else [fs.ReadDirFile]. Times of modification are taken
-// to be those of all files together, so that no file stands for the coded
-// content of another. The status is 500 for a file that fsys has and cannot open.
+// ServeFS is ServeDir for files that do not lie in a directory. Those that
+// fsys opens implement [io.ReaderAt], or else [fs.ReadDirFile]. Times of
+// modification are taken to be those of all files together, so that no file
+// stands for the coded content of another. The status is 500 for a file that
+// fsys has and cannot open.
 func (s *Server) ServeFS(w http.ResponseWriter, r *http.Request, fsys fs.FS, at string) {
 	if name, slash, ok := s.begin(w, r, at); ok {
 		s.serve(w, r, tree{fsys}, name, slash, at)

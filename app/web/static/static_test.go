@@ -3,9 +3,11 @@ package static
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -235,4 +238,56 @@ func gzipped(t testing.TB, text string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// brokenFS has a file that cannot be read at present.
+type brokenFS struct{ fs.FS }
+
+func (b brokenFS) Open(name string) (fs.File, error) {
+	if name == "away.txt" {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("nobody has it")}
+	}
+	return b.FS.Open(name)
+}
+
+// TestServeFS has files that lie in no directory served like others.
+func TestServeFS(t *testing.T) {
+	large := strings.Repeat("0123456789", 20000)
+	files := brokenFS{fstest.MapFS{
+		"index.html": {Data: []byte("top")}, "large.bin": {Data: []byte(large)}, "a.css": {Data: []byte("b{}")}, "a.css.gz": {Data: []byte("older")},
+		"docs/a.txt": {Data: []byte("a")}, ".git/config": {Data: []byte("secret")}, "404.html": {Data: []byte("missing here")},
+	}}
+	server := New(slog.New(slog.DiscardHandler), Pages{
+		Listing: func(w http.ResponseWriter, _ *http.Request, l Listing) { fmt.Fprint(w, l.Path, len(l.Entries)) },
+		Error:   func(w http.ResponseWriter, _ *http.Request, status int) { w.WriteHeader(status) },
+	})
+	for _, test := range []struct {
+		path, ranges string
+		status       int
+		body         string
+	}{
+		{"/at/", "", 200, "top"},
+		{"/at/docs/", "", 200, "/at/docs/1"},
+		{"/at/docs/a.txt", "", 200, "a"},
+		{"/at/a.css", "", 200, "b{}"},
+		{"/at/large.bin", "bytes=199998-", 206, "89"},
+		{"/at/large.bin", "bytes=0-0,9-9", 206, ""},
+		{"/at/large.bin", "", 200, large},
+		{"/at/.git/config", "", 404, ""},
+		{"/at/../at/.git/config", "", 404, ""},
+		{"/at/nothing", "", 404, "missing here"},
+		{"/at/away.txt", "", 500, ""},
+		{"/at", "", 301, ""},
+	} {
+		r := httptest.NewRequest(http.MethodGet, test.path, nil)
+		r.Header.Set("Accept-Encoding", "gzip")
+		if test.ranges != "" {
+			r.Header.Set("Range", test.ranges)
+		}
+		w := httptest.NewRecorder()
+		server.ServeFS(w, r, files, "/at")
+		if w.Code != test.status || test.body != "" && w.Body.String() != test.body {
+			t.Errorf("%s %s: %d %.100q, want %d %.100q", test.path, test.ranges, w.Code, w.Body, test.status, test.body)
+		}
+	}
 }
