@@ -300,8 +300,11 @@ func (s *share) take(ctx context.Context, in takeRequest) (Share, error) {
 	if err != nil {
 		return Share{}, err
 	}
-	if !known {
+	switch {
+	case !known:
 		h.Path = ""
+	case path == held.Path && h.State == kith.HoldingComplete && !s.isAt(ctx, h, path):
+		return Share{}, fmt.Errorf("what was at %s was changed or deleted since it came; kith share stop %s, then get it again: %w", path, linkOf(h.Content, ""), kith.Exists)
 	}
 	return s.described(h), nil
 }
