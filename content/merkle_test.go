@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha1"
 	"crypto/sha256"
 	"errors"
@@ -251,5 +252,13 @@ func TestZeroHashes(t *testing.T) {
 		if err := f.SetHashes(request[0], request[1], request[2], request[3], hashes); !errors.Is(err, kith.Invalid) {
 			t.Errorf("zero among %d hashes: %v", request[2], err)
 		}
+	}
+}
+
+func TestSumEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Sum(ctx, bytes.NewReader(make([]byte, 8<<20)), 8<<20, 1<<20, false, func(int64) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("sum after its context ended: %v", err)
 	}
 }
