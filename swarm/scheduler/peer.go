@@ -63,8 +63,41 @@ type request struct {
 	at    time.Duration
 }
 
-// A run is the neighbouring blocks that are kept for one taker.
-type run struct{ next, end int }
+// A run is the neighbouring blocks that are kept for one taker: from next to end, which
+// is not one of them.
+type run struct {
+	next, end int
+	back      bool // the last comes first
+}
+
+// take takes the next block that nobody has.
+func (r *run) take(available []uint16) (int, bool) {
+	for r.next < r.end {
+		block := r.next
+		if r.back {
+			r.end--
+			block = r.end
+		} else {
+			r.next++
+		}
+		if available[block] == 0 {
+			return block, true
+		}
+	}
+	return 0, false
+}
+
+// halve takes from a run the half that comes last.
+func (r *run) halve() run {
+	half, middle := *r, r.next+(r.end-r.next)/2
+	if r.back {
+		middle = r.end - (r.end-r.next)/2
+		half.end, r.next = middle, middle
+	} else {
+		half.next, r.end = middle, middle
+	}
+	return half
+}
 
 // A gift is a block sent by credit.
 type gift struct {

@@ -51,6 +51,7 @@ type Scheduler struct {
 	fresh     int      // blocks that none of them has
 	given     map[int32]*gift
 	groups    []uint32 // groups with something fresh, perhaps, in random order
+	begun     []run    // groups of which others have something
 	virtual   uint64   // what the last peer that was served had got
 
 	orders []Order // that wait for Orders

@@ -147,14 +147,11 @@ func (s *Scheduler) rarestWant(p *peer) int {
 }
 
 // freshBlock returns a block that nobody has: the next of the taker's run, else the
-// first of a group, else the middle of the longest run of another taker.
+// first of a new run.
 func (s *Scheduler) freshBlock(p *peer) (int, bool) {
 	for {
-		for ; p.run.next < p.run.end; p.run.next++ {
-			if s.available[p.run.next] == 0 {
-				p.run.next++
-				return p.run.next - 1, true
-			}
+		if block, ok := p.run.take(s.available); ok {
+			return block, true
 		}
 		if !s.newRun(p) {
 			return 0, false
@@ -162,22 +159,31 @@ func (s *Scheduler) freshBlock(p *peer) (int, bool) {
 	}
 }
 
+// newRun gives a taker a group of which nobody has anything, by chance; else what is left of
+// one that another seed has begun, from the other end on; else half of what is left for
+// another taker.
 func (s *Scheduler) newRun(p *peer) bool {
 	for refilled := false; ; refilled = true {
 		for len(s.groups) > 0 {
 			group := int(s.groups[len(s.groups)-1])
 			s.groups = s.groups[:len(s.groups)-1]
-			r := run{group * s.group, min((group+1)*s.group, s.blocks)}
-			if s.freshIn(r) && !s.running(r) {
+			r := run{next: group * s.group, end: min((group+1)*s.group, s.blocks)}
+			switch fresh := s.freshIn(r); {
+			case fresh == 0 || s.running(r):
+			case fresh < r.end-r.next:
+				r.back = true
+				s.begun = append(s.begun, r)
+			default:
 				p.run = r
 				return true
 			}
 		}
+		if r, ok := s.mostFresh(); ok {
+			p.run = r
+			return true
+		}
 		if longest := s.longestRun(p); longest != nil {
-			left := longest.run.end - longest.run.next
-			middle := longest.run.end - (left+1)/2
-			p.run = run{middle, longest.run.end}
-			longest.run.end = middle
+			p.run = longest.run.halve()
 			return true
 		}
 		if refilled || s.fresh == 0 {
@@ -185,6 +191,28 @@ func (s *Scheduler) newRun(p *peer) bool {
 		}
 		s.allGroups()
 	}
+}
+
+// mostFresh takes from the groups that others have begun one with much left: the
+// best of a few.
+func (s *Scheduler) mostFresh() (run, bool) {
+	for len(s.begun) > 0 {
+		few := max(0, len(s.begun)-16)
+		best, most := -1, 0
+		for i, r := range s.begun[few:] {
+			if fresh := s.freshIn(r); fresh > most && !s.running(r) {
+				best, most = few+i, fresh
+			}
+		}
+		if best < 0 {
+			s.begun = s.begun[:few]
+			continue
+		}
+		r := s.begun[best]
+		s.begun = slices.Delete(s.begun, best, best+1)
+		return r, true
+	}
+	return run{}, false
 }
 
 // allGroups lists all groups in random order.
@@ -196,27 +224,33 @@ func (s *Scheduler) allGroups() {
 	s.random.Shuffle(len(s.groups), func(i, j int) { s.groups[i], s.groups[j] = s.groups[j], s.groups[i] })
 }
 
-func (s *Scheduler) freshIn(r run) bool {
-	for block := r.next; block < r.end; block++ {
-		if s.available[block] == 0 {
-			return true
+// freshIn returns how many blocks of r nobody has.
+func (s *Scheduler) freshIn(r run) int {
+	fresh := 0
+	for _, n := range s.available[r.next:r.end] {
+		if n == 0 {
+			fresh++
 		}
 	}
-	return false
+	return fresh
 }
 
-// running reports whether a part of r is kept for a taker.
+// running reports whether something fresh of r is kept for a taker.
 func (s *Scheduler) running(r run) bool {
 	return slices.ContainsFunc(s.peers, func(p *peer) bool {
-		return p.run.next < r.end && r.next < p.run.end && s.freshIn(p.run)
+		return p.run.next < r.end && r.next < p.run.end && s.freshIn(p.run) > 0
 	})
 }
 
 func (s *Scheduler) longestRun(except *peer) *peer {
 	var longest *peer
+	most := 0
 	for _, p := range s.peers {
-		if p != except && s.freshIn(p.run) && (longest == nil || p.run.end-p.run.next > longest.run.end-longest.run.next) {
-			longest = p
+		if p == except || p.run.next >= p.run.end {
+			continue
+		}
+		if fresh := s.freshIn(p.run); fresh > most {
+			longest, most = p, fresh
 		}
 	}
 	return longest
