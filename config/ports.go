@@ -18,8 +18,9 @@ const OverlayPort = 4747
 // Offsets of the node's own listeners from the port base. Those of the
 // applications are in their kith.Port.
 const (
-	Gateway = 0 // dashboard and web gateway
-	Proxy   = 1 // SOCKS5 and HTTP proxy
+	Gateway    = 0  // dashboard and web gateway
+	Proxy      = 1  // SOCKS5 and HTTP proxy
+	BitTorrent = 17 // torrent clients
 )
 
 const (

@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"kith.alt/kith"
+	"kith.alt/kith/config"
 	"kith.alt/kith/control"
 	"kith.alt/kith/swarm"
 )
@@ -19,6 +20,9 @@ func (n *Node) openSwarm(ctx context.Context) error {
 		Dial:  n.overlay.Dial,
 		Listen: func(ctx context.Context) (net.Listener, error) {
 			return n.overlay.Listen(ctx, kith.Address{Port: swarm.Port})
+		},
+		ListenClients: func(context.Context) (net.Listener, error) {
+			return n.listenLoopback("share", "bittorrent", config.BitTorrent)
 		},
 		Members: n.presentMembers,
 		Near:    func(id kith.ID) bool { return n.mesh.Presences()[id].Path == control.PathLAN },

@@ -44,6 +44,7 @@ type exchange struct {
 	plan     *scheduler.Scheduler
 	links    map[scheduler.Peer]*link
 	hosts    map[kith.ID]*link
+	clients  map[scheduler.Peer]*client
 	numbers  scheduler.Peer
 	known    map[kith.ID]*candidate
 	banned   map[kith.ID]time.Time
@@ -66,7 +67,7 @@ func newExchange(s *Swarm, id kith.ContentID, description *bittorrent.Descriptio
 		description: description, files: files,
 		started: time.Now(), quiet: time.Now(),
 		wakes: make(chan struct{}, 1), done: make(chan struct{}),
-		links: make(map[scheduler.Peer]*link), hosts: make(map[kith.ID]*link),
+		links: make(map[scheduler.Peer]*link), hosts: make(map[kith.ID]*link), clients: make(map[scheduler.Peer]*client),
 		known: make(map[kith.ID]*candidate), banned: make(map[kith.ID]time.Time),
 		groups: make(map[int]*link), roots: make(map[[32]byte]int),
 	}
@@ -145,10 +146,13 @@ func (x *exchange) serve(ctx context.Context) {
 
 func (x *exchange) endLinks() {
 	x.mu.Lock()
-	links := slices.Collect(maps.Values(x.links))
+	links, clients := slices.Collect(maps.Values(x.links)), slices.Collect(maps.Values(x.clients))
 	x.mu.Unlock()
 	for _, l := range links {
 		l.conn.Close()
+	}
+	for _, c := range clients {
+		c.peer.Close()
 	}
 }
 
@@ -313,6 +317,8 @@ func (x *exchange) actLocked() time.Duration {
 	x.plan.Orders(now, func(o scheduler.Order) {
 		if l := x.links[o.Peer]; l != nil {
 			x.orderLocked(l, o)
+		} else if c := x.clients[o.Peer]; c != nil {
+			c.order(o)
 		}
 	})
 	x.swarm.uplink.kick()
@@ -404,8 +410,25 @@ const (
 	frameOverhead = 34 + 66
 )
 
-// arrived takes a block that a peer sent.
+// arrived takes a block that a member sent.
 func (x *exchange) arrived(l *link, block int, data []byte) error {
+	err := x.keep(l.number, block, data)
+	switch {
+	case err == nil:
+		l.count(len(data))
+	case errors.Is(err, content.ErrNoHashes):
+		return l.hold(block, data)
+	case errors.Is(err, kith.Invalid):
+		return err
+	default:
+		x.fail(err)
+	}
+	return nil
+}
+
+// keep stores a block that a peer sent. It fails with kind Invalid when the block is
+// wrong, and with content.ErrNoHashes.
+func (x *exchange) keep(from scheduler.Peer, block int, data []byte) error {
 	if block >= x.description.Blocks() {
 		return fmt.Errorf("block %d of %d: %w", block, x.description.Blocks(), kith.Invalid)
 	}
@@ -413,23 +436,13 @@ func (x *exchange) arrived(l *link, block int, data []byte) error {
 	if len(data) != length {
 		return fmt.Errorf("block %d has %d bytes, %d came: %w", block, length, len(data), kith.Invalid)
 	}
-	err := x.files[file].WriteBlock(at, data)
-	switch {
-	case err == nil:
-	case errors.Is(err, kith.Invalid):
-		x.ban(l, "a block does not have the right hash")
+	if err := x.files[file].WriteBlock(at, data); err != nil {
 		return err
-	case errors.Is(err, content.ErrNoHashes):
-		return l.hold(block, data)
-	default:
-		x.fail(err)
-		return nil
 	}
-	l.count(len(data))
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.failure = nil
-	x.arrivedLocked(l.number, block)
+	x.arrivedLocked(from, block)
 	return nil
 }
 

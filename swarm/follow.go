@@ -2,44 +2,101 @@ package swarm
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 
 	"kith.alt/kith"
+	"kith.alt/kith/swarm/watch"
 )
 
-// followAll publishes again what changes on disk, where its owner wants that.
-func (s *Swarm) followAll(ctx context.Context) {
-	for ctx.Err() == nil {
-		list, err := s.publications(ctx)
+// What is published to be followed is published again when it changes on disk.
+
+// target is what to watch for a publication.
+func target(p kith.Publication, mark watch.Mark) watch.Target {
+	return watch.Target{Path: p.Path, Mark: mark, Skip: func(entry fs.DirEntry) bool { return skips(p.Kind, entry.Name()) }}
+}
+
+// skips reports whether what is called name is no part of what is published: what
+// begins with a dot, of a site, and what is still being taken.
+func skips(kind, name string) bool {
+	return kind == kith.EntrySite && strings.HasPrefix(name, ".") || strings.HasSuffix(name, partSuffix)
+}
+
+// followAll watches what is published to be followed. What changed while this host
+// was off is seen as well.
+func (s *Swarm) followAll(ctx context.Context) error {
+	list, marks, err := s.followed(ctx)
+	if err != nil {
+		return fmt.Errorf("load publications: %w", err)
+	}
+	for i, p := range list {
+		s.watcher.Watch(target(p, marks[i]))
+	}
+	return nil
+}
+
+// followed returns what is published to be followed, and how it looked then.
+func (s *Swarm) followed(ctx context.Context) (list []kith.Publication, marks []watch.Mark, err error) {
+	err = s.cfg.Store.View(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.Query("SELECT title, kind, path, mark FROM swarm_publications WHERE follow")
 		if err != nil {
-			s.log.Warn("what to follow is not known", "err", err)
+			return err
 		}
-		watching, stop := context.WithCancel(ctx)
-		s.mu.Lock()
-		s.unfollow = stop
-		s.mu.Unlock()
-		_ = list
-		<-watching.Done()
-	}
+		defer rows.Close()
+		for rows.Next() {
+			p := kith.Publication{Follow: true}
+			var stored []byte
+			if err := rows.Scan(&p.Title, &p.Kind, &p.Path, &stored); err != nil {
+				return err
+			}
+			var mark watch.Mark
+			copy(mark[:], stored)
+			list, marks = append(list, p), append(marks, mark)
+		}
+		return rows.Err()
+	})
+	return list, marks, err
 }
 
-// refollow has followAll see what is published now.
-func (s *Swarm) refollow() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.unfollow != nil {
-		s.unfollow()
+// changedOnDisk publishes again what is at path. Where that is not there at present,
+// as on a disk that was pulled, what is known of it stays.
+func (s *Swarm) changedOnDisk(ctx context.Context, path string, _ watch.Mark) error {
+	list, _, err := s.followed(ctx)
+	if err != nil {
+		return err
 	}
+	for _, p := range list {
+		if p.Path != path {
+			continue
+		}
+		_, err := s.Publish(ctx, p)
+		switch {
+		case err == nil, ctx.Err() != nil:
+		case errors.Is(err, kith.NotFound):
+			s.log.Info("what is published is not there at present", "path", path)
+			return nil
+		default:
+			s.cfg.Event(fmt.Sprintf("The newest version of %s is not shared: %s", p.Title, kith.Sentence(err)))
+			return err
+		}
+	}
+	return nil
 }
 
-func (s *Swarm) changedOnDisk(ctx context.Context, p kith.Publication) {
-	_, err := s.Publish(ctx, p)
-	switch {
-	case err == nil, ctx.Err() != nil:
-	case errors.Is(err, kith.NotFound):
-		s.log.Info("published folder is gone", "path", p.Path)
-	default:
-		s.cfg.Event(fmt.Sprintf("The newest version of %s is not shared: %s", p.Title, kith.Sentence(err)))
+// unfollow no longer watches path, unless it is published under another title.
+func (s *Swarm) unfollow(ctx context.Context, path string) {
+	list, _, err := s.followed(ctx)
+	if err != nil {
+		s.log.Warn("what to follow is not known", "err", err)
+		return
 	}
+	for _, p := range list {
+		if p.Path == path {
+			return
+		}
+	}
+	s.watcher.Unwatch(path)
 }

@@ -25,6 +25,7 @@ type holding struct {
 	complete bool // and under its name at Path
 	used     time.Time
 	hosts    []kith.ID
+	nameV1   [20]byte // what torrent clients of version 1 call it
 
 	exchange *exchange // while it is exchanged
 	opening  chan struct{}
@@ -81,7 +82,7 @@ func (s *Swarm) loadHoldings(tx *sql.Tx) error {
 }
 
 func (h *holding) describe(d *bittorrent.Description) {
-	h.Name, h.Size, h.Files = d.Name, d.Size(), len(d.Files)
+	h.Name, h.Size, h.Files, h.nameV1 = d.Name, d.Size(), len(d.Files), d.IDv1()
 	if h.State == kith.HoldingAsking {
 		h.State = kith.HoldingTaking
 	}
@@ -301,6 +302,19 @@ func (s *Swarm) show(h *holding, detail bool) kith.Holding {
 				t.Have = float64(l.had) / float64(blocks)
 			}
 			t.Parts = parts(l.has, blocks)
+			shown.Peers = append(shown.Peers, t)
+		}
+	}
+	for _, c := range x.clients {
+		t := kith.Taker{Client: c.peer.Client(), Near: true, Down: c.down.rate(), Received: c.peer.Received(), Sent: c.peer.Sent()}
+		shown.Down += t.Down
+		shown.Received += t.Received
+		shown.Sent += t.Sent
+		if detail {
+			if blocks > 0 {
+				t.Have = float64(c.had) / float64(blocks)
+			}
+			t.Parts = parts(c.has, blocks)
 			shown.Peers = append(shown.Peers, t)
 		}
 	}

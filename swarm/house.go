@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net"
 	"slices"
@@ -271,24 +270,4 @@ func (s *Swarm) makeRoom(ctx context.Context) {
 			s.log.Warn("copy not dropped", "name", h.Name, "err", err)
 		}
 	}
-}
-
-// publications returns what is published here and followed.
-func (s *Swarm) publications(ctx context.Context) (list []kith.Publication, err error) {
-	err = s.cfg.Store.View(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.Query("SELECT title, kind, path FROM swarm_publications WHERE follow")
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			p := kith.Publication{Follow: true}
-			if err := rows.Scan(&p.Title, &p.Kind, &p.Path); err != nil {
-				return err
-			}
-			list = append(list, p)
-		}
-		return rows.Err()
-	})
-	return list, err
 }

@@ -282,7 +282,7 @@ func (l *link) handle(m bittorrent.Message) error {
 	case bittorrent.Piece:
 		return x.arrived(l, int(m.Index), m.Payload)
 	case bittorrent.Hashes:
-		return l.hashes(m)
+		return x.proved(m)
 	case bittorrent.HashRequest:
 		l.tell(x.hashAnswer(m))
 		return nil
@@ -373,9 +373,9 @@ func (l *link) hold(block int, data []byte) error {
 	return nil
 }
 
-// hashes takes hashes that the peer sent, and the blocks that waited for them.
-func (l *link) hashes(m bittorrent.Message) error {
-	x := l.exchange
+// proved takes hashes that a peer sent, and the blocks that waited for them. It
+// fails with kind Invalid when they are wrong.
+func (x *exchange) proved(m bittorrent.Message) error {
 	file, at, ok := x.groupOf(m)
 	if !ok {
 		return fmt.Errorf("hashes of no file of the content: %w", kith.Invalid)
@@ -383,24 +383,22 @@ func (l *link) hashes(m bittorrent.Message) error {
 	if err := setHashes(x.files[file], m); err != nil {
 		return err
 	}
-	key := x.blockOf(file, at)
+	first := x.blockOf(file, at)
 	x.mu.Lock()
-	delete(x.groups, key)
-	links := make([]*link, 0, len(x.links))
-	for _, other := range x.links {
-		links = append(links, other)
-	}
+	delete(x.groups, first)
+	links, clients := slices.Collect(maps.Values(x.links)), slices.Collect(maps.Values(x.clients))
 	x.mu.Unlock()
-	for _, other := range links {
-		if err := other.release(key, key+int(m.HashLength)); err != nil && other == l {
-			return err
-		}
+	for _, l := range links {
+		l.release(first, first+int(m.HashLength)<<m.BaseLayer)
+	}
+	for _, c := range clients {
+		c.peer.Retry()
 	}
 	return nil
 }
 
 // release takes up the blocks from first to before last that waited.
-func (l *link) release(first, last int) error {
+func (l *link) release(first, last int) {
 	l.mu.Lock()
 	held := make(map[int][]byte)
 	for block, data := range l.held {
@@ -412,10 +410,10 @@ func (l *link) release(first, last int) error {
 	l.mu.Unlock()
 	for block, data := range held {
 		if err := l.exchange.arrived(l, block, data); err != nil {
-			return err
+			l.exchange.ban(l, err.Error())
+			return
 		}
 	}
-	return nil
 }
 
 // hashAnswer answers a request for hashes.

@@ -17,6 +17,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/content"
 	"kith.alt/kith/proto/bittorrent"
+	"kith.alt/kith/swarm/watch"
 )
 
 const (
@@ -44,11 +45,18 @@ func (s *Swarm) Publish(ctx context.Context, p kith.Publication) (kith.Entry, er
 	if err := checkTitle(p.Title); err != nil {
 		return kith.Entry{}, err
 	}
+	var mark watch.Mark // as it looks before it is read: what changes meanwhile is noticed later
+	if p.Follow {
+		var err error
+		if mark, err = watch.Look(ctx, target(p, mark)); err != nil {
+			return kith.Entry{}, fmt.Errorf("follow %s: %w", p.Path, err)
+		}
+	}
 	d, err := s.read(ctx, p)
 	if err != nil {
 		return kith.Entry{}, err
 	}
-	return s.list(ctx, p, d)
+	return s.list(ctx, p, mark, d)
 }
 
 func checkTitle(title string) error {
@@ -169,7 +177,7 @@ func (s *Swarm) walk(p kith.Publication) ([]foundFile, error) {
 		if path == p.Path {
 			return nil
 		}
-		if p.Kind == kith.EntrySite && strings.HasPrefix(entry.Name(), ".") || strings.HasSuffix(entry.Name(), partSuffix) {
+		if skips(p.Kind, entry.Name()) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -204,7 +212,7 @@ func (s *Swarm) walk(p kith.Publication) ([]foundFile, error) {
 const maxFiles = 100_000
 
 // list puts what was read into the library, and gives it to whoever asks.
-func (s *Swarm) list(ctx context.Context, p kith.Publication, d *bittorrent.Description) (kith.Entry, error) {
+func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d *bittorrent.Description) (kith.Entry, error) {
 	id := kith.ContentID(d.ID())
 	before, known := s.library.Entry(s.cfg.Self, p.Title)
 	if known && before.Kind != p.Kind && !before.Withdrawn {
@@ -237,9 +245,9 @@ func (s *Swarm) list(ctx context.Context, p kith.Publication, d *bittorrent.Desc
 		return kith.Entry{}, err
 	}
 	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`INSERT INTO swarm_publications (title, kind, path, follow, content) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (title) DO UPDATE SET kind = excluded.kind, path = excluded.path, follow = excluded.follow, content = excluded.content`,
-			p.Title, p.Kind, p.Path, p.Follow, id[:])
+		_, err := tx.Exec(`INSERT INTO swarm_publications (title, kind, path, follow, mark, content) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (title) DO UPDATE SET kind = excluded.kind, path = excluded.path, follow = excluded.follow, mark = excluded.mark, content = excluded.content`,
+			p.Title, p.Kind, p.Path, p.Follow, mark[:], id[:])
 		return err
 	})
 	if err != nil {
@@ -250,7 +258,9 @@ func (s *Swarm) list(ctx context.Context, p kith.Publication, d *bittorrent.Desc
 	}
 	s.announce()
 	s.change()
-	s.refollow()
+	if p.Follow {
+		s.watcher.Watch(target(p, mark))
+	}
 	return entry, nil
 }
 
@@ -276,15 +286,15 @@ func (s *Swarm) Withdraw(ctx context.Context, title string) error {
 	if err := s.library.Withdraw(ctx, title); err != nil {
 		return fmt.Errorf("withdraw %q: %w", title, err)
 	}
+	var path string
 	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec("DELETE FROM swarm_publications WHERE title = ?", title)
-		return err
+		return tx.QueryRow("DELETE FROM swarm_publications WHERE title = ? RETURNING path", title).Scan(&path)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("withdraw %q: %w", title, err)
 	}
 	s.forgetOwn(ctx, entry.Content)
-	s.refollow()
+	s.unfollow(ctx, path)
 	s.change()
 	return nil
 }

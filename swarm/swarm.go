@@ -18,24 +18,26 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/content"
 	"kith.alt/kith/swarm/library"
-	"kith.alt/kith/swarm/scheduler"
+	"kith.alt/kith/swarm/watch"
 )
 
 // Config is what a swarm needs of its node.
 type Config struct {
-	Self    kith.ID
-	Key     ed25519.PrivateKey // signs what this host publishes
-	Dir     string             // of the content store; made when needed
-	Store   kith.Store
-	Dial    func(context.Context, kith.Address) (net.Conn, error)
-	Listen  func(context.Context) (net.Listener, error) // on Port
-	Members func() []kith.Member
-	Near    func(kith.ID) bool     // is on a network of ours
-	Private func(path string) bool // holds what is never shared, or lies there
-	Inside  func(path string) bool // lies there
-	Event   func(text string)      // tells the owner
-	Log     *slog.Logger
-	Metrics *kith.Metrics
+	Self   kith.ID
+	Key    ed25519.PrivateKey // signs what this host publishes
+	Dir    string             // of the content store; made when needed
+	Store  kith.Store
+	Dial   func(context.Context, kith.Address) (net.Conn, error)
+	Listen func(context.Context) (net.Listener, error) // on Port
+	// ListenClients opens the port for torrent clients of this host.
+	ListenClients func(context.Context) (net.Listener, error)
+	Members       func() []kith.Member
+	Near          func(kith.ID) bool     // is on a network of ours
+	Private       func(path string) bool // holds what is never shared, or lies there
+	Inside        func(path string) bool // lies there
+	Event         func(text string)      // tells the owner
+	Log           *slog.Logger
+	Metrics       *kith.Metrics
 }
 
 // Swarm is this host's part in the swarms of its group. It is the node's
@@ -46,6 +48,7 @@ type Swarm struct {
 	metrics *metrics
 	store   *content.Store
 	library *library.Library
+	watcher *watch.Watcher
 	uplink  *uplink
 	down    bucket
 	limits  atomic.Pointer[kith.SwarmLimits]
@@ -63,7 +66,8 @@ type Swarm struct {
 	asked    time.Time // when members were
 	changed  chan struct{}
 	looks    chan struct{}
-	unfollow context.CancelFunc // has followAll look at what is published now
+
+	clientAddress net.Addr // where torrent clients are served; nil if they are not
 }
 
 //go:embed migrations/*.sql
@@ -82,6 +86,7 @@ func New(cfg Config) *Swarm {
 	s.library = library.New(library.Config{
 		Key: cfg.Key, Store: cfg.Store, Member: s.isMember, Changed: s.libraryChanged, Log: cfg.Log,
 	})
+	s.watcher = watch.New(watch.Config{Changed: s.changedOnDisk, Log: cfg.Log})
 	s.uplink = newUplink(
 		func(now time.Time) int64 { up, _ := rates(s.limits.Load(), now); return up }, s.next, s.roundTrip)
 	s.down.rate = func(now time.Time) int64 { _, down := rates(s.limits.Load(), now); return down }
@@ -103,7 +108,7 @@ func (s *Swarm) Load(ctx context.Context) error {
 	if err := s.library.Open(ctx); err != nil {
 		return fmt.Errorf("open library: %w", err)
 	}
-	return s.cfg.Store.View(ctx, func(tx *sql.Tx) error {
+	err = s.cfg.Store.View(ctx, func(tx *sql.Tx) error {
 		if err := s.loadLimits(tx); err != nil {
 			return fmt.Errorf("load limits: %w", err)
 		}
@@ -112,6 +117,10 @@ func (s *Swarm) Load(ctx context.Context) error {
 		}
 		return s.loadHoldings(tx)
 	})
+	if err != nil {
+		return err
+	}
+	return s.followAll(ctx)
 }
 
 // Close closes what Load opened, after Serve has returned.
@@ -135,8 +144,13 @@ func (s *Swarm) Serve(ctx context.Context) error {
 	defer cancel()
 	s.work.Go(func() { s.uplink.serve(ctx) })
 	s.work.Go(func() { s.keepHouse(ctx) })
-	s.work.Go(func() { s.followAll(ctx) })
+	s.work.Go(func() {
+		if err := s.watcher.Serve(ctx); err != nil {
+			s.log.Error("changes of what is published are not seen", "err", err)
+		}
+	})
 	context.AfterFunc(ctx, func() { ln.Close() })
+	s.work.Go(func() { s.serveClients(ctx) })
 	s.resumeAll()
 	for {
 		conn, err := ln.Accept()
@@ -355,4 +369,3 @@ func (s *Swarm) hostName(host kith.ID) string {
 func (s *Swarm) seed() uint64 { return rand.Uint64() }
 
 var _ kith.Swarm = (*Swarm)(nil)
-var _ = scheduler.Peer(0)

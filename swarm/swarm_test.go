@@ -80,8 +80,9 @@ func (h *villager) start(t testing.TB) {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})).With("host", h.name)
 	s := New(Config{
 		Self: h.id, Key: h.key, Dir: filepath.Join(h.data, "content"), Store: store,
-		Dial:   network.Dial,
-		Listen: func(ctx context.Context) (net.Listener, error) { return network.Listen(ctx, kith.Address{Port: Port}) },
+		Dial:          network.Dial,
+		Listen:        func(ctx context.Context) (net.Listener, error) { return network.Listen(ctx, kith.Address{Port: Port}) },
+		ListenClients: func(context.Context) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") },
 		Members: func() []kith.Member {
 			h.village.mu.Lock()
 			defer h.village.mu.Unlock()

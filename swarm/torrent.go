@@ -27,13 +27,14 @@ func (s *Swarm) Torrent(ctx context.Context, id kith.ContentID) ([]byte, string,
 		}
 		layers[f.Root] = layer
 	}
-	file, err := bittorrent.EncodeTorrent(d, layers, s.announceURL())
+	url, peer := s.announceURL()
+	file, err := bittorrent.EncodeTorrent(d, layers, url)
 	if err != nil {
 		return nil, "", fmt.Errorf("torrent of %s: %w", d.Name, err)
 	}
 	magnet := bittorrent.Magnet{ID: d.ID(), IDv1: d.IDv1(), Name: d.Name}
-	if url := s.announceURL(); url != "" {
-		magnet.Trackers, magnet.Peers = []string{url}, []string{s.torrentAddress()}
+	if url != "" {
+		magnet.Trackers, magnet.Peers = []string{url}, []string{peer}
 	}
 	return file, magnet.String(), nil
 }
@@ -59,6 +60,3 @@ func (s *Swarm) pieceLayer(ctx context.Context, f bittorrent.File, pieceLength i
 	}
 	return layer, nil
 }
-
-func (s *Swarm) announceURL() string    { return "" }
-func (s *Swarm) torrentAddress() string { return "" }

@@ -24,6 +24,7 @@ CREATE TABLE swarm_publications (
 	kind    TEXT NOT NULL,
 	path    TEXT NOT NULL,
 	follow  INTEGER NOT NULL,
+	mark    BLOB NOT NULL,   -- how it looked before it was read (package watch)
 	content BLOB NOT NULL
 );
 

@@ -1,0 +1,183 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kith.alt/kith"
+	"kith.alt/kith/proto/bittorrent"
+	"kith.alt/kith/swarm/scheduler"
+	"kith.alt/kith/swarm/torrent"
+)
+
+// serveClients serves the torrent clients of this host until ctx ends. Without
+// a port for them the rest goes on.
+func (s *Swarm) serveClients(ctx context.Context) {
+	ln, err := s.cfg.ListenClients(ctx)
+	if err != nil {
+		s.log.Warn("torrent clients are not served", "err", err)
+		return
+	}
+	defer ln.Close()
+	s.mu.Lock()
+	s.clientAddress = ln.Addr()
+	s.mu.Unlock()
+	server := torrent.New(torrent.Config{Content: s.contentOfClient, Client: "kith", Log: s.log, Metrics: s.cfg.Metrics})
+	if err := server.Serve(ctx, ln); err != nil {
+		s.log.Error("torrent clients are not served any more", "err", err)
+	}
+}
+
+// announceURL is where torrent clients of this host hear of peers, "" if nowhere;
+// clientPeer is where this host is a peer itself.
+func (s *Swarm) announceURL() (url, clientPeer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clientAddress == nil {
+		return "", ""
+	}
+	return torrent.AnnounceURL(s.clientAddress), s.clientAddress.String()
+}
+
+// contentOfClient finds what a client calls by its name in version 1, or by the
+// beginning of that in version 2.
+func (s *Swarm) contentOfClient(name [20]byte) (torrent.Content, error) {
+	s.mu.Lock()
+	var found kith.ContentID
+	for id, h := range s.holdings {
+		if h.nameV1 == name || [20]byte(id[:20]) == name {
+			found = id
+			break
+		}
+	}
+	s.mu.Unlock()
+	if found.IsZero() {
+		return nil, fmt.Errorf("no content is called %x here: %w", name, kith.NotFound)
+	}
+	x, err := s.exchangeOf(found)
+	if err != nil {
+		return nil, err
+	}
+	return clientContent{x}, nil
+}
+
+// A clientContent is an exchange as torrent clients take part in it.
+type clientContent struct{ exchange *exchange }
+
+func (c clientContent) Description() *bittorrent.Description { return c.exchange.description }
+
+func (c clientContent) Bitmap() []byte {
+	c.exchange.mu.Lock()
+	defer c.exchange.mu.Unlock()
+	return c.exchange.bitmapLocked()
+}
+
+func (c clientContent) ReadBlock(block int, p []byte) (int, error) {
+	file, at, _ := c.exchange.description.Locate(block)
+	n, err := c.exchange.files[file].ReadBlock(at, p)
+	if errors.Is(err, kith.NotFound) {
+		c.exchange.lost(block)
+	}
+	return n, err
+}
+
+func (c clientContent) HashAnswer(m bittorrent.Message) bittorrent.Message {
+	return c.exchange.hashAnswer(m)
+}
+
+func (c clientContent) Join(p *torrent.Peer) (torrent.Part, error) {
+	x := c.exchange
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.clients) >= maxLinks {
+		return nil, errTooMany
+	}
+	x.numbers++
+	part := &client{exchange: x, number: x.numbers, peer: p, has: make([]byte, (x.description.Blocks()+7)/8)}
+	x.clients[part.number] = part
+	x.plan.Join(x.now(), part.number, scheduler.Traits{Near: true})
+	return part, nil
+}
+
+// A client is a torrent client's part in an exchange. What it asks for it is
+// given at once, outside of the plan.
+type client struct {
+	exchange *exchange
+	number   scheduler.Peer
+	peer     *torrent.Peer
+	down, up meter
+
+	has []byte // bitmap; guarded by the exchange
+	had int
+}
+
+func (c *client) Has(first, n int) {
+	c.act(func(x *exchange) {
+		for block := first; block < first+n; block++ {
+			if bit := byte(0x80 >> (block % 8)); c.has[block/8]&bit == 0 {
+				c.has[block/8] |= bit
+				c.had++
+				x.plan.PeerHas(x.now(), c.number, block)
+			}
+		}
+	})
+}
+
+func (c *client) Chokes(choked bool) {
+	c.act(func(x *exchange) { x.plan.PeerChokes(x.now(), c.number, choked) })
+}
+
+func (c *client) Refused(block int) {
+	c.act(func(x *exchange) { x.plan.PeerRefused(x.now(), c.number, block) })
+}
+
+func (c *client) act(do func(*exchange)) {
+	c.exchange.mu.Lock()
+	defer c.exchange.mu.Unlock()
+	do(c.exchange)
+	c.exchange.actLocked()
+}
+
+func (c *client) Arrived(block int, data []byte) error {
+	err := c.exchange.keep(c.number, block, data)
+	if err == nil {
+		c.down.add(len(data))
+	}
+	return err
+}
+
+func (c *client) HashRequest(block int) (bittorrent.Message, bool) {
+	x := c.exchange
+	file, at, _ := x.description.Locate(block)
+	if x.files[file].HasHashes(at) {
+		return bittorrent.Message{}, false
+	}
+	return hashRequest(x.files[file], at), true
+}
+
+func (c *client) Hashes(m bittorrent.Message) error {
+	if m.Type != bittorrent.Hashes {
+		return nil
+	}
+	return c.exchange.proved(m)
+}
+
+func (c *client) Leave() {
+	c.act(func(x *exchange) {
+		delete(x.clients, c.number)
+		x.plan.Leave(x.now(), c.number)
+	})
+}
+
+// order tells a client what the plan has for it.
+func (c *client) order(o scheduler.Order) {
+	switch o.Kind {
+	case scheduler.Request:
+		c.peer.Request(o.Block)
+	case scheduler.Cancel:
+		c.peer.Cancel(o.Block)
+	case scheduler.Have:
+		c.peer.Have(o.Block)
+	}
+}
