@@ -15,12 +15,13 @@ import (
 	"kith.alt/kith"
 )
 
-// Config is what a library needs of its node.
+// Config is what a library needs of its node. Its functions are called while
+// changes wait for each other: they must not call the library.
 type Config struct {
 	Key     ed25519.PrivateKey // of this host
 	Store   kith.Store         // nil keeps nothing
-	Member  func(kith.ID) bool // is in the group; called with no lock held but of one change at a time
-	Changed func()             // entries or holdings have changed; nil is fine. It must not wait
+	Member  func(kith.ID) bool // is in the group
+	Changed func()             // entries or holdings have changed; may be nil
 	Log     *slog.Logger
 }
 

@@ -1,6 +1,7 @@
 package library
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -12,7 +13,7 @@ import (
 	"kith.alt/kith"
 )
 
-// records lists copies of what a library holds.
+// records lists copies of what a library holds, in an order of their own.
 func (h *host) records() []*record {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -27,6 +28,7 @@ func (h *host) records() []*record {
 			list = append(list, copyOf(s.holdings))
 		}
 	}
+	slices.SortFunc(list, func(a, b *record) int { return bytes.Compare(a.raw, b.raw) })
 	return list
 }
 
@@ -45,15 +47,18 @@ type line struct {
 // they have the same, and what a host said since it was restored is in force.
 func TestAgreement(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		var failed string
-		synctest.Test(t, func(t *testing.T) { failed = agree(rt, t) })
-		if failed != "" {
-			rt.Fatal(failed)
+		var thrown any // by rapid, which ends tries so
+		synctest.Test(t, func(t *testing.T) {
+			defer func() { thrown = recover() }()
+			agree(rt, t)
+		})
+		if thrown != nil {
+			panic(thrown)
 		}
 	})
 }
 
-func agree(rt *rapid.T, t *testing.T) string {
+func agree(rt *rapid.T, t *testing.T) {
 	names := []string{"maple", "oak", "ash", "elm"}[:rapid.IntRange(2, 4).Draw(rt, "hosts")]
 	hosts := make(map[string]*host)
 	copies := make(map[string][]*record)
@@ -76,7 +81,10 @@ func agree(rt *rapid.T, t *testing.T) string {
 		switch step := rapid.SampledFrom([]string{"publish", "publish", "withdraw", "hold", "meet", "meet", "replay", "copy", "restore"}).Draw(rt, "step"); step {
 		case "publish":
 			at := line{h.id, title.Draw(rt, "title")}
-			said[at] = h.publish(t, at.title, rapid.SampledFrom([]string{"x", "y", "z"}).Draw(rt, "content"))
+			e := h.publish(t, at.title, rapid.SampledFrom([]string{"x", "y", "z"}).Draw(rt, "content"))
+			if e.Published.Equal(time.Now()) { // it was not listed so before
+				said[at] = e
+			}
 		case "withdraw":
 			at := line{h.id, title.Draw(rt, "title")}
 			if h.Withdraw(t.Context(), at.title) == nil {
@@ -114,7 +122,7 @@ func agree(rt *rapid.T, t *testing.T) string {
 		for _, r := range h.records() {
 			at := line{r.host(), r.entry.Title}
 			if r.entry.Version < seen[who][at] {
-				return who + " goes back to an older version"
+				rt.Fatalf("%s goes back to an older version", who)
 			}
 			seen[who][at] = r.entry.Version
 		}
@@ -130,16 +138,15 @@ func agree(rt *rapid.T, t *testing.T) string {
 		_, a := hosts[name].summaries()
 		_, b := hosts[names[0]].summaries()
 		if a != b || hosts[name].text() != hosts[names[0]].text() {
-			return "not the same:\n" + hosts[name].text() + "\n" + hosts[names[0]].text()
+			rt.Fatalf("not the same:\n%s\n%s", hosts[name].text(), hosts[names[0]].text())
 		}
 	}
 	for at, want := range said {
 		got, _ := hosts[names[0]].Entry(at.host, at.title)
 		if got.Content != want.Content || got.Withdrawn != want.Withdrawn || got.Version < want.Version {
-			return "what a host said is not in force: " + at.title
+			rt.Fatalf("what a host said is not in force: %+v, got %+v", want, got)
 		}
 	}
-	return ""
 }
 
 // TestManyHosts has fifty hosts, each connected to a few, some cut off for a

@@ -138,7 +138,7 @@ type stream struct {
 func newStream(l *Library, conn net.Conn, peer kith.ID, end context.CancelCauseFunc) *stream {
 	return &stream{
 		library: l, conn: conn, peer: peer, end: end, wake: make(chan struct{}, 1),
-		recordPace:  pace{burst: 16, every: 200 * time.Millisecond},
+		recordPace:  pace{burst: 16, every: 500 * time.Millisecond},
 		offerPace:   pace{burst: 2, every: 500 * time.Millisecond},
 		summaryPace: pace{burst: 3, every: 10 * time.Second},
 		wantPace:    pace{burst: 16, every: time.Second},
