@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -83,13 +82,10 @@ func (s *Swarm) read(ctx context.Context, p kith.Publication) (*bittorrent.Descr
 	}
 	single := len(found) == 1 && len(found[0].name) == 0
 	pieceLength := pieceLength(total)
-	var done int64
-	var lock sync.Mutex
+	var done int64 // of the files before
 	progress := func(n int64) {
-		lock.Lock()
-		defer lock.Unlock()
-		if done += n; p.Progress != nil {
-			p.Progress(done, total)
+		if p.Progress != nil {
+			p.Progress(done+n, total)
 		}
 	}
 	var files []bittorrent.File
@@ -104,6 +100,7 @@ func (s *Swarm) read(ctx context.Context, p kith.Publication) (*bittorrent.Descr
 				return nil, fmt.Errorf("keep %s: %w", f.path, err)
 			}
 		}
+		done += sum.Size
 		files = append(files, bittorrent.File{Path: f.name, Size: sum.Size, Root: sum.Root})
 		for _, piece := range sum.Pieces {
 			pieces = append(pieces, piece[:]...)

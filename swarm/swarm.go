@@ -82,7 +82,7 @@ func New(cfg Config) *Swarm {
 	}
 	s.metrics = newMetrics(cfg.Metrics, s)
 	s.limits.Store(new(kith.SwarmLimits))
-	s.store = content.NewStore(content.Config{Dir: cfg.Dir, Store: cfg.Store, Log: cfg.Log})
+	s.store = content.NewStore(content.Config{Dir: cfg.Dir, Store: cfg.Store, Log: cfg.Log, Metrics: cfg.Metrics})
 	s.library = library.New(library.Config{
 		Key: cfg.Key, Store: cfg.Store, Member: s.isMember, Changed: s.libraryChanged, Log: cfg.Log,
 	})
