@@ -310,3 +310,30 @@ func TestHighestVersion(t *testing.T) {
 		}
 	})
 }
+
+// TestLiar has a member say that it has everything, and give nothing: others are
+// asked after a while.
+func TestLiar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ash, maple := newHost(t, "ash", nil), newHost(t, "maple", nil)
+		for n := range 100 {
+			maple.publish(t, fmt.Sprint(n), "a")
+		}
+		i := intrude(t, ash, "oak")
+		i.greet()
+		for <-i.came != frameAsk {
+		}
+		i.say(frameSummaries, summary{host: maple.id, entries: digest{1}, holdings: MaxVersion}.appendTo(nil))
+		for <-i.came != frameWant {
+		}
+		connect(t, ash, maple)
+		time.Sleep(time.Second)
+		if len(ash.Entries()) != 0 {
+			t.Error("two are asked at once")
+		}
+		time.Sleep(leaseTime)
+		if n := len(ash.Entries()); n != 100 {
+			t.Errorf("%d entries while somebody lies", n)
+		}
+	})
+}

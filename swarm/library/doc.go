@@ -32,13 +32,21 @@
 // # Conversation
 //
 // [Library.Sync] talks to one member over one connection (sync.go, wire.go).
-// Both say hello with a digest of all that they have. Where it differs, each
-// asks the other for a digest per host, then, of the hosts that differ, says which
-// versions it has, and gets what it lacks: it pulls, one question at a time, so that
-// memory for each connection is constant. What is new later is pushed as it
-// comes, but not back to whom it came from; holdings are offered. Who dropped something, as a flood or as by a stranger,
-// finds that the digests differ, and asks again after a minute, later each
-// time. When nothing changes nothing is sent.
+// Both say hello with a digest of all that they have. Where the two differ, each
+// asks the other for a digest per host, says which versions it has of the hosts
+// that differ, and gets what it lacks. It pulls, one question at a time, so that
+// memory for each connection is constant, and a host's entries in one
+// conversation at a time, so that they come once.
+//
+// What a host publishes later is pushed as it comes, and pushed on, but not back to
+// whom it came from; holdings are offered. What came as an answer is no news: the
+// neighbours hear of it by the digest, which each tells the others when its own has
+// changed. Who dropped something, as in a flood or of a stranger, asks again
+// when the digests still differ after half a minute, then less and less often. When nothing
+// changes nothing is sent.
+//
+// A member is taken at a pace, on each connection and in all that it signed: beyond a
+// burst ten records a second.
 //
 // # Locking
 //

@@ -246,3 +246,36 @@ func TestSync(t *testing.T) {
 		}
 	})
 }
+
+// TestNewcomer has a host meet many members at once: what it lacks comes once.
+func TestNewcomer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		members := []*host{newHost(t, "maple", nil)}
+		size := 0
+		for n := range 500 {
+			members[0].publish(t, fmt.Sprint("title ", n), "a")
+		}
+		for _, r := range members[0].records() {
+			size += len(r.raw) + len(r.signature)
+		}
+		for i := range 7 {
+			members = append(members, newHost(t, fmt.Sprint("member ", i), nil))
+			deliver(t, members[i+1], members[0])
+		}
+		ash := newHost(t, "ash", nil)
+		var meters []*atomic.Int64
+		for _, h := range members {
+			traffic, _ := connect(t, ash, h)
+			meters = append(meters, traffic)
+		}
+		time.Sleep(10 * time.Second)
+		same(t, append(members, ash)...)
+		total := 0
+		for _, traffic := range meters {
+			total += int(traffic.Load())
+		}
+		if total > size*11/10 {
+			t.Errorf("%d bytes of entries cost %d", size, total)
+		}
+	})
+}
