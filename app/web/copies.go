@@ -263,7 +263,7 @@ func (c *siteCopy) show(rw http.ResponseWriter, r *http.Request, status int, pag
 
 func showCopiedListing(rw http.ResponseWriter, r *http.Request, listing static.Listing) {
 	c := copyOf(r)
-	page := listingPage(c.member.Host, listing)
+	page := listingPage(c.member.Host, listing, false)
 	page.Lead = c.sentence
 	c.show(rw, r, http.StatusOK, page)
 }

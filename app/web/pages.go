@@ -65,11 +65,12 @@ func (w *web) showSample(rw http.ResponseWriter, r *http.Request) {
 
 // showListing shows a folder without index.html.
 func (w *web) showListing(rw http.ResponseWriter, r *http.Request, listing static.Listing) {
-	w.showPage(rw, r, http.StatusOK, listingPage(w.host.Name().Host, listing))
+	w.showPage(rw, r, http.StatusOK, listingPage(w.host.Name().Host, listing, true))
 }
 
-// listingPage is a folder of a host's site.
-func listingPage(host string, listing static.Listing) ui.Page {
+// listingPage is a folder of a host's site. When files changed is known only
+// where they are dated.
+func listingPage(host string, listing static.Listing, dated bool) ui.Page {
 	title, back := host, ui.Entry{}
 	if folder := strings.TrimSuffix(listing.Path, "/"); folder != "" {
 		title = path.Base(folder)
@@ -93,7 +94,8 @@ func listingPage(host string, listing static.Listing) ui.Page {
 		Body: pages.Body("listing.html", struct {
 			static.Listing
 			Folders, Files int
-		}{listing, folders, len(listing.Entries) - folders}),
+			Dated          bool
+		}{listing, folders, len(listing.Entries) - folders, dated}),
 	}
 }
 

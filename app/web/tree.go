@@ -6,8 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"slices"
-	"strings"
 	"time"
 
 	"kith.alt/kith"
@@ -73,12 +71,15 @@ type contentFS struct {
 // Open opens a file or a folder. Files implement io.ReaderAt.
 func (c contentFS) Open(name string) (fs.File, error) {
 	n := c.tree[name]
-	if n == nil {
+	switch {
+	case !fs.ValidPath(name):
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	case n == nil:
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	info := contentInfo{n, c.published, n.size}
 	if n.folder {
-		return contentFolder{info}, nil
+		return &contentFolder{contentInfo: info}, nil
 	}
 	r, err := c.open(name)
 	if err != nil {
@@ -135,25 +136,32 @@ type contentFile struct {
 
 func (f contentFile) Stat() (fs.FileInfo, error) { return f.info, nil }
 
-// A contentFolder lists a folder. It is read once.
-type contentFolder struct{ contentInfo }
+// A contentFolder lists a folder.
+type contentFolder struct {
+	contentInfo
+	listed int
+}
 
-func (f contentFolder) Stat() (fs.FileInfo, error) { return f.contentInfo, nil }
-func (f contentFolder) Close() error               { return nil }
-func (f contentFolder) Read([]byte) (int, error) {
+func (f *contentFolder) Stat() (fs.FileInfo, error) { return f.contentInfo, nil }
+func (f *contentFolder) Close() error               { return nil }
+func (f *contentFolder) Read([]byte) (int, error) {
 	return 0, &fs.PathError{Op: "read", Path: f.node.name, Err: errors.New("is a folder")}
 }
 
-func (f contentFolder) ReadDir(most int) ([]fs.DirEntry, error) {
-	children := f.node.children
-	if most > 0 && len(children) > most {
-		children = children[:most]
+func (f *contentFolder) ReadDir(most int) ([]fs.DirEntry, error) {
+	rest := f.node.children[f.listed:]
+	switch {
+	case most <= 0:
+	case len(rest) == 0:
+		return nil, io.EOF
+	case len(rest) > most:
+		rest = rest[:most]
 	}
-	list := make([]fs.DirEntry, 0, len(children))
-	for _, n := range children {
+	f.listed += len(rest)
+	list := make([]fs.DirEntry, 0, len(rest))
+	for _, n := range rest {
 		list = append(list, contentInfo{n, f.modified, n.size})
 	}
-	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return list, nil
 }
 
