@@ -41,12 +41,16 @@ type share struct {
 	settings settings
 	uploads  uploads
 	rates    rates
+	jobs     *jobs
 	stopped  stoppedList
 	streams  chan struct{} // holds one for each open page that changes by itself
 }
 
 func newShare(host kith.Host) *share {
-	return &share{host: host, log: host.Log(), settings: settings{store: host.Store()}, streams: make(chan struct{}, maxStreams)}
+	return &share{
+		host: host, log: host.Log(), settings: settings{store: host.Store()}, jobs: newJobs(),
+		streams: make(chan struct{}, maxStreams),
+	}
 }
 
 func (s *share) service() kith.Service {
@@ -59,6 +63,7 @@ func (s *share) serve(ctx context.Context) error {
 		sweep(dir)
 	}
 	var tasks sync.WaitGroup
+	tasks.Go(func() { s.jobs.serve(ctx) })
 	tasks.Go(func() { s.uploads.tend(ctx) })
 	tasks.Go(func() { s.rates.sample(ctx, func() []kith.Holding { return s.swarm().Holdings() }) })
 	tasks.Wait()

@@ -22,10 +22,10 @@ func shareCommand() kith.Command {
 	return kith.Command{
 		Name: "share", Args: "PATH",
 		Summary: "share a file or folder with your group",
-		Help: `Lists PATH in the group's library and prints the link alone; who has the link can
-take it with kith get, and everybody in the group by its title. Your files stay where they
-are. On a terminal it also shows a QR code and the magnet link for torrent clients. A file
-that is called like a verb is shared as ./list.
+		Help: `Lists PATH in the group's library and prints the link alone. Everybody in the group
+can take it with kith get, by the link or by its title. Your files stay where they
+are. On a terminal it also shows a QR code, and the magnet link for torrent clients.
+To share a file that is called like a verb, write ./list.
 
 Example: kith share ~/films/holiday.mp4 --title "Holiday 2026"`,
 		Flags: func(set *flag.FlagSet) {
@@ -179,8 +179,9 @@ func stopCommand() kith.Command {
 	return kith.Command{
 		Name: "share stop", Args: "TITLE",
 		Summary: "stop sharing, or taking, something",
-		Help: `Takes TITLE off the library, if this computer put it there; else it stops taking it, and
-giving it to others. Your own files stay; what only the node kept is deleted.`,
+		Help: `Takes TITLE off the library, if this computer put it there; else it stops taking
+it, and giving it to others. Your own files stay; what only the node kept is
+deleted.`,
 		Run: func(ctx context.Context, env kith.Env, words []string) error {
 			var stopped Stopped
 			if err := env.API(ctx, http.MethodDelete, "/shares", namedRequest{What: words[0]}, &stopped); err != nil {
@@ -263,9 +264,9 @@ func torrentCommand() kith.Command {
 	return kith.Command{
 		Name: "share torrent", Args: "TITLE",
 		Summary: "write a .torrent file for standard clients, and print the magnet link",
-		Help: `A torrent client on this computer takes from, and gives to, this node. The file is written
-to FILE, which must not exist, or into it where that is a directory; without -o to the current
-directory.`,
+		Help: `A torrent client on this computer then takes it from this node, and gives it back.
+-o names the file to make, or an existing directory to put it into; that is the
+current directory if it is not given.`,
 		Flags: func(set *flag.FlagSet) {
 			set.StringVar(&out, "o", "", "the `PATH` to make, or a directory to put it into")
 		},

@@ -20,15 +20,17 @@ func getCommand() kith.Command {
 	return kith.Command{
 		Name: "get", Args: "LINK|TITLE",
 		Summary: "take what somebody shares: by its link, magnet or title",
-		Help: `Fetches it from all members that have it, checks every part, and prints the path of the file
-or folder, which appears under its name only when it is complete. Where two share under one
-title, name it HOST/TITLE. This computer then gives it to others, too, until kith share stop.
+		Help: `Fetches it from all members that have it, checks every part, and prints the path
+of the file or folder, which appears under its name only when it is complete. Where
+two share under one title, name it HOST/TITLE. This computer then gives it to
+others, too, until kith share stop.
 
--o names the file or folder to make, or an existing directory to put it into; without it, that is the current directory.
-Nothing that exists is replaced without --replace.
+-o names the file or folder to make, or an existing directory to put it into; that
+is the current directory if it is not given. Nothing else that stands there is
+replaced without --replace.
 
-Ctrl-C pauses it: the same command, or kith share resume, goes on where it was. Where the terminal is
-closed, or the command killed, the node goes on by itself; kith share pause stops it.
+Ctrl-C pauses it; the same command goes on where it was. Where the command is killed,
+the node goes on by itself, and kith share pause stops it.
 
 Example: kith get "Holiday 2026" -o ~/films/`,
 		Flags: func(set *flag.FlagSet) {

@@ -18,9 +18,9 @@ func limitCommand() kith.Command {
 	return kith.Command{
 		Name:    "share limit",
 		Summary: "show, or limit, what sharing may use of this computer",
-		Help: `Rates are in bytes a second (2MB/s) or bits (16Mbit/s); none takes a limit off. --hours sets rates for
-some hours of the week in place of --up and --down, and may be given more than once; the first
-that fits holds. --hours none takes them all off.
+		Help: `Rates are in bytes a second (2MB/s) or bits (16Mbit/s); none takes a limit off. --hours
+sets rates for some hours of the week in place of --up and --down, and may be given
+more than once; the first that fits holds. --hours none takes them all off.
 
 Example: kith share limit --up 1MB/s --hours "mon-fri 08:00-18:00 up=200KB/s down=1MB/s"`,
 		Flags: change.define,

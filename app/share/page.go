@@ -175,11 +175,18 @@ func (s *share) formChange(w http.ResponseWriter, r *http.Request) {
 		change("%s may go when its room is needed.", func(ctx context.Context, id kith.ContentID) error { return swarm.Pin(ctx, id, false) })
 	case "verify":
 		var verified Verified
-		if verified, err = s.verify(r.Context(), namedRequest{What: link}); err == nil {
+		var over bool
+		over, err = s.jobs.start("Checking", func(ctx context.Context, word string) (err error) {
+			verified, err = s.verify(ctx, namedRequest{What: link, Work: word})
+			return err
+		})
+		switch {
+		case !over:
+			text = "It is being read and compared."
+		case verified.Whole:
 			text = "All of it is as it was."
-			if !verified.Whole {
-				text = "Some of it is missing or damaged, and is fetched again from others that have it."
-			}
+		default:
+			text = "Some of it is missing or damaged, and is fetched again from others that have it."
 		}
 	case "stop":
 		var stopped Stopped

@@ -41,6 +41,10 @@ func (s *share) screens() []kith.Screen {
 	mux.HandleFunc("GET /new", func(w http.ResponseWriter, r *http.Request) { s.screenNew(w, r, nil) })
 	mux.HandleFunc("POST /new", s.formNew)
 	mux.HandleFunc("POST /get", s.formGet)
+	mux.HandleFunc("POST /jobs/{word}", func(w http.ResponseWriter, r *http.Request) {
+		s.jobs.stop(r.PathValue("word"))
+		http.Redirect(w, r, mineScreen, http.StatusSeeOther)
+	})
 	mux.HandleFunc("GET /x/{content}", s.screenShare)
 	mux.HandleFunc("GET /x/{content}/torrent", s.downloadTorrent)
 	mux.HandleFunc("POST /x/{content}/{verb}", s.formChange)
@@ -265,13 +269,22 @@ type newPage struct {
 }
 
 func (s *share) formNew(w http.ResponseWriter, r *http.Request) {
-	item, err := s.publish(r.Context(), publishRequest{
-		Path: folders.Expand(r.FormValue("path")), Title: strings.TrimSpace(r.FormValue("title")), Follow: r.FormValue("follow") != ""})
-	if err != nil {
+	request := publishRequest{Path: folders.Expand(r.FormValue("path")), Title: strings.TrimSpace(r.FormValue("title")), Follow: r.FormValue("follow") != ""}
+	title := cmp.Or(request.Title, filepath.Base(request.Path))
+	var item Item
+	over, err := s.jobs.start(title, func(ctx context.Context, word string) (err error) {
+		request.Work = word
+		item, err = s.publish(ctx, request)
+		return err
+	})
+	switch {
+	case err != nil:
 		s.screenNew(w, r, err)
-		return
+	case over:
+		ui.Redirect(w, r, sharePage(item.Content), item.Title+" is in the library.")
+	default:
+		ui.Redirect(w, r, mineScreen, title+" is being read. It is in the library as soon as that is done.")
 	}
-	ui.Redirect(w, r, sharePage(item.Content), item.Title+" is in the library.")
 }
 
 // A minePage is what this host shares, takes and keeps.
@@ -280,9 +293,16 @@ type minePage struct {
 	Copies        copies
 	Members       []contribution // who gave most
 	MoreMembers   int
+	Jobs          []reading
 	Stopped       []kith.Publication
 	Host          string
 	CSRF          template.HTML
+}
+
+// A reading is a job, and how far it is.
+type reading struct {
+	job
+	Progress
 }
 
 // copies are what the node keeps for others alone.
@@ -306,6 +326,9 @@ func (minePage) live() []string { return []string{"live-mine"} }
 func (s *share) minePage(r *http.Request) minePage {
 	p := minePage{Host: s.host.Name().Host, Stopped: s.stopped.list(), CSRF: ui.CSRF(r)}
 	p.Copies.Limit = cmp.Or(s.swarm().Limits().Copies, kith.DefaultCopies)
+	for _, job := range s.jobs.all() {
+		p.Jobs = append(p.Jobs, reading{job, s.work.progress(job.Word)})
+	}
 	for _, share := range s.shares() {
 		switch {
 		case share.Own:
