@@ -275,7 +275,9 @@ func TestTooManyTitles(t *testing.T) {
 	same(t, maple, ash)
 
 	oak := newHost(t, "oak", nil)
-	take(oak, backwards[:MaxEntries])
+	for _, r := range backwards[:MaxEntries] {
+		oak.shelve(r)
+	}
 	_, err := oak.Publish(context.Background(), kith.Entry{Title: "one more", Kind: "files", Content: testContent("a")})
 	if !errors.Is(err, kith.Quota) {
 		t.Errorf("a title too many: %v", err)

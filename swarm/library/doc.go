@@ -1,13 +1,13 @@
 // Package library keeps the list of what a group shares: [kith.Entry] values,
-// each signed by its host, and each member's holdings, which are hints whom
-// to ask for content.
+// each signed by its host, and each member's holdings, which are hints whom to
+// ask for content.
 //
 // # Records
 //
 // An entry travels and is kept as its host wrote it: a JSON object and an
-// Ed25519 signature (RFC 8032) over it, with a domain of its own. Fields that this
-// release does not know stay in it byte for byte. Of the records with one host
-// and title the one with the highest version stays, of one version the one
+// Ed25519 signature (RFC 8032) over it, with a domain of its own. Fields that
+// this release does not know stay in it byte for byte. Of the records with one
+// host and title the one with the highest version stays, of one version the one
 // published last, and of these the greater in bytes: so every library comes to
 // the same list, in whatever order records arrive, and an old copy never takes
 // the place of a newer one. A withdrawn entry is a record, too, and stays for
@@ -26,27 +26,28 @@
 //
 // # Holdings
 //
-// A host's holdings are one record: eight bytes of each content ID, sorted. The newest
-// of a host takes the place of the one before. They are kept in memory only.
+// A host's holdings are one record: eight bytes of each content ID, sorted. The
+// newest of a host takes the place of the one before. They are kept in memory
+// only.
 //
 // # Conversation
 //
 // [Library.Sync] talks to one member over one connection (sync.go, wire.go).
-// Both say hello with a digest of all that they have. Where the two differ, each
-// asks the other for a digest per host, says which versions it has of the hosts
-// that differ, and gets what it lacks. It pulls, one question at a time, so that
-// memory for each connection is constant, and a host's entries in one
+// Both say hello with a digest of all that they have. Where the two differ,
+// each asks the other for a digest per host, says which versions it has of the
+// hosts that differ, and gets what it lacks. It pulls, one question at a time,
+// so that memory for each connection is constant, and a host's entries in one
 // conversation at a time, so that they come once.
 //
-// What a host publishes later is pushed as it comes, and pushed on, but not back to
-// whom it came from; holdings are offered. What came as an answer is no news: the
-// neighbours hear of it by the digest, which each tells the others when its own has
-// changed. Who dropped something, as in a flood or of a stranger, asks again
-// when the digests still differ after half a minute, then less and less often. When nothing
-// changes nothing is sent.
+// What a host publishes later is pushed as it comes, and pushed on, but not
+// back to whom it came from; holdings are offered. What came as an answer is no
+// news: the neighbours hear of it by the digest, which each tells the others
+// when its own has changed. Who dropped something, as in a flood or of a
+// stranger, asks again when the digests still differ after half a minute, then
+// less and less often. When nothing changes nothing is sent.
 //
-// A member is taken at a pace, on each connection and in all that it signed: beyond a
-// burst ten records a second.
+// A member is taken at a pace, on each connection and in all that it signed:
+// beyond a burst ten records a second.
 //
 // # Locking
 //

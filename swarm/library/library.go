@@ -195,8 +195,8 @@ func (l *Library) Entry(host kith.ID, title string) (kith.Entry, bool) {
 	return kith.Entry{}, false
 }
 
-// SetHoldings tells the group which contents this host has, complete or in
-// part, so that takers know whom to ask; of more than [MaxHoldings] the first ones in
+// SetHoldings tells the group which contents this host has, complete or in part,
+// so that takers know whom to ask; of more than [MaxHoldings] the first ones in
 // the order of their IDs. The same again costs nothing. Nothing is stored.
 func (l *Library) SetHoldings(contents []kith.ContentID) {
 	prefixes := make([]uint64, 0, len(contents))

@@ -153,7 +153,7 @@ func agree(rt *rapid.T, t *testing.T) {
 // while.
 func TestManyHosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const hosts, titles = 50, 6
+		const hosts, titles = 50, 3
 		start := time.Now()
 		all := make([]*host, hosts)
 		for i := range all {

@@ -108,8 +108,8 @@ func parseSummaries(buf []byte) ([]summary, error) {
 }
 
 // A want says what its sender has of a host: the version of its holdings, and
-// where it lacks entries (or has others) all versions of these. On the wire it is the
-// host, the version of the holdings (8 bytes), what is wanted (1), the number
+// where it lacks entries (or has others) all versions of these. On the wire it is
+// the host, the version of the holdings (8 bytes), what is wanted (1), the number
 // of entries (2), and these.
 type want struct {
 	host     kith.ID
