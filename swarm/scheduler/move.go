@@ -3,9 +3,10 @@ package scheduler
 import "time"
 
 const (
-	moveEvery = 20 * time.Millisecond
-	tolerated = 128 // one block in so many may come twice before only safe moves are made
-	tail      = 4   // last requests to a peer that may be moved at a time
+	moveMargin = 50 * time.Millisecond // that a move must gain at least
+	moveEvery  = 20 * time.Millisecond
+	tolerated  = 128 // one block in so many may come twice before only safe moves are made
+	tail       = 4   // last requests to a peer that may be moved at a time
 )
 
 // move takes requests from peers that will answer late, and gives them to peers that
@@ -21,48 +22,55 @@ func (s *Scheduler) move(now time.Duration) {
 	}
 	s.moveAt = now + moveEvery
 	s.wakeAt(s.moveAt)
+	s.moveUrgent(now)
 	for _, to := range s.peers {
 		for s.interesting(to) == 0 && len(to.asked) < to.depth(now, s.requests) && s.moveTo(now, to) {
 		}
 	}
 }
 
-// moveTo moves the request to a peer that gains most by it.
+// moveTo moves the request to a peer that gains most by it: of the last ones to a peer,
+// what most have, which is what the peer will send last.
 func (s *Scheduler) moveTo(now time.Duration, to *peer) bool {
-	best := to.quickest + 2*time.Duration(len(to.asked)+1)*to.slowness(now) + 50*time.Millisecond
 	careful := s.stats.Duplicates*tolerated > s.stats.Arrived
+	longest := 2*to.arrival(now) - to.quickest + moveMargin
 	var from *peer
-	var index int
+	var block int
 	for _, p := range s.peers {
-		if p == to {
-			continue
-		}
 		expected := p.expected(now)
-		if expected <= best || careful && expected < 3*p.quickest {
+		if p == to || expected <= longest || careful && expected < 3*p.quickest {
 			continue
 		}
 		last := -1
-		for i := max(0, len(p.asked)-tail); i < len(p.asked); i++ {
-			if block := p.asked[i].block; to.has(int(block)) && (last < 0 || s.available[block] >= s.available[p.asked[last].block]) {
-				last = i
+		for _, r := range p.asked[max(0, len(p.asked)-tail):] {
+			if to.has(int(r.block)) && (last < 0 || s.available[r.block] >= s.available[last]) {
+				last = int(r.block)
 			}
 		}
 		if last >= 0 {
-			best, from, index = expected, p, last
+			longest, from, block = expected, p, last
 		}
 	}
 	if from == nil {
 		return false
 	}
-	block := int(from.asked[index].block)
+	s.moveRequest(now, from, to, block)
+	return true
+}
+
+func (s *Scheduler) moveRequest(now time.Duration, from, to *peer, block int) {
 	from.answered(block)
 	s.order(Cancel, from, block)
 	s.stats.Moved++
 	s.ask(now, to, block)
-	return true
 }
 
-// expected is how long the answer to the last request will probably take from now on.
+// expected is how long the answer to the last request to a peer will probably take.
 func (p *peer) expected(now time.Duration) time.Duration {
 	return time.Duration(len(p.asked)) * p.slowness(now)
+}
+
+// arrival is how long the answer to one more request would probably take.
+func (p *peer) arrival(now time.Duration) time.Duration {
+	return p.quickest + time.Duration(len(p.asked)+1)*p.slowness(now)
 }

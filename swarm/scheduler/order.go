@@ -43,7 +43,11 @@ type Order struct {
 }
 
 // How long announcements wait for company.
-const holdBack = 200 * time.Millisecond
+const (
+	holdIdle = 3 * time.Millisecond   // while nobody asks us for anything: others are to learn what to ask for
+	holdBusy = 200 * time.Millisecond // while the uplink is in use
+	holdDone = time.Second            // to a peer that has everything, and does not choose what to send
+)
 
 // Orders hands out what to tell peers now. The caller calls it after it has told the
 // scheduler what happened, after Next, and at Wake. Within give it must not call
@@ -117,17 +121,24 @@ type announcement struct {
 
 func (a *announcements) end() int { return a.first + len(a.list) }
 
-// announce tells peers which blocks arrived: with a block that goes there, when half of
-// the credit is used up, when the uplink has little else to do, or after a while.
+// announce tells peers which blocks arrived: with what goes there anyway, when a
+// part of the credit is used up, or after a while.
 func (s *Scheduler) announce(now time.Duration, give func(Order)) {
-	idle := s.idle()
+	hold := holdBusy
+	if s.idle() {
+		hold = holdIdle
+	}
 	oldest := s.news.end()
 	for _, p := range s.peers {
 		if p.heard < s.news.end() {
-			at := s.news.list[p.heard-s.news.first].at + holdBack
-			if idle || p.sending || now >= at || p.unheard >= (p.credit+3)/4 && p.unheard > 0 {
-				complete := p.complete(s) // what it gives next depends on what we have
-				for _, n := range s.news.list[p.heard-s.news.first:] {
+			news := s.news.list[p.heard-s.news.first:]
+			complete := p.complete(s) // what it gives next depends on what we have
+			at := news[0].at + hold
+			if complete && !p.choking {
+				at = news[0].at + holdDone
+			}
+			if p.sending || now >= at || p.unheard > 0 && p.unheard >= p.credit/4 {
+				for _, n := range news {
 					if s.have.has(int(n.block)) && (complete || !p.has(int(n.block))) {
 						give(Order{Kind: Have, Peer: p.name, Block: int(n.block)})
 					}
@@ -140,9 +151,14 @@ func (s *Scheduler) announce(now time.Duration, give func(Order)) {
 		p.sending = false
 		oldest = min(oldest, p.heard)
 	}
-	if drop := oldest - s.news.first; drop > len(s.news.list)/2 && drop > 256 || drop == len(s.news.list) {
-		s.news.list = append(s.news.list[:0], s.news.list[drop:]...)
-		s.news.first = oldest
+	s.news.drop(oldest)
+}
+
+// drop forgets what all peers were told.
+func (a *announcements) drop(oldest int) {
+	if told := oldest - a.first; told == len(a.list) || told > 256 && told > len(a.list)/2 {
+		a.list = append(a.list[:0], a.list[told:]...)
+		a.first = oldest
 	}
 }
 

@@ -52,6 +52,7 @@ type Scheduler struct {
 	given     map[int32]*gift
 	groups    []uint32 // groups with something fresh, perhaps, in random order
 	begun     []run    // groups of which others have something
+	pushed    bool     // the last block went by credit
 	virtual   uint64   // what the last peer that was served had got
 
 	orders []Order // that wait for Orders

@@ -68,7 +68,7 @@ func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) 
 		if len(p.wants) > 0 || p.choked {
 			most = max(most, s.lacks(p))
 		}
-		asks := len(p.wants) > 0 && (asking == nil || p.served < asking.served)
+		asks := len(p.wants) > 0 && (asking == nil || p.choked && !asking.choked || p.choked == asking.choked && p.served < asking.served)
 		takes := fresh && p.choked && p.window > p.under && (taking == nil || p.backlog < taking.backlog)
 		if (asks || takes) && ready(p.name) {
 			if asks {
@@ -79,10 +79,12 @@ func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) 
 			}
 		}
 	}
-	if taking != nil && (asking == nil || asking != taking && taking.served <= asking.served) {
+	first := asking != nil && asking.choked && s.pushed // a reader waits there
+	if s.pushed = false; taking != nil && !first && (asking == nil || asking.choked || asking != taking && taking.served <= asking.served) {
 		if block, ok := s.freshBlock(taking); ok {
 			s.takeBack(block)
 			s.given[int32(block)] = &gift{to: taking, at: now}
+			s.pushed = true
 			taking.under++
 			taking.backlog++
 			s.stats.Fresh++

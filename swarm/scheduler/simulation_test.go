@@ -19,7 +19,7 @@ type scenario struct {
 	seeds  int // 0: one
 	takers []link
 	script func(w *world)
-	least  time.Duration // a bound that the script raises; 0: the fluid bound
+	absent float64       // seconds that takers are not there, of all of them
 	delay  time.Duration // most on a path; 0: 30 ms
 	goal   float64       // most times the bound
 }
@@ -30,14 +30,15 @@ var (
 )
 
 func scenarios(t *testing.T) []scenario {
-	crowd := 200
+	const full = 32 << 20
+	crowd, small := 1000, int64(1<<20)
 	if text := os.Getenv("KITH_TEST_MEMBERS"); text != "" {
 		var err error
 		if crowd, err = strconv.Atoi(text); err != nil || crowd < 2 {
 			t.Fatalf("KITH_TEST_MEMBERS: %q is no number from 2 on", text)
 		}
+		small = 8 << 20
 	}
-	const full = 32 << 20
 	var list []scenario
 	for _, n := range []int{4, 8, 16, 64} {
 		list = append(list, scenario{name: fmt.Sprint("homogeneous ", n), bytes: full, seed: ten, takers: same(n, ten), goal: 1.03})
@@ -54,10 +55,10 @@ func scenarios(t *testing.T) []scenario {
 		scenario{name: "mixed 20, strong seed", bytes: full, seed: link{up: 50 * mbit, down: 100 * mbit}, takers: mixed, goal: 1.03},
 		scenario{name: "LAN 3", bytes: full, seed: link{up: 1000 * mbit, down: 1000 * mbit}, takers: same(3, link{up: 1000 * mbit, down: 1000 * mbit}), delay: 300 * time.Microsecond, goal: 1.03},
 		scenario{name: "one to one", bytes: full, seed: ten, takers: same(1, ten), goal: 1.03},
-		scenario{name: fmt.Sprint("flash crowd ", crowd), bytes: 8 << 20, seed: ten, takers: same(crowd, ten), goal: 1.3},
-		scenario{name: "churn 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: churn(4)},
-		scenario{name: "churn home 12", bytes: full, seed: link{up: 20 * mbit, down: 50 * mbit}, takers: same(12, home), goal: 1.08, script: churn(4)},
-		scenario{name: "late 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: late(4, 10*time.Second)},
+		scenario{name: fmt.Sprint("flash crowd ", crowd), bytes: small, seed: ten, takers: same(crowd, ten), goal: 1.3},
+		scenario{name: "churn 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: churn(4), absent: 20},
+		scenario{name: "churn home 12", bytes: full, seed: link{up: 20 * mbit, down: 50 * mbit}, takers: same(12, home), goal: 1.08, script: churn(4), absent: 20},
+		scenario{name: "late 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: late(4, 10*time.Second), absent: 40},
 		scenario{name: "free riders 15", bytes: full, seed: ten, takers: some(15, ten, 3, link{up: 10 * mbit, down: 50 * mbit, mute: true}), goal: 1.08},
 		scenario{name: "seed leaves 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: seedLeaves},
 		scenario{name: "two seeds 12", bytes: full, seeds: 2, seed: ten, takers: same(12, ten), goal: 1.08},
@@ -136,7 +137,8 @@ func bad(w *world) {
 	}
 }
 
-// bound is the least time in which seeds can bring bytes to takers (Kumar and Ross 2006).
+// bound is the least time in which seeds can bring bytes to takers: the fluid bound of
+// Kumar and Ross (2006), less what takers could have uploaded while they were away.
 func (s scenario) bound() time.Duration {
 	bits := float64(s.bytes) * 8
 	n := float64(max(s.seeds, 1))
@@ -147,7 +149,8 @@ func (s scenario) bound() time.Duration {
 			up += t.up
 		}
 	}
-	return max(s.least, seconds(max(bits/(n*s.seed.up), bits/down, float64(len(s.takers))*bits/up)))
+	away := s.absent * s.takers[0].up // nobody uploads meanwhile
+	return seconds(max(bits/(n*s.seed.up), bits/down, (float64(len(s.takers))*bits+away)/up))
 }
 
 func TestSimulation(t *testing.T) {
@@ -207,5 +210,47 @@ func (s scenario) simulate(t *testing.T) {
 		float64(copies)/float64(w.blocks), float64(fresh)/float64(w.blocks), 100*float64(dups)/total, 100*float64(moved)/total, 100*orders/total/blockBytes, time.Since(start).Seconds())
 	if ratio > s.goal {
 		t.Errorf("%s takes %.3f times the bound, more than %.3f", s.name, ratio, s.goal)
+	}
+}
+
+// TestReader has one of eight takers read at 4 Mbit/s from the beginning to the end. The seed
+// alone has what it reads first, and gives by credit.
+func TestReader(t *testing.T) {
+	const ahead = 64 // blocks
+	w := newWorld(16<<20, 1)
+	w.add(ten, true)
+	for range 8 {
+		w.add(ten, false)
+	}
+	w.enterAll()
+	reader, at, waited := w.hosts[1], 0, time.Duration(0)
+	step := seconds(blockBytes / overhead * 8 / (4 * mbit))
+	var since time.Duration
+	var read func()
+	read = func() {
+		reader.state.Unwant()
+		if at < w.blocks {
+			reader.state.Want(w.now, at, at+ahead, w.now+ahead*step)
+			w.step(reader)
+		}
+		if at < w.blocks && reader.state.Has(at) {
+			if at > 0 {
+				waited += w.now - since - step
+			}
+			since = w.now
+			at++
+			w.at(w.now+step, read)
+		} else if at < w.blocks {
+			w.at(w.now+time.Millisecond, read)
+		}
+	}
+	w.at(time.Millisecond, read)
+	w.run(time.Minute)
+	for at < w.blocks && w.now < time.Minute {
+		w.next()
+	}
+	t.Logf("the reader waited %v in all; it was done at %v", waited, w.now)
+	if at < w.blocks || waited > time.Second {
+		t.Errorf("the reader got %d of %d blocks, and waited for %v", at, w.blocks, waited)
 	}
 }

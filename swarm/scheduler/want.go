@@ -34,43 +34,60 @@ func (s *Scheduler) Want(now time.Duration, from, to int, deadline time.Duration
 // Unwant takes back what was wanted: no reader waits.
 func (s *Scheduler) Unwant() { s.urgent = s.urgent[:0] }
 
-// fillUrgent asks for what readers wait for: of the peer that will probably send it first.
-func (s *Scheduler) fillUrgent(now time.Duration) {
+// eachUrgent calls f for what readers wait for that is not here, as far as it is considered.
+func (s *Scheduler) eachUrgent(f func(block int)) {
 	left := urgentLimit
 	s.urgent = slices.DeleteFunc(s.urgent, func(u urgentBlocks) bool {
 		here := true
-		for block := u.from; block < u.to; block++ {
-			if s.have.has(block) {
-				continue
-			}
-			here = false
-			if left--; left < 0 {
-				break
-			}
-			if s.needed.has(block) {
-				if p := s.soonest(now, block); p != nil {
-					s.ask(now, p, block)
-				}
+		for block := u.from; block < u.to && left > 0; block++ {
+			if !s.have.has(block) {
+				here = false
+				left--
+				f(block)
 			}
 		}
-		return here
+		return here && left > 0
 	})
 }
 
-// soonest returns the peer that will probably send a block first.
-func (s *Scheduler) soonest(now time.Duration, block int) *peer {
-	var best *peer
-	var arrival time.Duration
+// fillUrgent asks for what readers wait for.
+func (s *Scheduler) fillUrgent(now time.Duration) {
+	s.eachUrgent(func(block int) {
+		if s.needed.has(block) {
+			if p, _ := s.soonest(now, block); p != nil {
+				s.ask(now, p, block)
+			}
+		}
+	})
+}
+
+// moveUrgent asks another peer for what readers wait for, where that would be clearly earlier.
+func (s *Scheduler) moveUrgent(now time.Duration) {
+	s.eachUrgent(func(block int) {
+		from := s.asked[int32(block)]
+		if from == nil {
+			return
+		}
+		i := slices.IndexFunc(from.asked, func(r request) bool { return r.block == int32(block) })
+		expected := max(from.expected(now), now-from.asked[i].at) // what took long takes long
+		if to, arrival := s.soonest(now, block); to != nil && to != from && expected > 2*arrival+moveMargin {
+			s.moveRequest(now, from, to, block)
+		}
+	})
+}
+
+// soonest returns the peer that will probably send a block first, and when that is.
+func (s *Scheduler) soonest(now time.Duration, block int) (best *peer, arrival time.Duration) {
 	for _, p := range s.peers {
 		if !p.has(block) || p.wrong >= suspicious || now < p.pause || p.choking && p.credit == 0 {
 			continue
 		}
-		if len(p.asked) >= 2*max(p.depth(now, s.requests), atLeast) {
+		if len(p.asked) >= min(2*max(p.depth(now, s.requests), atLeast), s.requests) {
 			continue
 		}
-		if expected := time.Duration(len(p.asked)+1) * p.slowness(now); best == nil || expected < arrival {
+		if expected := p.arrival(now); best == nil || expected < arrival {
 			best, arrival = p, expected
 		}
 	}
-	return best
+	return best, arrival
 }

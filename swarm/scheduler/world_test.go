@@ -324,11 +324,16 @@ func (w *world) transmit(h *host, m *message) {
 // run goes on until all takers are complete, or for limit.
 func (w *world) run(limit time.Duration) bool {
 	for w.waiting > 0 && len(w.events) > 0 && w.now < limit {
-		e := heap.Pop(&w.events).(event)
-		w.now = e.at
-		w.handle(e)
+		w.next()
 	}
 	return w.waiting == 0
+}
+
+// next lets the next event happen.
+func (w *world) next() {
+	e := heap.Pop(&w.events).(event)
+	w.now = e.at
+	w.handle(e)
 }
 
 func (w *world) handle(e event) {
