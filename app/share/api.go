@@ -141,7 +141,7 @@ func (s *share) shares() []Share {
 func (s *share) titleOf(h kith.Holding) string {
 	switch host := s.hostName(h.Entry.Host); {
 	case h.Entry.Kind == kith.EntrySite && h.Entry.Title == "/":
-		return "the site of " + host
+		return "The site of " + host
 	case h.Entry.Kind == kith.EntrySite:
 		return h.Entry.Title + " on the site of " + host
 	}
