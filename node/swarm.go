@@ -25,7 +25,7 @@ func (n *Node) openSwarm(ctx context.Context) error {
 			return n.listenLoopback("share", "bittorrent", config.BitTorrent)
 		},
 		Members: n.presentMembers,
-		Near:    func(id kith.ID) bool { return n.mesh.Presences()[id].Path == control.PathLAN },
+		Paths:   n.swarmPaths,
 		Private: n.privateDir,
 		Inside:  func(path string) bool { return within(path, n.dir.Path()) },
 		Event:   func(text string) { n.event("%s", text) },
@@ -33,4 +33,15 @@ func (n *Node) openSwarm(ctx context.Context) error {
 		Metrics: n.metrics,
 	})
 	return n.swarm.Load(ctx)
+}
+
+// swarmPaths returns how members are reached that are.
+func (n *Node) swarmPaths() map[kith.ID]swarm.Path {
+	paths := make(map[kith.ID]swarm.Path)
+	for id, p := range n.mesh.Presences() {
+		if p.Path != "" {
+			paths[id] = swarm.Path{Near: p.Path == control.PathLAN, Since: p.Since, RoundTrip: p.RTT}
+		}
+	}
+	return paths
 }

@@ -54,6 +54,11 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 // one has come.
 func (s *Swarm) talk(ctx context.Context, online map[kith.ID]time.Time, now time.Time) (came bool) {
 	members := s.memberView()
+	for id := range members {
+		if path := s.pathTo(id); path.RoundTrip > 0 {
+			s.accountOf(id).shortest(path.RoundTrip, path)
+		}
+	}
 	for id := range online {
 		if !members[id].Online {
 			delete(online, id)

@@ -96,6 +96,27 @@ func (b *bucket) wait(n int) {
 type account struct {
 	up, down       bucket
 	received, sent atomic.Int64 // bytes of content, ever
+
+	mu    sync.Mutex
+	base  time.Duration // the shortest round trip on the path, 0 where none is known
+	since time.Time     // of the path
+}
+
+// shortest returns the shortest round trip that was measured on a path, one that took
+// so long included. It does not age: while much is sent there always is
+// something of a queue.
+func (a *account) shortest(took time.Duration, path Path) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !path.Since.Equal(a.since) {
+		a.since, a.base = path.Since, 0
+	}
+	for _, t := range []time.Duration{took, path.RoundTrip} {
+		if t > 0 && (a.base == 0 || t < a.base) {
+			a.base = t
+		}
+	}
+	return a.base
 }
 
 // accountOf returns the account of a member.

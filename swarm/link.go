@@ -57,14 +57,12 @@ type link struct {
 	lastOut time.Time
 	pings   map[uint64]chan struct{}
 	ping    uint64
-	base    [2]time.Duration // the shortest round trip of this minute and the one before; 0: not measured
-	renewed time.Time
 }
 
 func newLink(x *exchange, host kith.ID, conn net.Conn, dialled bool) *link {
 	return &link{
 		exchange: x, host: host, conn: conn, dialled: dialled,
-		near: x.swarm.cfg.Near(host), since: time.Now(),
+		near: x.swarm.pathTo(host).Near, since: time.Now(),
 		wakes: make(chan struct{}, 1), member: x.swarm.accountOf(host),
 		proved: make(map[int]struct{}), held: make(map[int][]byte), pings: make(map[uint64]chan struct{}),
 	}
@@ -518,17 +516,7 @@ func (l *link) late(ctx context.Context) (time.Duration, bool) {
 	if !ok {
 		return 0, false
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); now.Sub(l.renewed) > time.Minute {
-		l.base, l.renewed = [2]time.Duration{took, l.base[0]}, now
-	}
-	l.base[0] = min(l.base[0], took)
-	shortest := l.base[0]
-	if l.base[1] > 0 {
-		shortest = min(shortest, l.base[1])
-	}
-	return took - shortest, true
+	return took - l.member.shortest(took, l.exchange.swarm.pathTo(l.host)), true
 }
 
 // count takes down n bytes of content that came from the peer.

@@ -32,12 +32,19 @@ type Config struct {
 	// ListenClients opens the port for torrent clients of this host.
 	ListenClients func(context.Context) (net.Listener, error)
 	Members       func() []kith.Member
-	Near          func(kith.ID) bool     // is on a network of ours
-	Private       func(path string) bool // holds what is never shared, or lies there
-	Inside        func(path string) bool // lies there
-	Event         func(text string)      // tells the owner
+	Paths         func() map[kith.ID]Path // to members to whom there is one
+	Private       func(path string) bool  // holds what is never shared, or lies there
+	Inside        func(path string) bool  // lies there
+	Event         func(text string)       // tells the owner
 	Log           *slog.Logger
 	Metrics       *kith.Metrics
+}
+
+// A Path is how a member is reached at present.
+type Path struct {
+	Near      bool          // on a network of ours
+	Since     time.Time     // another time means another path
+	RoundTrip time.Duration // 0: not measured
 }
 
 // Swarm is this host's part in the swarms of its group. It is the node's
@@ -63,6 +70,7 @@ type Swarm struct {
 	accounts map[kith.ID]*account
 	talking  map[kith.ID]struct{} // members with whom a conversation of the library is open
 	members  map[kith.ID]kith.Member
+	paths    map[kith.ID]Path
 	asked    time.Time // when members were
 	changed  chan struct{}
 	looks    chan struct{}
@@ -348,6 +356,7 @@ func (s *Swarm) memberView() map[kith.ID]kith.Member {
 		for _, m := range s.cfg.Members() {
 			s.members[m.ID] = m
 		}
+		s.paths = s.cfg.Paths()
 		s.asked = time.Now()
 	}
 	return s.members
@@ -356,6 +365,14 @@ func (s *Swarm) memberView() map[kith.ID]kith.Member {
 func (s *Swarm) isMember(host kith.ID) bool {
 	_, ok := s.memberView()[host]
 	return ok
+}
+
+// pathTo returns the path to a member, as it was a moment ago.
+func (s *Swarm) pathTo(host kith.ID) Path {
+	s.memberView()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paths[host]
 }
 
 // hostName is what people call a host.

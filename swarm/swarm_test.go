@@ -92,7 +92,7 @@ func (h *villager) start(t testing.TB) {
 			}
 			return members
 		},
-		Near:    func(kith.ID) bool { return true },
+		Paths:   func() map[kith.ID]Path { return nil },
 		Private: func(path string) bool { return path == h.data },
 		Inside:  func(path string) bool { return path == h.data },
 		Event:   func(text string) { log.Info("event", "text", text) },
