@@ -3,7 +3,9 @@ package library
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -24,7 +26,9 @@ func (s *stream) read(ctx context.Context) error {
 	}
 	var buf []byte
 	kind, payload, err := readFrame(s.conn, &buf)
-	if err != nil {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("peer says nothing: %w", kith.Temporary)
+	} else if err != nil {
 		return err
 	}
 	if kind != frameHello {

@@ -21,11 +21,11 @@ const (
 var errTooManySyncs = fmt.Errorf("more than %d conversations at once: %w", maxSyncs, kith.Quota)
 
 // Sync brings this library and that of the member peer up to date over conn, and
-// goes on passing what is new in either direction. Both sides call it; it does not
-// matter who dialled. It ends, and closes conn, when ctx ends or the peer closes
-// (nil), when the peer sends nonsense (kinds Invalid and Denied), does not read
-// (Temporary), or is not a member (NotMember). The third with one peer ends the
-// oldest (Quota).
+// goes on passing what is new in either direction. Both sides call it; it does
+// not matter who dialled. It ends, and closes conn, when ctx ends or the peer
+// closes (nil), when the peer sends nonsense (kinds Invalid and Denied), does
+// not greet or read within 30 seconds (Temporary), or is not a member
+// (NotMember). The third with one peer ends the oldest (Quota).
 func (l *Library) Sync(ctx context.Context, conn net.Conn, peer kith.ID) error {
 	if err := l.sync(ctx, conn, peer); err != nil {
 		return fmt.Errorf("library of %s: %w", peer.Short(), err)
