@@ -69,7 +69,7 @@ func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) 
 			most = max(most, s.lacks(p))
 		}
 		asks := len(p.wants) > 0 && (asking == nil || p.choked && !asking.choked || p.choked == asking.choked && p.served < asking.served)
-		takes := fresh && p.choked && p.window > p.under && (taking == nil || p.backlog < taking.backlog)
+		takes := fresh && p.choked && p.window > p.under && (taking == nil || p.backlog < taking.backlog || p.backlog == taking.backlog && p.served < taking.served)
 		if (asks || takes) && ready(p.name) {
 			if asks {
 				asking = p

@@ -21,6 +21,7 @@ type scenario struct {
 	script func(w *world)
 	absent float64       // seconds that takers are not there, of all of them
 	delay  time.Duration // most on a path; 0: 30 ms
+	queue  int           // blocks that an uplink holds beyond the one that leaves
 	goal   float64       // most times the bound
 }
 
@@ -54,6 +55,9 @@ func scenarios(t *testing.T) []scenario {
 		scenario{name: "mixed 20", bytes: full, seed: ten, takers: mixed, goal: 1.03},
 		scenario{name: "mixed 20, strong seed", bytes: full, seed: link{up: 50 * mbit, down: 100 * mbit}, takers: mixed, goal: 1.03},
 		scenario{name: "LAN 3", bytes: full, seed: link{up: 1000 * mbit, down: 1000 * mbit}, takers: same(3, link{up: 1000 * mbit, down: 1000 * mbit}), delay: 300 * time.Microsecond, goal: 1.03},
+		scenario{name: "long paths 16", bytes: full, seed: ten, takers: same(16, ten), delay: 120 * time.Millisecond, goal: 1.05},
+		scenario{name: "uplink queues 16", bytes: full, seed: ten, takers: same(16, ten), queue: 4, goal: 1.05},
+		scenario{name: "long fast path", bytes: full, seed: link{up: 200 * mbit, down: 200 * mbit}, takers: same(1, link{up: 200 * mbit, down: 200 * mbit}), delay: 120 * time.Millisecond, goal: 1.3},
 		scenario{name: "one to one", bytes: full, seed: ten, takers: same(1, ten), goal: 1.03},
 		scenario{name: fmt.Sprint("flash crowd ", crowd), bytes: small, seed: ten, takers: same(crowd, ten), goal: 1.3},
 		scenario{name: "churn 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: churn(4), absent: 20},
@@ -168,6 +172,7 @@ func (s scenario) simulate(t *testing.T) {
 	if s.delay > 0 {
 		w.most = s.delay
 	}
+	w.queue = s.queue
 	if len(s.takers) > 40 {
 		w.degree = 30
 	}

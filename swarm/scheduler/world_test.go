@@ -1,7 +1,6 @@
 package scheduler_test
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -102,19 +101,40 @@ const (
 	evDo
 )
 
-type events []event
+// events are a heap: the next one first.
+type events []*event
 
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
+func (e events) before(i, j int) bool {
 	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].serial < e[j].serial
 }
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-func (e *events) Pop() any {
-	old := *e
-	last := old[len(old)-1]
-	*e = old[:len(old)-1]
-	return last
+
+func (e *events) push(one event) {
+	*e = append(*e, &one)
+	for list, i := *e, len(*e)-1; i > 0 && list.before(i, (i-1)/4); i = (i - 1) / 4 {
+		list[i], list[(i-1)/4] = list[(i-1)/4], list[i]
+	}
+}
+
+func (e *events) pop() *event {
+	list := *e
+	first, last := list[0], len(list)-1
+	list[0] = list[last]
+	list[last] = nil
+	list = list[:last]
+	for i := 0; ; {
+		least := i
+		for child := 4*i + 1; child <= 4*i+4 && child < last; child++ {
+			if list.before(child, least) {
+				least = child
+			}
+		}
+		if least == i {
+			*e = list
+			return first
+		}
+		list[i], list[least] = list[least], list[i]
+		i = least
+	}
 }
 
 func newWorld(bytes int64, seed uint64) *world {
@@ -137,7 +157,7 @@ func (w *world) add(l link, seed bool) *host {
 func (w *world) after(d time.Duration, e event) {
 	w.serial++
 	e.at, e.serial = w.now+d, w.serial
-	heap.Push(&w.events, e)
+	w.events.push(e)
 }
 
 func (w *world) at(t time.Duration, do func()) { w.after(t-w.now, event{kind: evDo, do: do}) }
@@ -265,10 +285,10 @@ func (w *world) step(h *host) {
 		w.transmit(h, &message{from: h.id, to: to.id, epochs: [2]int{h.epoch, to.epoch}, send: &send, bytes: blockBytes})
 		w.orders(h, to.id)
 	}
-	if at := h.state.Wake(); at < h.wake || h.wake <= w.now {
+	if at := max(h.state.Wake(), w.now); at < h.wake {
 		h.wake = at
 		if at != scheduler.Never {
-			w.after(max(at-w.now, 0), event{kind: evWake, host: h.id, epoch: h.epoch})
+			w.after(at-w.now, event{kind: evWake, host: h.id, epoch: h.epoch})
 		}
 	}
 }
@@ -331,12 +351,12 @@ func (w *world) run(limit time.Duration) bool {
 
 // next lets the next event happen.
 func (w *world) next() {
-	e := heap.Pop(&w.events).(event)
+	e := w.events.pop()
 	w.now = e.at
 	w.handle(e)
 }
 
-func (w *world) handle(e event) {
+func (w *world) handle(e *event) {
 	if e.kind == evDo {
 		e.do()
 		return
@@ -375,6 +395,9 @@ func (w *world) handle(e event) {
 		h.state.Leave(w.now, scheduler.Peer(e.peer))
 		w.hosts[e.peer].state.Leave(w.now, scheduler.Peer(h.id))
 	case evWake:
+		if e.at != h.wake {
+			return // an earlier one came between
+		}
 		h.wake = scheduler.Never
 	}
 	w.step(h)
