@@ -53,8 +53,7 @@ func TestSeedSendsEveryBlockOnce(t *testing.T) {
 	if got := orders(s, 0, Unchoke); len(got) > 0 {
 		t.Fatalf("a seed with something fresh answers requests: %v", got)
 	}
-	sent, share, jumps := newBitmap(blocks), make([]int, takers), 0
-	last := make([]int, takers)
+	sent, share, groups := newBitmap(blocks), make([]int, takers), make(map[[2]int]bool)
 	for {
 		send, ok := s.Next(0, everybody)
 		if !ok {
@@ -65,16 +64,13 @@ func TestSeedSendsEveryBlockOnce(t *testing.T) {
 		}
 		sent.set(send.Block)
 		share[send.Peer]++
-		if send.Block != last[send.Peer]+1 {
-			jumps++
-		}
-		last[send.Peer] = send.Block
+		groups[[2]int{int(send.Peer), send.Block / 32}] = true
 	}
 	if sent.count() != blocks || slices.Min(share) < blocks/takers || slices.Max(share) > blocks/takers+1 {
 		t.Errorf("%d of %d blocks were sent, to each %v", sent.count(), blocks, share)
 	}
-	if jumps > blocks/32+10*takers {
-		t.Errorf("blocks go in %d runs, though 32 share their hashes", jumps)
+	if len(groups) > blocks/32+5*takers {
+		t.Errorf("takers got something of %d groups in all; there are %d", len(groups), blocks/32+1)
 	}
 	if got := orders(s, 0, Unchoke); len(got) != takers {
 		t.Errorf("after everything was sent once, %d of %d may ask", len(got), takers)

@@ -45,8 +45,9 @@ type Order struct {
 // How long announcements wait for company.
 const (
 	holdIdle = 3 * time.Millisecond   // while nobody asks us for anything: others are to learn what to ask for
+	holdSeed = 30 * time.Millisecond  // to a peer that has everything and chooses what to send
 	holdBusy = 200 * time.Millisecond // while the uplink is in use
-	holdDone = time.Second            // to a peer that has everything, and does not choose what to send
+	holdDone = time.Second            // to a peer that has everything and is asked
 )
 
 // Orders hands out what to tell peers now. The caller calls it after it has told the
@@ -98,7 +99,7 @@ func (s *Scheduler) giveCredit() {
 		if !p.choking || !p.traits.Credits || p.wrong >= suspicious || !p.complete(s) {
 			continue
 		}
-		n := min(startCredit+int(2*ahead/p.gap), s.requests)
+		n := min(startCredit+int(4*ahead/p.gap), s.requests)
 		if n >= 2*p.credit || n <= p.credit/4 {
 			p.credit = n
 			s.orders = append(s.orders, Order{Kind: Credit, Peer: p.name, Count: n})
@@ -106,7 +107,7 @@ func (s *Scheduler) giveCredit() {
 	}
 }
 
-const startCredit = 32 // blocks
+const startCredit = 64 // blocks
 
 // announcements are the blocks that arrived, in order. Each peer has its place in it.
 type announcements struct {
@@ -134,7 +135,9 @@ func (s *Scheduler) announce(now time.Duration, give func(Order)) {
 			news := s.news.list[p.heard-s.news.first:]
 			complete := p.complete(s) // what it gives next depends on what we have
 			at := news[0].at + hold
-			if complete && !p.choking {
+			if complete && p.choking {
+				at = news[0].at + min(hold, holdSeed)
+			} else if complete {
 				at = news[0].at + holdDone
 			}
 			if p.sending || now >= at || p.unheard > 0 && p.unheard >= p.credit/4 {

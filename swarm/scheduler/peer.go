@@ -63,39 +63,26 @@ type request struct {
 	at    time.Duration
 }
 
-// A run is the neighbouring blocks that are kept for one taker: from next to end, which
+// A run is the neighbouring blocks that are kept for one taker: from start to end, which
 // is not one of them.
-type run struct {
-	next, end int
-	back      bool // the last comes first
-}
+type run struct{ start, end int }
 
-// take takes the next block that nobody has.
-func (r *run) take(available []uint16) (int, bool) {
-	for r.next < r.end {
-		block := r.next
-		if r.back {
-			r.end--
-			block = r.end
-		} else {
-			r.next++
-		}
-		if available[block] == 0 {
-			return block, true
+// fresh returns how many of the blocks nobody has.
+func (r run) fresh(available []uint16) int {
+	fresh := 0
+	for _, n := range available[r.start:r.end] {
+		if n == 0 {
+			fresh++
 		}
 	}
-	return 0, false
+	return fresh
 }
 
-// halve takes from a run the half that comes last.
+// halve takes a half from a run.
 func (r *run) halve() run {
-	half, middle := *r, r.next+(r.end-r.next)/2
-	if r.back {
-		middle = r.end - (r.end-r.next)/2
-		half.end, r.next = middle, middle
-	} else {
-		half.next, r.end = middle, middle
-	}
+	half := *r
+	half.start = (r.start + r.end) / 2
+	r.end = half.start
 	return half
 }
 

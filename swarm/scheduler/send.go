@@ -148,12 +148,20 @@ func (s *Scheduler) rarestWant(p *peer) int {
 	return int(block)
 }
 
-// freshBlock returns a block that nobody has: the next of the taker's run, else the
-// first of a new run.
+// freshBlock returns a block that nobody has, of the taker's run: which one is up to
+// chance, so that two seeds that happen on the same group rarely happen on the same block.
 func (s *Scheduler) freshBlock(p *peer) (int, bool) {
 	for {
-		if block, ok := p.run.take(s.available); ok {
-			return block, true
+		if fresh := p.run.fresh(s.available); fresh > 0 {
+			skip := s.random.IntN(fresh)
+			for block := p.run.start; ; block++ {
+				if s.available[block] > 0 {
+					continue
+				}
+				if skip--; skip < 0 {
+					return block, true
+				}
+			}
 		}
 		if !s.newRun(p) {
 			return 0, false
@@ -162,18 +170,16 @@ func (s *Scheduler) freshBlock(p *peer) (int, bool) {
 }
 
 // newRun gives a taker a group of which nobody has anything, by chance; else what is left of
-// one that another seed has begun, from the other end on; else half of what is left for
-// another taker.
+// one that another seed has begun; else half of what is left for another taker.
 func (s *Scheduler) newRun(p *peer) bool {
 	for refilled := false; ; refilled = true {
 		for len(s.groups) > 0 {
 			group := int(s.groups[len(s.groups)-1])
 			s.groups = s.groups[:len(s.groups)-1]
-			r := run{next: group * s.group, end: min((group+1)*s.group, s.blocks)}
-			switch fresh := s.freshIn(r); {
+			r := run{group * s.group, min((group+1)*s.group, s.blocks)}
+			switch fresh := r.fresh(s.available); {
 			case fresh == 0 || s.running(r):
-			case fresh < r.end-r.next:
-				r.back = true
+			case fresh < r.end-r.start:
 				s.begun = append(s.begun, r)
 			default:
 				p.run = r
@@ -202,7 +208,7 @@ func (s *Scheduler) mostFresh() (run, bool) {
 		few := max(0, len(s.begun)-16)
 		best, most := -1, 0
 		for i, r := range s.begun[few:] {
-			if fresh := s.freshIn(r); fresh > most && !s.running(r) {
+			if fresh := r.fresh(s.available); fresh > most && !s.running(r) {
 				best, most = few+i, fresh
 			}
 		}
@@ -226,32 +232,22 @@ func (s *Scheduler) allGroups() {
 	s.random.Shuffle(len(s.groups), func(i, j int) { s.groups[i], s.groups[j] = s.groups[j], s.groups[i] })
 }
 
-// freshIn returns how many blocks of r nobody has.
-func (s *Scheduler) freshIn(r run) int {
-	fresh := 0
-	for _, n := range s.available[r.next:r.end] {
-		if n == 0 {
-			fresh++
-		}
-	}
-	return fresh
-}
-
 // running reports whether something fresh of r is kept for a taker.
 func (s *Scheduler) running(r run) bool {
 	return slices.ContainsFunc(s.peers, func(p *peer) bool {
-		return p.run.next < r.end && r.next < p.run.end && s.freshIn(p.run) > 0
+		return p.run.start < r.end && r.start < p.run.end && p.run.fresh(s.available) > 0
 	})
 }
 
+// longestRun returns who has most left, other than one taker.
 func (s *Scheduler) longestRun(except *peer) *peer {
 	var longest *peer
 	most := 0
 	for _, p := range s.peers {
-		if p == except || p.run.next >= p.run.end {
+		if p == except {
 			continue
 		}
-		if fresh := s.freshIn(p.run); fresh > most {
+		if fresh := p.run.fresh(s.available); fresh > most {
 			longest, most = p, fresh
 		}
 	}
