@@ -20,7 +20,6 @@ type pacer struct {
 	aim    float64 // bytes a second; what to send at now
 	found  bool    // the link has been full
 	empty  int     // measurements in a row without a queue
-	queue  float64 // seconds; at the measurement before
 	at     time.Duration
 	before float64 // seconds; as it was measured last
 }
@@ -46,38 +45,38 @@ func (p *pacer) steady() bool {
 	return p.found && p.before > queueTarget/3 && p.before < 2*queueTarget
 }
 
-// measured takes how much longer than the shortest one a round trip took. Busy tells
-// that there was always something to send since the one before: only then does
-// an empty queue mean that there is room.
-func (p *pacer) measured(now, late time.Duration, busy bool) {
+// measured takes how much longer than the shortest one a round trip took, and how
+// many bytes left since the one before. Busy tells that there was always something
+// to send: only then does an empty queue mean that there is room.
+func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	// The shorter of two: a process that was not scheduled is no queue.
-	queue := min(late.Seconds(), p.before)
-	p.before = late.Seconds()
-	since := min(max((now-p.at).Seconds(), 0.001), 0.25)
-	grew := queue - p.queue
-	p.at, p.queue = now, queue
+	queue, grew := min(late.Seconds(), p.before), late.Seconds()-p.before
+	since := min(max((now-p.at).Seconds(), 0.001), 1)
+	p.at, p.before = now, late.Seconds()
 
-	switch {
-	case !p.found && queue < queueFull:
+	if queue > queueFull {
+		// The link was never without work, so what it carried is what left, less
+		// what the queue grew by.
+		p.rate = min(p.rate, max(float64(sent)/max(since+grew, since/4), p.rate/4))
+		p.found = true
+	}
+	if !p.found {
 		if busy {
-			p.rate = min(p.rate*math.Pow(2, since/doubling), mostRate)
+			p.rate = min(p.rate*math.Pow(2, min(since, doubling)/doubling), mostRate)
 		}
 		p.aim = p.rate
 		return
-	case !p.found:
-		p.found = true
-		p.rate /= 1 + min(max(grew/since, 0), 3) // what arrived, of what was sent
 	}
 
 	missing := queueTarget - queue
 	if missing < 0 || busy {
-		p.rate *= 1 + integral*max(missing, -0.03)*since
+		p.rate *= 1 + integral*max(missing, -0.03)*min(since, 0.25)
 	}
-	if p.empty++; queue > queueTarget/3 || !busy {
+	if p.empty++; queue > queueTarget*2/3 || !busy {
 		p.empty = 0
 	}
 	if over := p.empty - emptyFor; over > 0 {
-		p.rate *= 1 + min(0.01*math.Pow(2, float64(over)/4), 1)*since/probeEvery.Seconds()
+		p.rate *= 1 + min(0.01*math.Pow(2, float64(over)/4), 1)*min(since/doubling, 1)
 	}
 	p.rate = min(max(p.rate, leastRate), mostRate)
 	p.aim = max(p.rate*max(1+proportion*missing, 0.1), leastRate)

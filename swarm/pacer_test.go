@@ -23,12 +23,13 @@ func TestPacer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p, random := newPacer(), rand.New(rand.NewPCG(1, 2))
 			const step = time.Millisecond
-			var queue, sent, late float64
+			var queue, sent, late, left float64
 			var steps int
 			var worst time.Duration
 			for now := time.Duration(0); now < 40*time.Second; now += step {
 				out := p.aim * step.Seconds()
-				queue = max(queue+out-c.rate*step.Seconds(), 0)
+				left += out
+				queue = min(max(queue+out-c.rate*step.Seconds(), 0), c.rate/10) // the router keeps 100 ms
 				delay := time.Duration(queue / c.rate * float64(time.Second))
 				if now > 5*time.Second {
 					steps++
@@ -37,7 +38,8 @@ func TestPacer(t *testing.T) {
 					sent += min(out, c.rate*step.Seconds())
 				}
 				if now%probeEvery == 0 {
-					p.measured(now, delay+time.Duration(random.Float64()*float64(c.jitter)), true)
+					p.measured(now, delay+time.Duration(random.Float64()*float64(c.jitter)), int64(left), true)
+					left = 0
 				}
 			}
 			use := sent / (c.rate * float64(steps) * step.Seconds())

@@ -18,6 +18,7 @@ type uplink struct {
 	pacer *pacer
 	start time.Time
 	next  time.Time // when there is room again
+	sent  int64     // bytes since the last measurement
 	idle  bool      // there was a moment without anything to send since the last measurement
 }
 
@@ -93,6 +94,7 @@ func (u *uplink) charge(size int) time.Duration {
 	if late := now.Add(-slack); u.next.Before(late) {
 		u.next = late
 	}
+	u.sent += int64(size)
 	u.next = u.next.Add(time.Duration(float64(size) / u.rateLocked(now) * float64(time.Second)))
 	return max(u.next.Sub(now), 0)
 }
@@ -120,8 +122,8 @@ func (u *uplink) measure(ctx context.Context) {
 		u.mu.Lock()
 		now := time.Now()
 		limited := u.limit(now) > 0 && float64(u.limit(now)) < u.pacer.aim
-		u.pacer.measured(now.Sub(u.start), late, !u.idle && !limited)
-		u.idle = false
+		u.pacer.measured(now.Sub(u.start), late, u.sent, !u.idle && !limited)
+		u.idle, u.sent = false, 0
 		u.mu.Unlock()
 	}
 }
