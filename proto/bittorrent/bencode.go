@@ -198,6 +198,34 @@ func (d *decoder) raw() ([]byte, error) {
 	return all[:n:n], nil
 }
 
+// appendWithoutEmptyKeys appends the next value, entries of dictionaries under the
+// key "" left out.
+func appendWithoutEmptyKeys(b []byte, d *decoder) ([]byte, error) {
+	item := func() (err error) {
+		b, err = appendWithoutEmptyKeys(b, d)
+		return err
+	}
+	switch {
+	case len(d.rest) > 0 && d.rest[0] == 'l':
+		b = append(b, 'l')
+		err := d.list(item)
+		return append(b, 'e'), err
+	case len(d.rest) > 0 && d.rest[0] == 'd':
+		b = append(b, 'd')
+		err := d.dictionary(func(key []byte) error {
+			if len(key) == 0 {
+				return d.skip()
+			}
+			b = appendText(b, key)
+			return item()
+		})
+		return append(b, 'e'), err
+	default:
+		value, err := d.raw()
+		return append(b, value...), err
+	}
+}
+
 func appendInteger(b []byte, n int64) []byte {
 	return append(strconv.AppendInt(append(b, 'i'), n, 10), 'e')
 }

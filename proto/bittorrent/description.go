@@ -48,6 +48,7 @@ type Description struct {
 
 	id          [sha256.Size]byte
 	idV1        [sha1.Size]byte
+	idMistaken  [sha1.Size]byte
 	size        int64
 	sizeV1      int64 // with pad files (BEP 47)
 	firstBlocks []int // of each file, and after the last
@@ -78,7 +79,7 @@ func Describe(name string, files []File, single bool, pieceLength int64, pieces 
 	if len(d.Raw) > MaxDescription {
 		return nil, fmt.Errorf("description of %d bytes, at most %d: %w", len(d.Raw), MaxDescription, ErrInvalid)
 	}
-	d.id, d.idV1 = sha256.Sum256(d.Raw), sha1.Sum(d.Raw)
+	d.identify()
 	return d, nil
 }
 
@@ -255,6 +256,27 @@ func (d *Description) IDv1() [20]byte {
 		return [20]byte{}
 	}
 	return d.idV1
+}
+
+// InfoHashes is what clients call the content in a handshake and to a tracker:
+// the ID cut to 20 bytes and, where Hybrid, IDv1, and what IDv1 is mistaken for
+// by clients that lose empty keys before they hash (aria2 up to 1.36,
+// Transmission up to 3).
+func (d *Description) InfoHashes() [][20]byte {
+	hashes := [][20]byte{[20]byte(d.id[:])}
+	if d.Hybrid {
+		hashes = append(hashes, d.idV1, d.idMistaken)
+	}
+	return hashes
+}
+
+// identify computes the IDs. Raw is valid bencoding.
+func (d *Description) identify() {
+	d.id, d.idV1 = sha256.Sum256(d.Raw), sha1.Sum(d.Raw)
+	if d.Hybrid {
+		lossy, _ := appendWithoutEmptyKeys(nil, &decoder{rest: d.Raw})
+		d.idMistaken = sha1.Sum(lossy)
+	}
 }
 
 // Size is how many bytes all files have.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -160,6 +161,22 @@ func TestParseTorrent(t *testing.T) {
 		if !reflect.DeepEqual(got.Layers, layers) || !slices.Equal(got.Trackers, []string{"http://127.0.0.1:6881/announce"}) {
 			t.Errorf("%s: layers %x, trackers %q", test.file, got.Layers, got.Trackers)
 		}
+	}
+}
+
+// As aria2 1.36 has it: aria2c -S testdata/folder.torrent.
+func TestMistakenInfoHash(t *testing.T) {
+	for single, want := range map[bool]string{false: "91501ed7b30ad92a1fc71b428204951c23c17570", true: "93dde1fbea77ff345641a70514a5b115d980a938"} {
+		d, _ := describeGolden(t, single)
+		id := d.ID()
+		hashes := d.InfoHashes()
+		if len(hashes) != 3 || hashes[0] != [20]byte(id[:]) || hashes[1] != d.IDv1() || hex.EncodeToString(hashes[2][:]) != want {
+			t.Errorf("%x", hashes)
+		}
+	}
+	torrent, err := ParseTorrent(golden(t, "folder-v2.torrent"))
+	if err != nil || len(torrent.Description.InfoHashes()) != 1 {
+		t.Errorf("%x, %v", torrent.Description.InfoHashes(), err)
 	}
 }
 

@@ -49,7 +49,7 @@ func (m Magnet) String() string {
 		add("tr", escape(tracker))
 	}
 	for _, peer := range m.Peers {
-		add("x.pe", escape(peer))
+		add("x.pe", peerEscapes.Replace(escape(peer)))
 	}
 	return b.String()
 }
@@ -57,6 +57,10 @@ func (m Magnet) String() string {
 // escape leaves nothing that has a meaning in a query; not every client takes
 // a plus sign for a space.
 func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+
+// peerEscapes leaves the punctuation of addresses as it is, which a query may
+// have: libtorrent takes it no other way.
+var peerEscapes = strings.NewReplacer("%3A", ":", "%5B", "[", "%5D", "]")
 
 // ParseMagnet reads a link. Parameters that it does not know are ignored, and so
 // are other kinds of hashes. Its error wraps [ErrInvalid].

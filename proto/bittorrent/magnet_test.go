@@ -30,7 +30,7 @@ func TestMagnet(t *testing.T) {
 		{Magnet{ID: v2}, "magnet:?xt=urn:btmh:1220" + hexV2},
 		{
 			Magnet{ID: v2, IDv1: v1, Name: "a b&c+d=é.txt", Trackers: []string{"http://127.0.0.1:6881/announce", "b"}, Peers: []string{"127.0.0.1:6881", "[::1]:6881"}},
-			"magnet:?xt=urn:btih:" + hexV1 + "&xt=urn:btmh:1220" + hexV2 + "&dn=a%20b%26c%2Bd%3D%C3%A9.txt&tr=http%3A%2F%2F127.0.0.1%3A6881%2Fannounce&tr=b&x.pe=127.0.0.1%3A6881&x.pe=%5B%3A%3A1%5D%3A6881",
+			"magnet:?xt=urn:btih:" + hexV1 + "&xt=urn:btmh:1220" + hexV2 + "&dn=a%20b%26c%2Bd%3D%C3%A9.txt&tr=http%3A%2F%2F127.0.0.1%3A6881%2Fannounce&tr=b&x.pe=127.0.0.1:6881&x.pe=[::1]:6881",
 		},
 	} {
 		if got := test.magnet.String(); got != test.text {

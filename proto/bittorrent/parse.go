@@ -3,7 +3,6 @@ package bittorrent
 import (
 	"bytes"
 	"crypto/sha1"
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,10 +24,11 @@ func ParseDescription(raw []byte) (*Description, error) {
 	if len(raw) > MaxDescription {
 		return nil, fmt.Errorf("description of %d bytes, at most %d: %w", len(raw), MaxDescription, ErrInvalid)
 	}
-	d := &Description{Raw: bytes.Clone(raw), id: sha256.Sum256(raw), idV1: sha1.Sum(raw)}
+	d := &Description{Raw: bytes.Clone(raw)}
 	if err := d.parse(); err != nil {
 		return nil, err
 	}
+	d.identify()
 	return d, nil
 }
 

@@ -154,8 +154,9 @@ func (s *Server) answer(ctx context.Context, work *sync.WaitGroup, conn net.Conn
 	return s.converse(conn, r, c, theirs, ours.InfoHash == shortID(c.Description()))
 }
 
-// dial opens a connection to a client, and has the conversation.
-func (s *Server) dial(ctx context.Context, address netip.AddrPort, c Content) error {
+// dial opens a connection to a client, and has the conversation about what the
+// client calls infoHash.
+func (s *Server) dial(ctx context.Context, address netip.AddrPort, infoHash [20]byte, c Content) error {
 	dialer := net.Dialer{Timeout: greetPatience}
 	conn, err := dialer.DialContext(ctx, "tcp", address.String())
 	if err != nil {
@@ -165,10 +166,7 @@ func (s *Server) dial(ctx context.Context, address netip.AddrPort, c Content) er
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	conn.SetDeadline(time.Now().Add(greetPatience))
 	d := c.Description()
-	ours := s.handshake(shortID(d))
-	if d.Hybrid {
-		ours.InfoHash, ours.V2 = d.IDv1(), true
-	}
+	ours := s.handshake(infoHash)
 	if _, err := conn.Write(bittorrent.AppendHandshake(nil, ours)); err != nil {
 		return err
 	}

@@ -9,9 +9,9 @@ import (
 
 // Config is what a server needs of its owner.
 type Config struct {
-	// Content returns what a client calls by its name in version 1, or by the
-	// first 20 bytes of its name in version 2. It fails with kind NotFound. It may
-	// take a moment: a content that nobody asked for is opened.
+	// Content returns what a client calls by that name, one of those that
+	// Description.InfoHashes lists. It fails with kind NotFound. It may take a
+	// moment: a content that nobody asked for is opened.
 	Content func(infoHash [20]byte) (Content, error)
 
 	Client  string // what clients show: program and version

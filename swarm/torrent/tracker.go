@@ -180,7 +180,7 @@ func (s *Server) announce(ctx context.Context, work *sync.WaitGroup, conn net.Co
 	}
 	peers = append(peers, others[:min(len(others), want)]...)
 	if !complete && a.Left < d.Size() && a.Event != bittorrent.EventStopped {
-		s.visit(ctx, work, address, a.PeerID, c)
+		s.visit(ctx, work, address, a, c)
 	}
 	return bittorrent.AppendAnswer(nil, interval, s.tracker.swarm(d.ID(), complete), peers), nil
 }
@@ -206,7 +206,7 @@ func complete(c Content) bool {
 }
 
 // visit dials a client that has what is lacking here, unless it comes by itself.
-func (s *Server) visit(ctx context.Context, work *sync.WaitGroup, address netip.AddrPort, peer [20]byte, c Content) {
+func (s *Server) visit(ctx context.Context, work *sync.WaitGroup, address netip.AddrPort, a bittorrent.Announce, c Content) {
 	s.tracker.mu.Lock()
 	defer s.tracker.mu.Unlock()
 	if s.tracker.visits >= maxVisits {
@@ -218,11 +218,11 @@ func (s *Server) visit(ctx context.Context, work *sync.WaitGroup, address netip.
 		s.tracker.mu.Lock()
 		s.tracker.visits--
 		s.tracker.mu.Unlock()
-		if !waited || s.connected(peer, c.Description()) || !s.admit() {
+		if !waited || s.connected(a.PeerID, c.Description()) || !s.admit() {
 			return
 		}
 		defer s.dismiss()
-		if err := s.dial(ctx, address, c); err != nil {
+		if err := s.dial(ctx, address, a.InfoHash, c); err != nil {
 			s.cfg.Log.Debug("torrent client not visited", "remote", address, "err", err)
 		}
 	})

@@ -1,0 +1,29 @@
+"""A client on libtorrent: client.py FILE.torrent|MAGNET DIRECTORY
+
+Takes what is not in the directory, prints "complete", and gives until its
+standard input ends. A second line tells the ends of what was seen.
+"""
+import sys
+import libtorrent as lt
+
+source, directory = sys.argv[1:3]
+session = lt.session({
+    "listen_interfaces": "127.0.0.1:0",
+    "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+    "alert_mask": lt.alert.category_t.all_categories,
+})
+if source.startswith("magnet:"):
+    add = lt.parse_magnet_uri(source)
+else:
+    add = lt.add_torrent_params()
+    add.ti = lt.torrent_info(source)
+add.save_path = directory
+handle = session.add_torrent(add)
+while not handle.status().is_seeding:
+    session.wait_for_alert(200)
+    for alert in session.pop_alerts():
+        print(alert, file=sys.stderr)
+    if handle.status().errc.value() != 0:
+        sys.exit(handle.status().errc.message())
+print("complete", flush=True)
+sys.stdin.read()
