@@ -46,7 +46,7 @@ type Order struct {
 const (
 	holdIdle = 3 * time.Millisecond   // while nobody asks us for anything: others are to learn what to ask for
 	holdSeed = 30 * time.Millisecond  // to a peer that has everything and chooses what to send
-	holdBusy = 200 * time.Millisecond // while the uplink is in use
+	holdBusy = 300 * time.Millisecond // while the uplink is in use
 	holdDone = time.Second            // to a peer that has everything and is asked
 )
 
@@ -107,7 +107,7 @@ func (s *Scheduler) giveCredit() {
 	}
 }
 
-const startCredit = 64 // blocks
+const startCredit = 256 // blocks
 
 // announcements are the blocks that arrived, in order. Each peer has its place in it.
 type announcements struct {

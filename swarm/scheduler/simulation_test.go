@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -32,42 +31,46 @@ var (
 
 func scenarios(t *testing.T) []scenario {
 	const full = 32 << 20
-	crowd, small := 1000, int64(1<<20)
+	crowd, small, most := 1000, int64(1<<20), 2.5 // in so short a time, delays count most
 	if text := os.Getenv("KITH_TEST_MEMBERS"); text != "" {
 		var err error
 		if crowd, err = strconv.Atoi(text); err != nil || crowd < 2 {
 			t.Fatalf("KITH_TEST_MEMBERS: %q is no number from 2 on", text)
 		}
-		small = 8 << 20
+		small, most = 8<<20, 1.25
 	}
 	var list []scenario
 	for _, n := range []int{4, 8, 16, 64} {
-		list = append(list, scenario{name: fmt.Sprint("homogeneous ", n), bytes: full, seed: ten, takers: same(n, ten), goal: 1.03})
+		goal := 1.02
+		if n > 40 {
+			goal = 1.045 // each knows 30 others, and tells them of each block
+		}
+		list = append(list, scenario{name: fmt.Sprint("homogeneous ", n), bytes: full, seed: ten, takers: same(n, ten), goal: goal})
 	}
 	for _, n := range []int{8, 16} {
-		list = append(list, scenario{name: fmt.Sprint("home ", n), bytes: full, seed: link{up: 20 * mbit, down: 50 * mbit}, takers: same(n, home), goal: 1.03})
+		list = append(list, scenario{name: fmt.Sprint("home ", n), bytes: full, seed: link{up: 20 * mbit, down: 50 * mbit}, takers: same(n, home), goal: 1.025})
 	}
 	mixed := make([]link, 20)
 	for i := range mixed {
 		mixed[i] = link{up: []float64{1, 2, 5, 10, 20}[i%5] * mbit, down: []float64{20, 50, 100}[i%3] * mbit}
 	}
 	list = append(list,
-		scenario{name: "mixed 20", bytes: full, seed: ten, takers: mixed, goal: 1.03},
+		scenario{name: "mixed 20", bytes: full, seed: ten, takers: mixed, goal: 1.045},
 		scenario{name: "mixed 20, strong seed", bytes: full, seed: link{up: 50 * mbit, down: 100 * mbit}, takers: mixed, goal: 1.03},
 		scenario{name: "LAN 3", bytes: full, seed: link{up: 1000 * mbit, down: 1000 * mbit}, takers: same(3, link{up: 1000 * mbit, down: 1000 * mbit}), delay: 300 * time.Microsecond, goal: 1.03},
-		scenario{name: "long paths 16", bytes: full, seed: ten, takers: same(16, ten), delay: 120 * time.Millisecond, goal: 1.05},
-		scenario{name: "uplink queues 16", bytes: full, seed: ten, takers: same(16, ten), queue: 4, goal: 1.05},
-		scenario{name: "long fast path", bytes: full, seed: link{up: 200 * mbit, down: 200 * mbit}, takers: same(1, link{up: 200 * mbit, down: 200 * mbit}), delay: 120 * time.Millisecond, goal: 1.3},
-		scenario{name: "one to one", bytes: full, seed: ten, takers: same(1, ten), goal: 1.03},
-		scenario{name: fmt.Sprint("flash crowd ", crowd), bytes: small, seed: ten, takers: same(crowd, ten), goal: 1.3},
-		scenario{name: "churn 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: churn(4), absent: 20},
-		scenario{name: "churn home 12", bytes: full, seed: link{up: 20 * mbit, down: 50 * mbit}, takers: same(12, home), goal: 1.08, script: churn(4), absent: 20},
-		scenario{name: "late 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: late(4, 10*time.Second), absent: 40},
-		scenario{name: "free riders 15", bytes: full, seed: ten, takers: some(15, ten, 3, link{up: 10 * mbit, down: 50 * mbit, mute: true}), goal: 1.08},
-		scenario{name: "seed leaves 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: seedLeaves},
-		scenario{name: "two seeds 12", bytes: full, seeds: 2, seed: ten, takers: same(12, ten), goal: 1.08},
-		scenario{name: "two weak seeds 12", bytes: full, seeds: 2, seed: ten, takers: same(12, link{up: 20 * mbit, down: 50 * mbit}), goal: 1.08},
-		scenario{name: "liar and staller 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.08, script: bad},
+		scenario{name: "long paths 16", bytes: full, seed: ten, takers: same(16, ten), delay: 120 * time.Millisecond, goal: 1.045},
+		scenario{name: "uplink queues 16", bytes: full, seed: ten, takers: same(16, ten), queue: 4, goal: 1.025},
+		scenario{name: "long fast path", bytes: full, seed: link{up: 200 * mbit, down: 200 * mbit}, takers: same(1, link{up: 200 * mbit, down: 200 * mbit}), delay: 120 * time.Millisecond, goal: 1.75},
+		scenario{name: "one to one", bytes: full, seed: ten, takers: same(1, ten), goal: 1.01},
+		scenario{name: fmt.Sprint("flash crowd ", crowd), bytes: small, seed: ten, takers: same(crowd, ten), goal: most},
+		scenario{name: "churn 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.055, script: churn(4), absent: 20},
+		scenario{name: "churn home 12", bytes: full, seed: link{up: 20 * mbit, down: 50 * mbit}, takers: same(12, home), goal: 1.025, script: churn(4), absent: 20},
+		scenario{name: "late 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.045, script: late(4, 10*time.Second), absent: 40},
+		scenario{name: "free riders 15", bytes: full, seed: ten, takers: some(15, ten, 3, link{up: 10 * mbit, down: 50 * mbit, mute: true}), goal: 1.03},
+		scenario{name: "seed leaves 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.02, script: seedLeaves},
+		scenario{name: "two seeds 12", bytes: full, seeds: 2, seed: ten, takers: same(12, ten), goal: 1.03},
+		scenario{name: "two weak seeds 12", bytes: full, seeds: 2, seed: ten, takers: same(12, link{up: 20 * mbit, down: 50 * mbit}), goal: 1.05},
+		scenario{name: "liar and staller 12", bytes: full, seed: ten, takers: same(12, ten), goal: 1.035, script: bad},
 	)
 	return list
 }
@@ -165,9 +168,6 @@ func TestSimulation(t *testing.T) {
 }
 
 func (s scenario) simulate(t *testing.T) {
-	if only := os.Getenv("ONLY"); only != "" && !strings.Contains(s.name, only) {
-		return
-	}
 	w := newWorld(s.bytes, 1)
 	if s.delay > 0 {
 		w.most = s.delay
@@ -213,6 +213,9 @@ func (s scenario) simulate(t *testing.T) {
 	ratio := last.Seconds() / overhead / best.Seconds()
 	t.Logf("%-22s %5.1fs  %.3f  %.3f  %6.2f %6.2f  %4.2f%%  %5.1f%%  %5.2f%%  %.2fs", s.name, best.Seconds(), ratio, sum.Seconds()/float64(takers)/overhead/best.Seconds(),
 		float64(copies)/float64(w.blocks), float64(fresh)/float64(w.blocks), 100*float64(dups)/total, 100*float64(moved)/total, 100*orders/total/blockBytes, time.Since(start).Seconds())
+	if dups > w.blocks*takers/90 {
+		t.Errorf("%s: %d of %d blocks came twice", s.name, dups, w.blocks*takers)
+	}
 	if ratio > s.goal {
 		t.Errorf("%s takes %.3f times the bound, more than %.3f", s.name, ratio, s.goal)
 	}
