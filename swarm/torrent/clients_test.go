@@ -2,7 +2,6 @@ package torrent
 
 import (
 	"bufio"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -193,7 +192,7 @@ func TestClientsGive(t *testing.T) {
 	}
 }
 
-// TestClientsExchange has two clients and this host, each with a third of it.
+// TestPartsFromBothSides has a client and this host each lack what the other has.
 func TestPartsFromBothSides(t *testing.T) {
 	files := oddSizes()
 	d, sums, torrent := files.describe(t, "oak", false)
@@ -228,4 +227,3 @@ func TestPartsFromBothSides(t *testing.T) {
 	}
 }
 
-var _ io.Reader

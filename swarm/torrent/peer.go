@@ -53,17 +53,16 @@ type Peer struct {
 	client     string
 	metadataID uint8 // of messages to it (BEP 10); 0: it wants none
 
-	have     []byte // bitmap of blocks that are here
-	lacking  []int  // blocks of each piece; nil until the client was told what is here
-	theirs   []bool // pieces that the client has
-	wanted   int    // pieces that it has and that lack something here
-	wants    bool   // the client is told that something is wanted
-	choking  bool   // the client answers no requests
-	toAsk    []int  // blocks
-	asked    map[int]struct{}
-	held     map[int][]byte
-	retry    bool
-	inquired bool // what it has was said at once: a bitfield comes but once
+	have    []byte // bitmap of blocks that are here
+	lacking []int  // blocks of each piece; nil until the client was told what is here
+	theirs  []bool // pieces that the client has
+	wanted  int    // pieces that it has and that lack something here
+	wants   bool   // the client is told that something is wanted
+	choking bool   // the client answers no requests
+	toAsk   []int  // blocks
+	asked   map[int]struct{}
+	held    map[int][]byte
+	retry   bool
 
 	interested bool // the client is
 	unchoked   bool // the client is served

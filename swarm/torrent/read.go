@@ -43,9 +43,7 @@ func (p *Peer) handle(m bittorrent.Message) error {
 	case bittorrent.Bitfield:
 		return p.bitfield(m.Payload)
 	case bittorrent.HaveAll:
-		return p.hasAll()
-	case bittorrent.HaveNone:
-		return p.inquire()
+		p.has(0, len(p.theirs), func(int) bool { return true })
 	case bittorrent.Request:
 		return p.requested(m)
 	case bittorrent.Cancel:
@@ -126,32 +124,14 @@ func (p *Peer) has(first, end int, has func(piece int) bool) {
 	flush()
 }
 
-// inquire notes that the client has said what it has, which it does once.
-func (p *Peer) inquire() error {
-	if p.inquired {
-		return fmt.Errorf("it says again what it has: %w", bittorrent.ErrInvalid)
-	}
-	p.inquired = true
-	return nil
-}
-
+// bitfield takes all that the client has. BEP 3 has it come once and first; aria2
+// repeats itself.
 func (p *Peer) bitfield(bitmap []byte) error {
-	if err := p.inquire(); err != nil {
-		return err
-	}
 	pieces := len(p.theirs)
 	if len(bitmap) != (pieces+7)/8 || pieces%8 != 0 && bitmap[len(bitmap)-1]&(0xff>>(pieces%8)) != 0 {
 		return fmt.Errorf("bitfield of %d bytes for %d pieces: %w", len(bitmap), pieces, bittorrent.ErrInvalid)
 	}
 	p.has(0, pieces, func(piece int) bool { return has(bitmap, piece) })
-	return nil
-}
-
-func (p *Peer) hasAll() error {
-	if err := p.inquire(); err != nil {
-		return err
-	}
-	p.has(0, len(p.theirs), func(int) bool { return true })
 	return nil
 }
 

@@ -173,12 +173,14 @@ func (s *Server) announce(ctx context.Context, work *sync.WaitGroup, conn net.Co
 	d, complete := c.Description(), complete(c)
 	address := netip.AddrPortFrom(addressOf(conn.RemoteAddr()).Addr(), a.Port)
 	others := s.tracker.announce(d.ID(), address, a, time.Now())
-	peers := []netip.AddrPort{addressOf(conn.LocalAddr())}
+	here := addressOf(conn.LocalAddr())
+	// Clients take those at one address for one, so here this host stands for all.
+	others = slices.DeleteFunc(others, func(other netip.AddrPort) bool { return other.Addr() == here.Addr() })
 	want := maxAnswered
 	if a.Want >= 0 {
 		want = min(a.Want, want)
 	}
-	peers = append(peers, others[:min(len(others), want)]...)
+	peers := append([]netip.AddrPort{here}, others[:min(len(others), want)]...)
 	if !complete && a.Left < d.Size() && a.Event != bittorrent.EventStopped {
 		s.visit(ctx, work, address, a, c)
 	}

@@ -1,7 +1,7 @@
 """A client on libtorrent: client.py FILE.torrent|MAGNET DIRECTORY
 
 Takes what is not in the directory, prints "complete", and gives until its
-standard input ends. A second line tells the ends of what was seen.
+standard input ends.
 """
 import sys
 import libtorrent as lt
@@ -10,6 +10,7 @@ source, directory = sys.argv[1:3]
 session = lt.session({
     "listen_interfaces": "127.0.0.1:0",
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+    "enable_outgoing_utp": False,  # it is tried first, for some seconds
     "alert_mask": lt.alert.category_t.all_categories,
 })
 if source.startswith("magnet:"):
