@@ -31,10 +31,10 @@ const (
 	mostRate    = 1 << 40
 	queueTarget = 0.003 // seconds
 	queueFull   = 0.010 // ends the doubling
+	queueLong   = 0.040 // more than the controller's small steps are for
 	doubling    = 0.1   // seconds
 	proportion  = 6.7   // of the rate, per second of queue
 	integral    = 11.0  // of the rate, per second of queue and second
-	emptyFor    = 8
 )
 
 func newPacer() *pacer { return &pacer{rate: firstRate, aim: firstRate} }
@@ -54,10 +54,10 @@ func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	since := min(max((now-p.at).Seconds(), 0.001), 1)
 	p.at, p.before = now, late.Seconds()
 
-	if queue > queueFull {
+	if !p.found && queue > queueFull || queue > queueLong {
 		// The link was never without work, so what it carried is what left, less
 		// what the queue grew by.
-		p.rate = min(p.rate, max(float64(sent)/max(since+grew, since/4), p.rate/4))
+		p.rate = min(p.rate, max(float64(sent)/max(since+grew, since/4), p.rate/2))
 		p.found = true
 	}
 	if !p.found {
@@ -69,14 +69,15 @@ func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	}
 
 	missing := queueTarget - queue
-	if missing < 0 || busy {
-		p.rate *= 1 + integral*max(missing, -0.03)*min(since, 0.25)
-	}
-	if p.empty++; queue > queueTarget*2/3 || !busy {
+	switch {
+	case queue > queueTarget:
 		p.empty = 0
-	}
-	if over := p.empty - emptyFor; over > 0 {
-		p.rate *= 1 + min(0.01*math.Pow(2, float64(over)/4), 1)*min(since/doubling, 1)
+		p.rate *= 1 + integral*max(missing, -0.03)*min(since, 0.25)
+	case busy && queue < queueTarget/3: // there is room, and the longer so the more
+		p.empty++
+		p.rate *= 1 + min(0.01*math.Pow(2, float64(p.empty)/8), 1)*min(since/doubling, 1)
+	case busy:
+		p.rate *= 1 + integral*missing*min(since, 0.25)
 	}
 	p.rate = min(max(p.rate, leastRate), mostRate)
 	p.aim = max(p.rate*max(1+proportion*missing, 0.1), leastRate)
