@@ -99,7 +99,7 @@ func (s *Scheduler) giveCredit() {
 		if !p.choking || !p.traits.Credits || p.wrong >= suspicious || !p.complete(s) {
 			continue
 		}
-		n := min(startCredit+int(4*ahead/p.gap), s.requests)
+		n := min(startCredit+int(4*ahead/p.gap), 4*s.requests)
 		if n >= 2*p.credit || n <= p.credit/4 {
 			p.credit = n
 			s.orders = append(s.orders, Order{Kind: Credit, Peer: p.name, Count: n})
@@ -107,7 +107,7 @@ func (s *Scheduler) giveCredit() {
 	}
 }
 
-const startCredit = 256 // blocks
+const startCredit = 128 // blocks
 
 // announcements are the blocks that arrived, in order. Each peer has its place in it.
 type announcements struct {

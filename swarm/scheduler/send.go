@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -55,36 +56,17 @@ func (s *Scheduler) PeerCredit(now time.Duration, name Peer, n int) {
 
 // Next decides what goes next, when the uplink has room: to one of the peers for
 // which ready reports that it can be sent something at once. It reports false
-// when there is nothing for these.
+// when there is nothing for these. Within ready the caller must not call the scheduler.
 //
 // Peers that ask take turns, and of what a peer asks for it gets the block that the
 // fewest have. What is fresh goes to the taker with the smallest backlog of
 // blocks that it has not passed on, in turn with those that ask.
 func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) {
-	var asking, taking *peer
-	fresh := s.lacking == 0 && s.fresh > 0
-	most := 0
-	for _, p := range s.peers {
-		if len(p.wants) > 0 || p.choked {
-			most = max(most, s.lacks(p))
-		}
-		asks := len(p.wants) > 0 && (asking == nil || p.choked && !asking.choked || p.choked == asking.choked && p.served < asking.served)
-		takes := fresh && p.choked && p.window > p.under && (taking == nil || p.backlog < taking.backlog || p.backlog == taking.backlog && p.served < taking.served)
-		if (asks || takes) && ready(p.name) {
-			if asks {
-				asking = p
-			}
-			if takes {
-				taking = p
-			}
-		}
-	}
-	first := asking != nil && asking.choked && s.pushed // a reader waits there
-	if s.pushed = false; taking != nil && !first && (asking == nil || asking.choked || asking != taking && taking.served <= asking.served) {
+	asking, taking, most := s.candidates(ready)
+	if s.pushed = taking != nil && s.fairPush(taking, asking); s.pushed {
 		if block, ok := s.freshBlock(taking); ok {
 			s.takeBack(block)
 			s.given[int32(block)] = &gift{to: taking, at: now}
-			s.pushed = true
 			taking.under++
 			taking.backlog++
 			s.stats.Fresh++
@@ -95,6 +77,58 @@ func (s *Scheduler) Next(now time.Duration, ready func(Peer) bool) (Send, bool) 
 		return Send{}, false
 	}
 	return s.send(asking, s.rarestWant(asking), false, most), true
+}
+
+// candidates returns who is next of those that ask and of those that take by credit, if
+// any, and how many blocks the peer lacks that lacks most.
+func (s *Scheduler) candidates(ready func(Peer) bool) (asking, taking *peer, most int) {
+	fresh := s.lacking == 0 && s.fresh > 0
+	for _, p := range s.peers {
+		if len(p.wants) > 0 || p.choked {
+			most = max(most, s.lacks(p))
+		}
+		asks := len(p.wants) > 0 && (asking == nil || p.asksBefore(asking))
+		takes := fresh && p.choked && p.window > p.under && (taking == nil || p.takesBefore(taking))
+		if !asks && !takes || !ready(p.name) {
+			continue
+		}
+		if asks {
+			asking = p
+		}
+		if takes {
+			taking = p
+		}
+	}
+	return asking, taking, most
+}
+
+// asksBefore reports whether what p asks for goes before what q asks for. Who is choked
+// asks only for what a reader waits for.
+func (p *peer) asksBefore(q *peer) bool {
+	if p.choked != q.choked {
+		return p.choked
+	}
+	return p.served < q.served
+}
+
+// takesBefore reports whether a fresh block goes to p rather than to q.
+func (p *peer) takesBefore(q *peer) bool {
+	if p.backlog != q.backlog {
+		return p.backlog < q.backlog
+	}
+	return p.served < q.served
+}
+
+// fairPush reports whether a fresh block goes before what a peer asks for: every second time where a
+// reader waits, else in turn.
+func (s *Scheduler) fairPush(taking, asking *peer) bool {
+	switch {
+	case asking == nil:
+		return true
+	case asking.choked:
+		return !s.pushed
+	}
+	return taking.served <= asking.served
 }
 
 // Unsent tells that a block which Next named did not go out, as it could not be
@@ -123,9 +157,10 @@ func (s *Scheduler) lacks(p *peer) int {
 // few neighbours, and those that came late.
 func turn(lacks, most int) uint64 {
 	behind := float64(most) / float64(max(lacks, 1))
-	return uint64(1024 * min(behind*behind*behind*behind, 16))
+	return uint64(1024 * min(math.Pow(behind, 4), 16))
 }
 
+// send notes that a block goes to a peer, which counts as one that has it from now on.
 func (s *Scheduler) send(p *peer, block int, fresh bool, most int) Send {
 	s.gain(p, block)
 	s.virtual = max(s.virtual, p.served)

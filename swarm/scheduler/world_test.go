@@ -221,6 +221,9 @@ func (w *world) others(h *host) []*host {
 }
 
 func (w *world) join(a, b *host) {
+	if a == b {
+		return
+	}
 	for _, pair := range [...][2]*host{{a, b}, {b, a}} {
 		from, to := pair[0], pair[1]
 		near := w.nearby != nil && w.nearby(from.id, to.id)
