@@ -11,17 +11,21 @@ type urgentBlocks struct {
 	deadline time.Duration
 }
 
-// urgentLimit is how many blocks that readers wait for are considered at a time.
-const urgentLimit = 256
+// Limits of what readers wait for.
+const (
+	urgentLimit  = 256 // blocks that are considered at a time
+	urgentRanges = 64  // beyond these, what has the latest deadline is forgotten
+)
 
 // Want puts the blocks from (inclusive) to (exclusive) first until they are
-// here: a reader waits for them. What has the earlier deadline comes first. They
-// are asked for even of a peer that sends by credit.
+// here: a reader waits for them. What has the earlier deadline comes first; of the same
+// range the last call counts. They are asked for even of a peer that sends by credit.
 func (s *Scheduler) Want(now time.Duration, from, to int, deadline time.Duration) {
 	from, to = max(from, 0), min(to, s.blocks)
 	if from >= to {
 		return
 	}
+	s.urgent = slices.DeleteFunc(s.urgent, func(u urgentBlocks) bool { return u.from == from && u.to == to })
 	at, _ := slices.BinarySearchFunc(s.urgent, deadline, func(u urgentBlocks, deadline time.Duration) int {
 		if u.deadline <= deadline {
 			return -1
@@ -29,6 +33,7 @@ func (s *Scheduler) Want(now time.Duration, from, to int, deadline time.Duration
 		return 1
 	})
 	s.urgent = slices.Insert(s.urgent, at, urgentBlocks{from, to, deadline})
+	s.urgent = s.urgent[:min(len(s.urgent), urgentRanges)]
 }
 
 // Unwant takes back what was wanted: no reader waits.
