@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -168,6 +169,17 @@ func TestClientsTake(t *testing.T) {
 	}
 }
 
+// padding is the pad files (BEP 47), which aria2 takes for files like others.
+func padding(d *bittorrent.Description) folder {
+	f := folder{}
+	for _, file := range d.Files {
+		if n := -file.Size & (d.PieceLength - 1); n > 0 {
+			f[".pad/"+strconv.FormatInt(n, 10)] = make([]byte, n)
+		}
+	}
+	return f
+}
+
 func TestClientsGive(t *testing.T) {
 	files := oddSizes()
 	d, sums, torrent := files.describe(t, "oak", false)
@@ -181,6 +193,7 @@ func TestClientsGive(t *testing.T) {
 			_, address := serve(t, taker)
 			dir := t.TempDir()
 			files.write(t, filepath.Join(dir, "oak"))
+			padding(d).write(t, filepath.Join(dir, "oak"))
 			program.run(t, sources(t, d, torrent, address, false)["torrent"], dir)
 			select {
 			case <-taker.complete:
@@ -200,7 +213,7 @@ func TestPartsFromBothSides(t *testing.T) {
 		t.Run(program.name, func(t *testing.T) {
 			t.Parallel()
 			half, _ := newShare(t, d)
-			first := d.Piece(d.PieceCount() / 2).First
+			first := d.First(len(d.Files) / 2)
 			half.fill(t, sums, files, func(block int) bool { return block < first })
 			_, address := serve(t, half)
 			dir := t.TempDir()
@@ -215,6 +228,7 @@ func TestPartsFromBothSides(t *testing.T) {
 				}
 			}
 			other.write(t, filepath.Join(dir, "oak"))
+			padding(d).write(t, filepath.Join(dir, "oak"))
 			program.run(t, sources(t, d, torrent, address, false)["torrent"], dir)
 			files.check(t, filepath.Join(dir, "oak"))
 			select {
@@ -226,4 +240,3 @@ func TestPartsFromBothSides(t *testing.T) {
 		})
 	}
 }
-
