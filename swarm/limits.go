@@ -103,7 +103,7 @@ type account struct {
 }
 
 // shortest returns the shortest round trip that was measured on a path, one that took
-// so long included. It does not age: while much is sent there always is
+// so long included; 0 is none. It does not age: while much is sent there always is
 // something of a queue.
 func (a *account) shortest(took time.Duration, path Path) time.Duration {
 	a.mu.Lock()

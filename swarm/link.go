@@ -19,6 +19,10 @@ import (
 	"kith.alt/kith/swarm/scheduler"
 )
 
+// pongPatience is how long the answer to a ping is waited for beyond the shortest
+// round trip: longer than a queue should be, and short, as what is sent meanwhile makes it longer.
+const pongPatience = 100 * time.Millisecond
+
 const (
 	maxControl   = 1 << 20 // bytes that wait to be told; a peer that does not read them is left
 	maxMessage   = 1 << 20 // bytes of a message that arrives
@@ -487,7 +491,7 @@ func (l *link) sending(now time.Time) (recently, free bool) {
 }
 
 // roundTrip measures one, beside blocks that are under way.
-func (l *link) roundTrip(ctx context.Context) (time.Duration, bool) {
+func (l *link) roundTrip(ctx context.Context, patience time.Duration) (time.Duration, bool) {
 	answered := make(chan struct{})
 	l.mu.Lock()
 	l.ping++
@@ -503,20 +507,21 @@ func (l *link) roundTrip(ctx context.Context) (time.Duration, bool) {
 	l.tell(bittorrent.Message{Type: bittorrent.Extended, ExtendedID: extPing, Payload: binary.BigEndian.AppendUint64(nil, number)})
 	select {
 	case <-answered:
-		return time.Since(begun), true
-	case <-time.After(time.Second):
+	case <-time.After(patience): // so long at least
 	case <-ctx.Done():
+		return 0, false
 	}
-	return 0, false
+	return time.Since(begun), true
 }
 
 // late measures how much longer than the shortest one a round trip takes.
 func (l *link) late(ctx context.Context) (time.Duration, bool) {
-	took, ok := l.roundTrip(ctx)
+	path := l.exchange.swarm.pathTo(l.host)
+	took, ok := l.roundTrip(ctx, pongPatience+l.member.shortest(0, path))
 	if !ok {
 		return 0, false
 	}
-	return took - l.member.shortest(took, l.exchange.swarm.pathTo(l.host)), true
+	return took - l.member.shortest(took, path), true
 }
 
 // count takes down n bytes of content that came from the peer.

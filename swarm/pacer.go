@@ -13,7 +13,7 @@ import (
 // packet of somebody else waits for a few milliseconds at most: the aim of
 // LEDBAT (RFC 6817), whose 100 ms would be felt in a conversation.
 //
-// It begins by doubling, until the queue shows for the first time; it also does
+// It begins by growing fast, until the queue shows for the first time; it also does
 // after the queue has been empty for a while, as when the link became faster.
 type pacer struct {
 	rate   float64 // bytes a second; what the link is thought to carry
@@ -29,10 +29,10 @@ const (
 	firstRate   = 1 << 20 // bytes a second
 	leastRate   = 8 << 10
 	mostRate    = 1 << 40
-	queueTarget = 0.003 // seconds
-	queueFull   = 0.010 // ends the doubling
+	queueTarget = 0.005 // seconds
+	queueFull   = 0.010 // ends the fast growth
 	queueLong   = 0.040 // more than the controller's small steps are for
-	doubling    = 0.1   // seconds
+	doubling    = 0.155 // seconds: a quarter more with each measurement
 	proportion  = 6.7   // of the rate, per second of queue
 	integral    = 11.0  // of the rate, per second of queue and second
 )
@@ -57,7 +57,7 @@ func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	if !p.found && queue > queueFull || queue > queueLong {
 		// The link was never without work, so what it carried is what left, less
 		// what the queue grew by.
-		p.rate = min(p.rate, max(float64(sent)/max(since+grew, since/4), p.rate/2))
+		p.rate = min(p.rate, max(float64(sent)/max(since+grew, since/4), p.rate*0.8))
 		p.found = true
 	}
 	if !p.found {
