@@ -160,10 +160,15 @@ func (s scenario) bound() time.Duration {
 	return seconds(max(bits/(n*s.seed.up), bits/down, (float64(len(s.takers))*bits+away)/up))
 }
 
+// TestSimulation holds what every scenario reaches, in virtual time. Ratios are to the bound
+// with the headers around blocks, so that 16 takers at 1.02 need at most that much longer than 4.
 func TestSimulation(t *testing.T) {
 	t.Logf("%-22s %6s  %5s  %5s  %6s %6s  %5s  %6s  %6s  %5s", "scenario", "bound", "last", "mean", "copies", "fresh", "dups", "moved", "orders", "real")
 	for _, s := range scenarios(t) {
-		s.simulate(t)
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.simulate(t)
+		})
 	}
 }
 
@@ -213,7 +218,7 @@ func (s scenario) simulate(t *testing.T) {
 	ratio := last.Seconds() / overhead / best.Seconds()
 	t.Logf("%-22s %5.1fs  %.3f  %.3f  %6.2f %6.2f  %4.2f%%  %5.1f%%  %5.2f%%  %.2fs", s.name, best.Seconds(), ratio, sum.Seconds()/float64(takers)/overhead/best.Seconds(),
 		float64(copies)/float64(w.blocks), float64(fresh)/float64(w.blocks), 100*float64(dups)/total, 100*float64(moved)/total, 100*orders/total/blockBytes, time.Since(start).Seconds())
-	if dups > w.blocks*takers/90 {
+	if dups > w.blocks*takers/80 {
 		t.Errorf("%s: %d of %d blocks came twice", s.name, dups, w.blocks*takers)
 	}
 	if ratio > s.goal {
