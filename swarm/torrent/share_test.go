@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/bits"
 	"net"
@@ -391,6 +392,11 @@ func (s *share) check(t testing.TB, f folder) {
 // serve serves contents on loopback, until the test ends.
 func serve(t testing.TB, contents ...Content) (*Server, net.Addr) {
 	t.Helper()
+	return serveLogged(t, t.Output(), contents...)
+}
+
+func serveLogged(t testing.TB, log io.Writer, contents ...Content) (*Server, net.Addr) {
+	t.Helper()
 	s := New(Config{
 		Content: func(infoHash [20]byte) (Content, error) {
 			for _, c := range contents {
@@ -400,7 +406,7 @@ func serve(t testing.TB, contents ...Content) (*Server, net.Addr) {
 			}
 			return nil, fmt.Errorf("not here: %w", kith.NotFound)
 		},
-		Client: "kith test", Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: new(kith.Metrics),
+		Client: "kith test", Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: new(kith.Metrics),
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
