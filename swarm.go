@@ -131,6 +131,7 @@ type Holding struct {
 	State    string        `json:"state"`
 	Reason   string        `json:"reason,omitempty"` // why it is paused or does not go on, as a sentence
 	Pinned   bool          `json:"pinned"`
+	Follow   bool          `json:"follow"` // newer versions of Entry are taken, too
 	Added    time.Time     `json:"added"`
 	Entry    Entry         `json:"entry,omitzero"` // of the library, if it is or was there
 	Down     float64       `json:"down"`           // bytes a second

@@ -20,7 +20,6 @@ import (
 type holding struct {
 	kith.Holding
 	replace  bool
-	follow   bool
 	own      bool // published here
 	complete bool // and under its name at Path
 	used     time.Time
@@ -36,7 +35,7 @@ type holding struct {
 }
 
 func (s *Swarm) loadHoldings(tx *sql.Tx) error {
-	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, received, sent
+	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, have, received, sent
 		FROM swarm_holdings`)
 	if err != nil {
 		return fmt.Errorf("load holdings: %w", err)
@@ -47,8 +46,8 @@ func (s *Swarm) loadHoldings(tx *sql.Tx) error {
 		var id, description, entry, hosts []byte
 		var paused bool
 		var added, used int64
-		err := rows.Scan(&id, &description, &h.Name, &h.Path, &h.replace, &h.complete, &paused, &h.Pinned, &h.follow, &h.own, &entry, &hosts,
-			&added, &used, &h.Received, &h.Sent)
+		err := rows.Scan(&id, &description, &h.Name, &h.Path, &h.replace, &h.complete, &paused, &h.Pinned, &h.Follow, &h.own, &entry, &hosts,
+			&added, &used, &h.Have, &h.Received, &h.Sent)
 		if err != nil {
 			return fmt.Errorf("load holdings: %w", err)
 		}
@@ -110,7 +109,7 @@ func (s *Swarm) save(ctx context.Context, h *holding, description []byte) error 
 			ON CONFLICT (content) DO UPDATE SET description = coalesce(excluded.description, description), name = excluded.name, path = excluded.path,
 				replaces = excluded.replaces, complete = excluded.complete, paused = excluded.paused, pinned = excluded.pinned, follow = excluded.follow,
 				own = excluded.own, entry = excluded.entry, hosts = excluded.hosts, used = excluded.used`,
-			row.Content[:], description, row.Name, row.Path, row.replace, row.complete, row.State == kith.HoldingPaused, row.Pinned, row.follow, row.own,
+			row.Content[:], description, row.Name, row.Path, row.replace, row.complete, row.State == kith.HoldingPaused, row.Pinned, row.Follow, row.own,
 			entry, hosts, row.Added.Unix(), row.used.Unix(), row.Received, row.Sent)
 		return err
 	})
@@ -216,7 +215,11 @@ func (s *Swarm) openExchange(ctx context.Context, id kith.ContentID) (*exchange,
 }
 
 func (s *Swarm) closeExchange(h *holding, x *exchange) {
+	x.mu.Lock()
+	have := x.haveLocked()
+	x.mu.Unlock()
 	s.mu.Lock()
+	h.Have = have
 	if h.exchange == x {
 		h.exchange = nil
 	}
@@ -281,10 +284,7 @@ func (s *Swarm) show(h *holding, detail bool) kith.Holding {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	blocks := x.description.Blocks()
-	shown.Have = shown.Size
-	if missing := x.plan.Lacking(); missing > 0 {
-		shown.Have = min(shown.Size, int64(blocks-missing)*content.BlockSize)
-	}
+	shown.Have = x.haveLocked()
 	if detail {
 		shown.Parts = parts(x.bitmapLocked(), blocks)
 	}
@@ -325,6 +325,15 @@ func (s *Swarm) show(h *holding, detail bool) kith.Holding {
 	return shown
 }
 
+// haveLocked is how many bytes are here, about.
+func (x *exchange) haveLocked() int64 {
+	missing := x.plan.Lacking()
+	if missing == 0 {
+		return x.description.Size()
+	}
+	return min(x.description.Size(), int64(x.description.Blocks()-missing)*content.BlockSize)
+}
+
 // parts draws a bitmap of blocks.
 func parts(bitmap []byte, blocks int) []byte {
 	n := min(blocks, kith.MaxParts)
@@ -345,13 +354,13 @@ func parts(bitmap []byte, blocks int) []byte {
 // saveCounts stores what was given and taken.
 func (s *Swarm) saveCounts(ctx context.Context) {
 	type count struct {
-		id             kith.ContentID
-		received, sent int64
+		id                   kith.ContentID
+		have, received, sent int64
 	}
 	var holdings []count
 	for _, h := range s.Holdings() {
 		if h.Received+h.Sent > 0 {
-			holdings = append(holdings, count{h.Content, h.Received, h.Sent})
+			holdings = append(holdings, count{h.Content, h.Have, h.Received, h.Sent})
 		}
 	}
 	contributions := s.Contributions()
@@ -360,7 +369,7 @@ func (s *Swarm) saveCounts(ctx context.Context) {
 	}
 	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
 		for _, c := range holdings {
-			if _, err := tx.Exec("UPDATE swarm_holdings SET received = ?, sent = ? WHERE content = ?", c.received, c.sent, c.id[:]); err != nil {
+			if _, err := tx.Exec("UPDATE swarm_holdings SET have = ?, received = ?, sent = ? WHERE content = ?", c.have, c.received, c.sent, c.id[:]); err != nil {
 				return err
 			}
 		}

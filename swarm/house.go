@@ -181,7 +181,7 @@ func (s *Swarm) followEntries(ctx context.Context) {
 	s.mu.Lock()
 	var followed []*holding
 	for _, h := range s.holdings {
-		if h.follow && !h.own && h.Entry.Version > 0 {
+		if h.Follow && !h.own && h.Entry.Version > 0 {
 			followed = append(followed, h)
 		}
 	}
@@ -200,16 +200,12 @@ func (s *Swarm) followEntries(ctx context.Context) {
 		s.mu.Lock()
 		newer := s.holdings[newest.Content]
 		s.mu.Unlock()
-		switch {
-		case newer == nil:
-			_, err := s.Take(ctx, kith.Taking{Content: newest.Content, Name: newest.Name, From: []kith.ID{newest.Host}, Path: h.Path, Replace: true, Entry: newest, Follow: true})
-			if err != nil {
-				s.log.Warn("newer version not taken", "title", newest.Title, "err", err)
-			}
-		case newer.complete: // the older one has served
-			if err := s.replaced(ctx, h, newer); err != nil {
-				s.log.Warn("older version not dropped", "title", newest.Title, "err", err)
-			}
+		if newer != nil {
+			continue // on its way
+		}
+		_, err := s.Take(ctx, kith.Taking{Content: newest.Content, Name: newest.Name, From: []kith.ID{newest.Host}, Path: h.Path, Replace: true, Entry: newest, Follow: true})
+		if err != nil {
+			s.log.Warn("newer version not taken", "title", newest.Title, "err", err)
 		}
 	}
 }

@@ -28,6 +28,8 @@ func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
 		s.holdings[t.Content] = h
 	}
 	switch {
+	case t.Path != "" && t.Path == h.Path && h.complete && !h.own: // once more, should the person's file have changed
+		h.complete = false
 	case t.Path == "", t.Path == h.Path:
 	case h.Path == "" || !h.own && !h.complete:
 		h.Path, h.complete = t.Path, false // a copy becomes a person's, or the place changes
@@ -41,7 +43,7 @@ func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
 			h.State = kith.HoldingTaking
 		}
 	}
-	h.replace, h.follow, h.used = t.Replace, t.Follow || h.follow, time.Now()
+	h.replace, h.Follow, h.used = t.Replace, t.Follow || h.Follow, time.Now()
 	if t.Entry.Version > 0 {
 		h.Entry = t.Entry
 	}
@@ -212,8 +214,28 @@ func (s *Swarm) finished(h *holding) {
 	if path != "" {
 		s.cfg.Event(fmt.Sprintf("%s is complete, in %s.", name, filepath.Dir(path)))
 	}
+	s.dropOlder(h)
 	s.announce()
 	s.change()
+}
+
+// dropOlder drops the holding in whose place, at the same path or as a copy of the same
+// entry, this one has come.
+func (s *Swarm) dropOlder(h *holding) {
+	s.mu.Lock()
+	var older []*holding
+	for _, other := range s.holdings {
+		sameEntry := other.Entry.Host == h.Entry.Host && other.Entry.Title == h.Entry.Title && other.Entry.Version < h.Entry.Version
+		if other != h && other.Path == h.Path && !other.own && (h.Path != "" || sameEntry) {
+			older = append(older, other)
+		}
+	}
+	s.mu.Unlock()
+	for _, other := range older {
+		if err := s.replaced(context.Background(), other, h); err != nil {
+			s.log.Warn("older version not dropped", "name", other.Name, "err", err)
+		}
+	}
 }
 
 // failed pauses a holding that cannot go on.

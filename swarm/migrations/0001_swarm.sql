@@ -14,6 +14,7 @@ CREATE TABLE swarm_holdings (
 	hosts       BLOB NOT NULL DEFAULT '',    -- IDs of hosts that are asked first
 	added       INTEGER NOT NULL,            -- Unix seconds
 	used        INTEGER NOT NULL,            -- last, Unix seconds
+	have        INTEGER NOT NULL DEFAULT 0,  -- bytes, when it was last counted
 	received    INTEGER NOT NULL DEFAULT 0,
 	sent        INTEGER NOT NULL DEFAULT 0
 );
