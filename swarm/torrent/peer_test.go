@@ -421,7 +421,7 @@ func FuzzConversation(f *testing.F) {
 		f.Add(out)
 	}
 	say(0, bittorrent.Message{Type: bittorrent.Interested}, bittorrent.Message{Type: bittorrent.Request, Length: 16384}, bittorrent.Message{Type: bittorrent.Cancel, Length: 16384})
-	say(1, bittorrent.Message{Type: bittorrent.HaveAll}, bittorrent.Message{Type: bittorrent.Unchoke}, bittorrent.Message{Type: bittorrent.Piece, Payload: make([]byte, 16384)})
+	say(1, bittorrent.Message{Type: bittorrent.HaveAll}, bittorrent.Message{Type: bittorrent.Unchoke}, bittorrent.Message{Type: bittorrent.Piece, Index: 4, Payload: []byte("c")})
 	say(2, bittorrent.Message{Type: bittorrent.Bitfield, Payload: []byte{0xf8}}, bittorrent.Message{Type: bittorrent.Have, Index: 1}, bittorrent.Message{Type: bittorrent.Choke})
 	say(3, bittorrent.Message{Type: bittorrent.HashRequest, HashLength: 2}, bittorrent.Message{Type: bittorrent.Hashes, Hashes: make([]byte, 64)}, bittorrent.Message{Type: bittorrent.HashReject})
 	say(4, bittorrent.Message{Type: bittorrent.Extended, Payload: []byte("d1:md11:ut_metadatai3eee")}, bittorrent.Message{Type: bittorrent.Extended, ExtendedID: 1, Payload: []byte("d8:msg_typei0e5:piecei0ee")})
@@ -439,37 +439,48 @@ func FuzzConversation(f *testing.F) {
 		state := in[0]
 		h := bittorrent.Handshake{Extended: state&1 != 0, Fast: state&2 == 0, InfoHash: d.IDv1(), PeerID: callerID}
 		near, far := net.Pipe()
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			defer far.Close()
-			server.converse(far, bufio.NewReader(far), s, h, state&4 != 0)
-		}()
-		go io.Copy(io.Discard, near)
-		var before []byte
+		defer near.Close()
+		defer far.Close()
+		p := newPeer(server, far, s, h, state&4 != 0)
+		p.part, _ = s.Join(p)
+		p.greet()
 		for i, m := range []bittorrent.Message{
 			{Type: bittorrent.Interested}, {Type: bittorrent.HaveAll}, {Type: bittorrent.Unchoke},
 			{Type: bittorrent.Request, Index: 1, Length: 16384}, {Type: bittorrent.Choke},
 		} {
 			if state>>3&(1<<i) != 0 {
-				before = bittorrent.AppendMessage(before, m)
+				if err := p.handle(m); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-		near.SetWriteDeadline(time.Now().Add(patience))
-		near.Write(append(before, in[1:]...))
-		near.Close()
-		<-ended
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.parts) > 0 || len(s.asked) > 0 {
-			t.Fatalf("%d parts, %d requests are left", len(s.parts), len(s.asked))
+		r := bufio.NewReader(bytes.NewReader(in[1:]))
+		var buffer, out []byte
+		for {
+			m, err := bittorrent.ReadMessage(r, &buffer, maxMessage)
+			if err == nil {
+				err = p.handle(m)
+			}
+			if err == nil {
+				out, err = p.compose(out[:0])
+			}
+			if err != nil {
+				break
+			}
+			answers := bufio.NewReader(bytes.NewReader(out))
+			var answer []byte
+			for err == nil {
+				_, err = bittorrent.ReadMessage(answers, &answer, maxMessage)
+			}
+			if err != io.EOF {
+				t.Fatalf("%+v is answered with %x: %v", m, out, err)
+			}
 		}
-		server.mu.Lock()
-		defer server.mu.Unlock()
-		if len(server.peers) > 0 || server.unchoked > 0 {
-			t.Fatalf("%d peers, %d unchoked are left", len(server.peers), server.unchoked)
+		server.forget(p)
+		p.part.Leave()
+		if len(s.parts) > 0 || len(s.asked) > 0 || server.unchoked > 0 {
+			t.Fatalf("%d parts, %d requests, %d unchoked are left", len(s.parts), len(s.asked), server.unchoked)
 		}
-		clear(server.banned)
 		clear(s.hashed)
 	})
 }
