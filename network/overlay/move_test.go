@@ -181,9 +181,9 @@ func TestDeadlinesWhileSuspended(t *testing.T) {
 	if _, err := dialed.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("read: %v, want os.ErrDeadlineExceeded", err)
 	}
-	dialed.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
 	data := make([]byte, 2<<20)
 	rand.NewChaCha8([32]byte{}).Read(data)
+	dialed.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 	n, err := dialed.Write(data)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n != suspendedLimit {
 		t.Errorf("write: %d, %v; want %d, os.ErrDeadlineExceeded", n, err, suspendedLimit)
