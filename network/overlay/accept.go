@@ -244,7 +244,7 @@ func (o *Overlay) receive(tcp net.Conn, from origin, release func()) (err error)
 		awaitEnd(conn)
 		return errors.Join(err, tcp.Close())
 	}
-	theirs, err := o.greetAsAcceptor(conn, id, addressOf(conn.RemoteAddr()))
+	theirs, err := o.greetAsAcceptor(conn, id, addressOf(conn.RemoteAddr()), func() {})
 	if err != nil {
 		conn.CloseWrite()
 		awaitEnd(conn)
@@ -282,13 +282,15 @@ func (o *Overlay) receiveQUIC(conn *quic.Conn, release func()) (err error) {
 	first.SetDeadline(time.Now().Add(handshakePatience))
 	stop := context.AfterFunc(ctx, quicStream{first}.reset)
 	defer stop()
+	admitted := allowOne(ctx, conn)
+	defer admitted()
 	if state.NegotiatedProtocol == alpnJoin {
 		err := o.answerJoin(first, conn.RemoteAddr(), id, state)
 		first.Close()
 		awaitEnd(first)
 		return errors.Join(err, conn.CloseWithError(0, ""))
 	}
-	theirs, err := o.greetAsAcceptor(first, id, quicRemote(conn))
+	theirs, err := o.greetAsAcceptor(first, id, quicRemote(conn), admitted)
 	first.Close()
 	if err != nil {
 		awaitEnd(first)
@@ -297,6 +299,22 @@ func (o *Overlay) receiveQUIC(conn *quic.Conn, release func()) (err error) {
 	release()
 	_, err = o.adopt(quicCarrier{conn}, arrival{peer: id, theirs: theirs})
 	return err
+}
+
+// allowOne ends a connection whose peer opens a second stream before admitted is
+// called: the window is that of a member, and a stranger may not fill it.
+func allowOne(ctx context.Context, conn *quic.Conn) (admitted func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		if _, err := conn.AcceptStream(ctx); err == nil {
+			conn.CloseWithError(0, "")
+		}
+	})
+	return func() {
+		cancel()
+		watching.Wait()
+	}
 }
 
 // awaitEnd lets the peer take our last word: it closes when it has. What it

@@ -106,8 +106,9 @@
 // places. Joining is limited in rate, and two requests
 // of one address are answered at once. A peer has four carriers at most, and
 // may hold 2,048 streams open on each. For a reader that does not read, a
-// stream buffers 256 KiB at first and 16 MiB at most. All streams of a QUIC
-// carrier together hold at most 32 MiB, then its window stays shut. All TLS
+// stream buffers 256 KiB at first, 512 KiB on QUIC, and 16 MiB at most. All streams
+// of a QUIC carrier together hold at most 32 MiB, then its window stays shut; who
+// is not admitted yet has one stream. All TLS
 // carriers of a peer hold 64 MiB (unread.go), then the socket whose reader has
 // been away longest ends with kind Quota. With all carriers a peer can have 160
 // MiB held here, and a well-behaved one 64 MiB, which is what it keeps itself. Dead

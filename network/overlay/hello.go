@@ -162,8 +162,9 @@ func confirm(w io.Writer) error {
 	return err
 }
 
-// greetAsAcceptor runs the acceptor's side and returns the dialler's hello.
-func (o *Overlay) greetAsAcceptor(rw io.ReadWriter, peer kith.ID, remote netip.AddrPort) (hello, error) {
+// greetAsAcceptor runs the acceptor's side and returns the dialler's hello. It
+// calls admitted before the dialler learns that it is.
+func (o *Overlay) greetAsAcceptor(rw io.ReadWriter, peer kith.ID, remote netip.AddrPort, admitted func()) (hello, error) {
 	first, err := readHello(rw)
 	if err != nil {
 		return hello{}, err
@@ -173,6 +174,7 @@ func (o *Overlay) greetAsAcceptor(rw io.ReadWriter, peer kith.ID, remote netip.A
 		rw.Write(hello{verdict: v, reason: reason}.append(nil))
 		return hello{}, err
 	}
+	admitted()
 	if _, err := rw.Write(o.hello(remote).append(nil)); err != nil {
 		return hello{}, fmt.Errorf("send hello: %w", err)
 	}

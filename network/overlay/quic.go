@@ -17,14 +17,15 @@ import (
 // sends for both.
 func quicConfig(dialled bool) *quic.Config {
 	c := &quic.Config{
-		HandshakeIdleTimeout:       5 * time.Second,
-		MaxIdleTimeout:             keepAlive + pingPatience,
-		InitialStreamReceiveWindow: 512 << 10,
-		MaxStreamReceiveWindow:     maxStreamWindow,
-		MaxConnectionReceiveWindow: maxWindow,
-		MaxIncomingStreams:         maxStreams,
-		MaxIncomingUniStreams:      -1,
-		EnableDatagrams:            true, // RFC 9221
+		HandshakeIdleTimeout:           5 * time.Second,
+		MaxIdleTimeout:                 keepAlive + pingPatience,
+		InitialStreamReceiveWindow:     512 << 10,
+		MaxStreamReceiveWindow:         maxStreamWindow,
+		InitialConnectionReceiveWindow: maxWindow, // it grows only while somebody reads, and when it is shut no ping passes
+		MaxConnectionReceiveWindow:     maxWindow,
+		MaxIncomingStreams:             maxStreams,
+		MaxIncomingUniStreams:          -1,
+		EnableDatagrams:                true, // RFC 9221
 	}
 	if dialled {
 		c.HandshakeIdleTimeout = 3 * time.Second

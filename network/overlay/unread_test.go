@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kith.alt/kith"
@@ -79,4 +80,62 @@ func TestUnreadForgets(t *testing.T) {
 	if shared.Load() != 0 {
 		t.Errorf("%d bytes after the end", shared.Load())
 	}
+}
+
+// TestUnreadOnQUIC has sockets whose programs do not read: others on the carrier
+// go on, and so do its pings.
+func TestUnreadOnQUIC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b, _, dialed, accepted := neighbours(t)
+		for range 16 {
+			unread, _ := connected(t, a, b)
+			if _, err := unread.Write(make([]byte, 400<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(doubtAfter + stallAfter + time.Second)
+		began := time.Now()
+		exchange(t, dialed, accepted)
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("a message and its answer took %v", took)
+		}
+		for _, l := range links(a, b.id) {
+			if l.vigil.stalled.Load() {
+				t.Error("the carrier counts as silent")
+			}
+		}
+	})
+}
+
+// TestStrangerOnQUIC has somebody who is not admitted open a second stream: the
+// connection ends before anything else is taken.
+func TestStrangerOnQUIC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b, _, _, _ := neighbours(t)
+		config, err := a.diallerConfig(b.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := links(a, b.id)[0]
+		a.mu.Lock()
+		transport := a.door.transport
+		a.mu.Unlock()
+		conn, err := dialQUIC(t.Context(), transport, l.remote(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			st, err := conn.OpenStreamSync(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.Write([]byte("hello"))
+		}
+		select {
+		case <-conn.Context().Done():
+		case <-time.After(time.Second):
+			t.Error("the connection goes on")
+			conn.CloseWithError(0, "")
+		}
+	})
 }
