@@ -77,8 +77,16 @@ func (s *Swarm) adoptFile(ctx context.Context, h *holding, f, was bittorrent.Fil
 	return 0, err
 }
 
+// How long one member may take to give the hashes of a file.
+const (
+	hashesPatience = 20 * time.Second
+	hashesEach     = 300 * time.Millisecond // for each group
+)
+
 // fetchHashes fetches all hashes of a file from a member.
 func (s *Swarm) fetchHashes(ctx context.Context, host kith.ID, id kith.ContentID, f *content.File) error {
+	ctx, cancel := context.WithTimeout(ctx, hashesPatience+time.Duration(f.Blocks()/group)*hashesEach)
+	defer cancel()
 	conn, err := s.dial(ctx, host)
 	if err != nil {
 		return err
@@ -116,24 +124,61 @@ func (s *Swarm) fetchHashes(ctx context.Context, host kith.ID, id kith.ContentID
 }
 
 // answerHashes is the other side of fetchHashes.
-func (s *Swarm) answerHashes(conn net.Conn, id kith.ContentID) error {
-	x, err := s.exchangeOf(id)
+func (s *Swarm) answerHashes(ctx context.Context, conn net.Conn, id kith.ContentID) error {
+	h, err := s.holding(id)
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	paused := h.State == kith.HoldingPaused
+	s.mu.Unlock()
+	d, err := s.described(id)
+	if err != nil || paused {
+		return err
+	}
+	roots := make(map[content.Root]int64)
+	for _, f := range d.Files {
+		roots[f.Root] = f.Size
+	}
+	var file *content.File // that was asked about last
+	defer func() {
+		if file != nil {
+			file.Close()
+		}
+	}()
 	r := bufio.NewReader(conn)
 	var buffer []byte
-	for {
+	for left := maxHashQuestions + d.Blocks()/group; ; left-- {
 		conn.SetDeadline(time.Now().Add(greetPatience))
 		m, err := bittorrent.ReadMessage(r, &buffer, maxMessage)
 		if err != nil {
 			return err
 		}
-		if m.Type != bittorrent.HashRequest {
+		size, ok := roots[m.Root]
+		switch {
+		case m.Type != bittorrent.HashRequest:
 			return fmt.Errorf("message %d where hashes are asked for: %w", m.Type, kith.Invalid)
+		case !ok || size == 0:
+			return fmt.Errorf("hashes of no file of the content: %w", kith.Invalid)
+		case left == 0:
+			return fmt.Errorf("hashes are asked for again and again: %w", kith.Invalid)
 		}
-		if _, err := conn.Write(bittorrent.AppendMessage(nil, x.hashAnswer(m))); err != nil {
+		if file == nil || file.Root() != m.Root {
+			if file != nil {
+				file.Close()
+			}
+			if file, err = s.store.File(ctx, m.Root, size); err != nil {
+				return err
+			}
+		}
+		answer := bittorrent.AppendMessage(nil, hashAnswer(file, m))
+		s.uplink.charge(len(answer) + frameOverhead)
+		if _, err := conn.Write(answer); err != nil {
 			return err
 		}
 	}
 }
+
+// maxHashQuestions is how many requests for hashes are answered on one socket,
+// beyond one for each group.
+const maxHashQuestions = 64

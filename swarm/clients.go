@@ -90,9 +90,13 @@ func (c clientContent) Join(p *torrent.Peer) (torrent.Part, error) {
 	x := c.exchange
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.ending {
+		return nil, errEnded
+	}
 	if len(x.clients) >= maxLinks {
 		return nil, errTooMany
 	}
+	x.work.Add(1)
 	x.numbers++
 	part := &client{exchange: x, number: x.numbers, peer: p, has: make([]byte, (x.description.Blocks()+7)/8)}
 	x.clients[part.number] = part
@@ -164,8 +168,11 @@ func (c *client) Hashes(m bittorrent.Message) error {
 }
 
 func (c *client) Leave() {
+	defer c.exchange.work.Done()
 	c.act(func(x *exchange) {
 		delete(x.clients, c.number)
+		x.received.Add(c.peer.Received())
+		x.sent.Add(c.peer.Sent())
 		x.plan.Leave(x.now(), c.number)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kith.alt/kith"
@@ -34,13 +35,18 @@ type exchange struct {
 	id          kith.ContentID
 	log         *slog.Logger
 	description *bittorrent.Description
-	files       []*content.File  // as the description has them
-	roots       map[[32]byte]int // files by their roots
+	files       []*content.File    // as the description has them
+	roots       map[[32]byte][]int // files by their roots: some are the same
 	started     time.Time
 	wakes       chan struct{}
-	done        chan struct{} // closed when all blocks are here
+	ended       chan struct{}  // closed when it is over, and its files are closed
+	work        sync.WaitGroup // what uses its files
+
+	received, sent atomic.Int64 // bytes of content
 
 	mu       sync.Mutex
+	ending   bool
+	done     chan struct{} // closed when all blocks are here
 	plan     *scheduler.Scheduler
 	links    map[scheduler.Peer]*link
 	hosts    map[kith.ID]*link
@@ -66,13 +72,13 @@ func newExchange(s *Swarm, id kith.ContentID, description *bittorrent.Descriptio
 		swarm: s, id: id, log: s.log.With("content", id.String()[:8]),
 		description: description, files: files,
 		started: time.Now(), quiet: time.Now(),
-		wakes: make(chan struct{}, 1), done: make(chan struct{}),
+		wakes: make(chan struct{}, 1), ended: make(chan struct{}), done: make(chan struct{}),
 		links: make(map[scheduler.Peer]*link), hosts: make(map[kith.ID]*link), clients: make(map[scheduler.Peer]*client),
 		known: make(map[kith.ID]*candidate), banned: make(map[kith.ID]time.Time),
-		groups: make(map[int]*link), roots: make(map[[32]byte]int),
+		groups: make(map[int]*link), roots: make(map[[32]byte][]int),
 	}
 	for i, f := range description.Files {
-		x.roots[f.Root] = i
+		x.roots[f.Root] = append(x.roots[f.Root], i)
 	}
 	have := make([]byte, (description.Blocks()+7)/8)
 	missing, first := description.Blocks(), 0
@@ -121,8 +127,7 @@ func (x *exchange) wake() {
 // serve finds peers and does what is due until ctx ends.
 func (x *exchange) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	var work sync.WaitGroup
-	defer work.Wait()
+	defer x.work.Wait()
 	defer x.endLinks()
 	defer cancel()
 	timer := time.NewTimer(0)
@@ -136,7 +141,7 @@ func (x *exchange) serve(ctx context.Context) {
 		}
 		x.mu.Lock()
 		if !x.complete() {
-			x.dialLocked(ctx, &work)
+			x.dialLocked(ctx)
 		}
 		wait := x.actLocked()
 		x.mu.Unlock()
@@ -146,6 +151,7 @@ func (x *exchange) serve(ctx context.Context) {
 
 func (x *exchange) endLinks() {
 	x.mu.Lock()
+	x.ending = true
 	links, clients := slices.Collect(maps.Values(x.links)), slices.Collect(maps.Values(x.clients))
 	x.mu.Unlock()
 	for _, l := range links {
@@ -161,7 +167,7 @@ func (x *exchange) meet(hosts ...kith.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, host := range hosts {
-		if host == x.swarm.cfg.Self || len(x.known) >= maxKnown {
+		if host == x.swarm.cfg.Self || !x.swarm.isMember(host) {
 			continue
 		}
 		if c := x.known[host]; c == nil {
@@ -174,8 +180,8 @@ func (x *exchange) meet(hosts ...kith.ID) {
 }
 
 const (
-	maxKnown      = 2000
-	maxDials      = 16 // at a time
+	maxDials      = 16              // at a time
+	shortLink     = 5 * time.Second // a link that ends sooner is a failure
 	dialPatience  = 20 * time.Second
 	askAgain      = 10 * time.Second // whoever did not have it
 	longestRetry  = 2 * time.Minute
@@ -183,7 +189,7 @@ const (
 )
 
 // dialLocked dials hosts that may have it.
-func (x *exchange) dialLocked(ctx context.Context, work *sync.WaitGroup) {
+func (x *exchange) dialLocked(ctx context.Context) {
 	now, dialing := time.Now(), 0
 	for _, c := range x.known {
 		if c.dialing {
@@ -199,7 +205,7 @@ func (x *exchange) dialLocked(ctx context.Context, work *sync.WaitGroup) {
 		}
 		c.dialing = true
 		dialing++
-		work.Go(func() { x.dial(ctx, host, c) })
+		x.work.Go(func() { x.dial(ctx, host, c) })
 	}
 }
 
@@ -209,12 +215,10 @@ func (x *exchange) dial(ctx context.Context, host kith.ID, c *candidate) {
 	c.dialing = false
 	switch {
 	case err == nil:
-		c.failed = 0
 	case errors.Is(err, kith.NotFound), errors.Is(err, kith.Refused):
 		c.failed, c.next = 0, time.Now().Add(askAgain)
 	default:
-		c.next = time.Now().Add(min(shortestRetry<<min(c.failed, 10), longestRetry))
-		c.failed++
+		c.fail()
 	}
 	x.mu.Unlock()
 	if err != nil {
@@ -222,7 +226,18 @@ func (x *exchange) dial(ctx context.Context, host kith.ID, c *candidate) {
 		return
 	}
 	l.run(ctx)
+	x.mu.Lock()
+	if c.failed = 0; time.Since(l.since) < shortLink {
+		c.fail()
+	}
+	x.mu.Unlock()
 	x.wake()
+}
+
+// fail has a host wait before it is dialled again, each time longer.
+func (c *candidate) fail() {
+	c.next = time.Now().Add(min(shortestRetry<<min(c.failed, 10), longestRetry))
+	c.failed++
 }
 
 // introduced are the hosts that a newcomer is told of.
@@ -243,6 +258,9 @@ func (x *exchange) introduced(newcomer kith.ID) []kith.ID {
 func (x *exchange) add(l *link) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.ending {
+		return fmt.Errorf("it is not exchanged any more: %w", kith.Temporary)
+	}
 	if until := x.banned[l.host]; until.After(time.Now()) {
 		return fmt.Errorf("it sent what is wrong: %w", kith.Denied)
 	}
@@ -257,6 +275,7 @@ func (x *exchange) add(l *link) error {
 	if len(x.links) >= maxLinks {
 		return errTooMany
 	}
+	x.work.Add(1)
 	x.numbers++
 	l.number = x.numbers
 	l.has = make([]byte, (x.description.Blocks()+7)/8)
@@ -273,7 +292,9 @@ func (x *exchange) add(l *link) error {
 // recentlyMet is how long hosts that link hears of those that come after.
 const recentlyMet = 5 * time.Second
 
-func (x *exchange) remove(l *link) {
+// leave takes a link out of service, once, and lets go of the files.
+func (x *exchange) leave(l *link) {
+	defer x.work.Done()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.removeLocked(l)
@@ -343,7 +364,7 @@ func (x *exchange) orderLocked(l *link, o scheduler.Order) {
 	case scheduler.Credit:
 		l.tell(credit(o.Count))
 	case scheduler.Report:
-		x.log.Warn("member is asked for nothing any more", "peer", l.host.Short(), "why", o.Reason)
+		x.log.Warn("member is asked for little from now on", "peer", l.host.Short(), "host", x.swarm.hostName(l.host), "why", o.Reason)
 	}
 }
 
@@ -417,7 +438,7 @@ func (x *exchange) arrived(l *link, block int, data []byte) error {
 	case err == nil:
 		l.count(len(data))
 	case errors.Is(err, content.ErrNoHashes):
-		return l.hold(block, data)
+		l.hold(block, data)
 	case errors.Is(err, kith.Invalid):
 		return err
 	default:
@@ -443,6 +464,11 @@ func (x *exchange) keep(from scheduler.Peer, block int, data []byte) error {
 	defer x.mu.Unlock()
 	x.failure = nil
 	x.arrivedLocked(from, block)
+	for _, twin := range x.roots[x.description.Files[file].Root] {
+		if twin != file && !x.plan.Has(x.blockOf(twin, at)) {
+			x.arrivedLocked(0, x.blockOf(twin, at)) // the same bytes in another file
+		}
+	}
 	return nil
 }
 
@@ -480,7 +506,26 @@ func (x *exchange) lost(block int) {
 	}
 }
 
-// await waits until a block is here.
+// errEnded is of an exchange that is over.
+var errEnded = fmt.Errorf("it is not exchanged at present: %w", kith.Temporary)
+
+// completed returns a channel that is closed when all blocks are here.
+func (x *exchange) completed() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.done
+}
+
+// unsent notes that a block which was to be sent is not here, or not right, any more.
+func (x *exchange) unsent(s scheduler.Send) {
+	x.lost(s.Block)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.plan.Unsent(x.now(), s)
+	x.actLocked()
+}
+
+// await waits until a block is here. It fails with errEnded when the exchange ends.
 func (x *exchange) await(ctx context.Context, block int) error {
 	for {
 		x.mu.Lock()
@@ -499,6 +544,8 @@ func (x *exchange) await(ctx context.Context, block int) error {
 		x.mu.Unlock()
 		select {
 		case <-progress:
+		case <-x.ended:
+			return errEnded
 		case <-ctx.Done():
 			return ctx.Err()
 		}

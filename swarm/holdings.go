@@ -28,10 +28,38 @@ type holding struct {
 
 	exchange *exchange // while it is exchanged
 	opening  chan struct{}
-	fetching bool
-	stop     context.CancelFunc // of fetching
-	checking bool
 	end      context.CancelFunc // of the exchange
+	ending   bool               // end was called
+
+	fetched  chan struct{}      // closed when fetching has ended; nil while nothing is fetched
+	stop     context.CancelFunc // of fetching
+	again    bool               // fetch again when it has stopped
+	checking bool
+}
+
+// haltLocked has fetching and the exchange end, without waiting. Swarm.mu is held.
+func (h *holding) haltLocked() {
+	h.again = false
+	if h.fetched != nil {
+		h.stop()
+	}
+	if h.exchange != nil {
+		h.ending = true
+		h.end()
+	}
+}
+
+// halt has fetching and the exchange of a holding end, and waits until nothing
+// uses its files.
+func (s *Swarm) halt(h *holding) {
+	s.mu.Lock()
+	h.haltLocked()
+	fetched := h.fetched
+	s.mu.Unlock()
+	if fetched != nil {
+		<-fetched
+	}
+	s.endExchange(h)
 }
 
 func (s *Swarm) loadHoldings(tx *sql.Tx) error {
@@ -91,7 +119,11 @@ func (h *holding) describe(d *bittorrent.Description) {
 func (s *Swarm) save(ctx context.Context, h *holding, description []byte) error {
 	s.mu.Lock()
 	row := *h
+	gone := s.holdings[h.Content] != h
 	s.mu.Unlock()
+	if gone {
+		return nil
+	}
 	hosts := []byte{}
 	for _, id := range row.hosts {
 		hosts = append(hosts, id[:]...)
@@ -162,6 +194,11 @@ func (s *Swarm) exchangeOf(id kith.ContentID) (*exchange, error) {
 		case ctx == nil:
 			s.mu.Unlock()
 			return nil, fmt.Errorf("nothing is exchanged at present: %w", kith.Temporary)
+		case h.exchange != nil && h.ending:
+			x := h.exchange
+			s.mu.Unlock()
+			<-x.ended
+			continue
 		case h.exchange != nil:
 			x := h.exchange
 			s.mu.Unlock()
@@ -184,10 +221,14 @@ func (s *Swarm) exchangeOf(id kith.ContentID) (*exchange, error) {
 			return nil, err
 		}
 		ctx, end := context.WithCancel(ctx)
-		h.exchange, h.end = x, end
+		h.exchange, h.end, h.ending = x, end, false
+		if h.State == kith.HoldingPaused || s.holdings[id] != h {
+			h.haltLocked()
+		}
 		s.active = append(slices.Clone(s.active), x)
+		hosts := slices.Clone(h.hosts)
 		s.mu.Unlock()
-		x.meet(h.hosts...)
+		x.meet(hosts...)
 		x.meet(s.library.Holders(id)...)
 		s.work.Go(func() {
 			defer s.closeExchange(h, x)
@@ -215,31 +256,35 @@ func (s *Swarm) openExchange(ctx context.Context, id kith.ContentID) (*exchange,
 }
 
 func (s *Swarm) closeExchange(h *holding, x *exchange) {
-	x.mu.Lock()
-	have := x.haveLocked()
-	x.mu.Unlock()
-	s.mu.Lock()
-	h.Have = have
-	if h.exchange == x {
-		h.exchange = nil
-	}
-	s.active = slices.DeleteFunc(slices.Clone(s.active), func(other *exchange) bool { return other == x })
-	s.mu.Unlock()
+	defer close(x.ended)
 	for _, f := range x.files {
 		if err := f.Close(); err != nil {
 			x.log.Warn("content not closed", "err", err)
 		}
 	}
+	x.mu.Lock()
+	have := x.haveLocked()
+	x.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.exchange, h.ending, h.Have = nil, false, have
+	h.Received += x.received.Load()
+	h.Sent += x.sent.Load()
+	s.active = slices.DeleteFunc(slices.Clone(s.active), func(other *exchange) bool { return other == x })
 }
 
 // endExchange ends the exchange of a holding, if there is one, and waits for
 // its end.
 func (s *Swarm) endExchange(h *holding) {
 	s.mu.Lock()
-	end := h.end
+	x := h.exchange
+	if x != nil {
+		h.ending = true
+		h.end()
+	}
 	s.mu.Unlock()
-	if end != nil {
-		end()
+	if x != nil {
+		<-x.ended
 	}
 }
 
@@ -285,6 +330,8 @@ func (s *Swarm) show(h *holding, detail bool) kith.Holding {
 	defer x.mu.Unlock()
 	blocks := x.description.Blocks()
 	shown.Have = x.haveLocked()
+	shown.Received += x.received.Load()
+	shown.Sent += x.sent.Load()
 	if detail {
 		shown.Parts = parts(x.bitmapLocked(), blocks)
 	}
@@ -295,8 +342,6 @@ func (s *Swarm) show(h *holding, detail bool) kith.Holding {
 		}
 		shown.Down += t.Down
 		shown.Up += t.Up
-		shown.Received += t.Received
-		shown.Sent += t.Sent
 		if detail {
 			if blocks > 0 {
 				t.Have = float64(l.had) / float64(blocks)

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -46,6 +47,7 @@ type link struct {
 
 	down, up       meter
 	received, sent atomic.Int64 // bytes of content
+	unpaid         atomic.Int64 // blocks sent that the peer has nothing for yet
 	member         *account
 
 	mu      sync.Mutex
@@ -54,10 +56,13 @@ type link struct {
 	size    int
 	fresh   bool
 	gone    bool
+	fault   error
 	proved  map[int]struct{} // groups whose hashes were sent unasked
 	held    map[int][]byte   // blocks that wait for their hashes
 	has     []byte           // bitmap of what the peer announced
 	had     int
+	told    bool // what it has, all at once
+	patient allowance
 	lastOut time.Time
 	pings   map[uint64]chan struct{}
 	ping    uint64
@@ -75,7 +80,7 @@ func newLink(x *exchange, host kith.ID, conn net.Conn, dialled bool) *link {
 // run converses until the socket ends.
 func (l *link) run(ctx context.Context) {
 	defer l.conn.Close()
-	defer l.exchange.remove(l)
+	defer l.exchange.leave(l)
 	defer l.leave()
 	defer context.AfterFunc(ctx, func() { l.conn.Close() })()
 	var writing sync.WaitGroup
@@ -91,6 +96,9 @@ func (l *link) run(ctx context.Context) {
 	writing.Go(func() { l.late(ctx) }) // while nothing is under way
 	l.announce()
 	err := l.read()
+	l.mu.Lock()
+	err = cmp.Or(l.fault, err)
+	l.mu.Unlock()
 	if errors.Is(err, kith.Invalid) || errors.Is(err, bittorrent.ErrInvalid) {
 		l.exchange.ban(l, err.Error())
 	}
@@ -138,7 +146,7 @@ func (l *link) tell(messages ...bittorrent.Message) {
 		l.control = bittorrent.AppendMessage(l.control, m)
 	}
 	if len(l.control) > maxControl {
-		l.gone = true
+		l.gone, l.fault = true, fmt.Errorf("it asks for much and reads nothing: %w", kith.Invalid)
 		l.conn.Close()
 	}
 	l.wake()
@@ -226,11 +234,13 @@ func (l *link) appendBlock(out []byte, block, size int, fresh bool) []byte {
 	out = bittorrent.AppendMessage(out, bittorrent.Message{Type: bittorrent.Piece, Index: uint32(block), Payload: l.exchange.swarm.blank[:size]})
 	if _, err := x.files[file].ReadBlock(at, out[len(out)-size:]); err != nil {
 		x.log.Info("a block is not here any more", "block", block, "err", err)
-		x.lost(block)
-		return bittorrent.AppendMessage(out[:begin], bittorrent.Message{Type: bittorrent.Reject, Index: uint32(block), Length: uint32(size)})
+		x.unsent(scheduler.Send{Peer: l.number, Block: block, Fresh: fresh})
+		return out[:begin]
 	}
 	l.up.add(size)
 	l.sent.Add(int64(size))
+	x.sent.Add(int64(size))
+	l.unpaid.Add(1)
 	l.member.sent.Add(int64(size))
 	return out
 }
@@ -251,7 +261,7 @@ func (l *link) send(out []byte, paced bool) error {
 			return err
 		}
 		out = out[quantum:]
-		time.Sleep(time.Duration(float64(quantum) / rate * float64(time.Second)))
+		time.Sleep(min(time.Duration(float64(quantum)/rate*float64(time.Second)), time.Second))
 	}
 	_, err := l.conn.Write(out)
 	return err
@@ -266,6 +276,9 @@ func (l *link) read() error {
 		l.conn.SetReadDeadline(time.Now().Add(linkIdle))
 		m, err := bittorrent.ReadMessage(r, &buffer, maxMessage)
 		if err != nil {
+			return err
+		}
+		if err := l.bear(m); err != nil {
 			return err
 		}
 		if err := l.handle(m); err != nil {
@@ -291,8 +304,10 @@ func (l *link) handle(m bittorrent.Message) error {
 	case bittorrent.HashReject:
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if file, at, ok := x.groupOf(m); ok && x.groups[x.blockOf(file, at)] == l {
-			delete(x.groups, x.blockOf(file, at))
+		for _, first := range x.groupsOf(m) {
+			if x.groups[first] == l {
+				delete(x.groups, first)
+			}
 		}
 		return nil
 	case bittorrent.Extended:
@@ -309,6 +324,13 @@ func (l *link) handle(m bittorrent.Message) error {
 		}
 	}
 	block := int(m.Index)
+	switch m.Type {
+	case bittorrent.HaveAll, bittorrent.HaveNone, bittorrent.Bitfield:
+		if l.told {
+			return fmt.Errorf("it says again what it has: %w", kith.Invalid)
+		}
+		l.told = true
+	}
 	switch m.Type {
 	case bittorrent.HaveAll:
 		for b := range int(blocks) {
@@ -330,6 +352,9 @@ func (l *link) handle(m bittorrent.Message) error {
 		l.note(block)
 		x.plan.PeerHas(now, l.number, block)
 	case bittorrent.Request:
+		if x.plan.Waiting(l.number) >= maxWanted {
+			return fmt.Errorf("it asks for %d blocks at a time: %w", maxWanted, kith.Invalid)
+		}
 		x.plan.PeerWants(now, l.number, block)
 	case bittorrent.Cancel:
 		x.plan.PeerUnwants(now, l.number, block)
@@ -359,39 +384,48 @@ func (l *link) finished() bool {
 	return l.exchange.plan.Complete() && l.had == l.exchange.description.Blocks()
 }
 
-// hold keeps a block until its hashes come, and asks for them.
-func (l *link) hold(block int, data []byte) error {
+// hold keeps a block until its hashes come, and asks the peer for them, who must
+// have them: another who was asked may never answer. What is too much is let go; it
+// is asked for again.
+func (l *link) hold(block int, data []byte) {
 	l.mu.Lock()
-	if len(l.held) >= maxHeld {
-		l.mu.Unlock()
-		return fmt.Errorf("%d blocks came without their hashes: %w", maxHeld, kith.Invalid)
+	if len(l.held) < maxHeld {
+		l.held[block] = slices.Clone(data)
 	}
-	l.held[block] = slices.Clone(data)
 	l.mu.Unlock()
 	x := l.exchange
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.askHashesLocked(l, block)
-	return nil
+	_, at, _ := x.description.Locate(block)
+	if key := block - at%group; x.groups[key] != l {
+		delete(x.groups, key)
+		x.askHashesLocked(l, block)
+	}
 }
 
 // proved takes hashes that a peer sent, and the blocks that waited for them. It
 // fails with kind Invalid when they are wrong.
 func (x *exchange) proved(m bittorrent.Message) error {
-	file, at, ok := x.groupOf(m)
-	if !ok {
+	groups := x.groupsOf(m)
+	if len(groups) == 0 {
 		return fmt.Errorf("hashes of no file of the content: %w", kith.Invalid)
 	}
-	if err := setHashes(x.files[file], m); err != nil {
+	if err := setHashes(x.files[x.roots[m.Root][0]], m); errors.Is(err, kith.Invalid) {
 		return err
+	} else if err != nil {
+		x.fail(err)
+		return nil
 	}
-	first := x.blockOf(file, at)
 	x.mu.Lock()
-	delete(x.groups, first)
+	for _, first := range groups {
+		delete(x.groups, first)
+	}
 	links, clients := slices.Collect(maps.Values(x.links)), slices.Collect(maps.Values(x.clients))
 	x.mu.Unlock()
 	for _, l := range links {
-		l.release(first, first+int(m.HashLength)<<m.BaseLayer)
+		for _, first := range groups {
+			l.release(first, first+int(m.HashLength)<<m.BaseLayer)
+		}
 	}
 	for _, c := range clients {
 		c.peer.Retry()
@@ -420,14 +454,22 @@ func (l *link) release(first, last int) {
 
 // hashAnswer answers a request for hashes.
 func (x *exchange) hashAnswer(m bittorrent.Message) bittorrent.Message {
-	if file, _, ok := x.groupOf(m); ok && m.HashLength <= maxHashes {
-		hashes, err := x.files[file].Hashes(int(m.BaseLayer), int(m.Index), int(m.HashLength), int(m.ProofLayers))
-		if err == nil {
-			m.Type, m.Hashes = bittorrent.Hashes, hashBytes(hashes)
-			return m
-		}
+	if same := x.roots[m.Root]; len(same) > 0 {
+		return hashAnswer(x.files[same[0]], m)
 	}
 	m.Type = bittorrent.HashReject
+	return m
+}
+
+func hashAnswer(f *content.File, m bittorrent.Message) bittorrent.Message {
+	m.Type = bittorrent.HashReject
+	if m.HashLength > maxHashes {
+		return m
+	}
+	hashes, err := f.Hashes(int(m.BaseLayer), int(m.Index), int(m.HashLength), int(m.ProofLayers))
+	if err == nil {
+		m.Type, m.Hashes = bittorrent.Hashes, hashBytes(hashes)
+	}
 	return m
 }
 
@@ -524,18 +566,68 @@ func (l *link) late(ctx context.Context) (time.Duration, bool) {
 	return took - l.member.shortest(took, path), true
 }
 
+// An allowance bounds the messages of a peer that move nothing: each block that
+// goes either way earns some, and so does time.
+type allowance struct {
+	used float64
+	at   time.Time
+}
+
+const (
+	maxWords  = 16384 // messages that move nothing
+	wordsTime = 1000  // a second are forgotten
+	wordsEach = 4     // for each block
+	maxWanted = 2000  // blocks; our own kind asks for 512 at most
+)
+
+// spend takes n messages down, or for a block puts some back, and reports
+// whether it may be borne.
+func (a *allowance) spend(n float64, now time.Time) bool {
+	a.used = min(max(a.used-wordsTime*now.Sub(a.at).Seconds(), 0)+n, maxWords+1)
+	a.used, a.at = max(a.used, 0), now
+	return a.used <= maxWords
+}
+
+// bear fails with kind Invalid when the peer says much that moves nothing.
+func (l *link) bear(m bittorrent.Message) error {
+	x := l.exchange
+	words := 1.0
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch m.Type {
+	case bittorrent.Piece:
+		if words = wordsEach; x.plan.Expects(l.number, int(m.Index)) && !x.plan.Has(int(m.Index)) {
+			words = -wordsEach
+		}
+	case bittorrent.Have:
+		if int(m.Index) < x.description.Blocks() && l.has[m.Index/8]&(0x80>>(m.Index%8)) == 0 {
+			words = 0 // each block once
+		}
+	case bittorrent.Request:
+		words -= float64(wordsEach * l.unpaid.Swap(0))
+	}
+	if !l.patient.spend(words, time.Now()) {
+		return fmt.Errorf("it says much that moves nothing: %w", kith.Invalid)
+	}
+	return nil
+}
+
 // count takes down n bytes of content that came from the peer.
 func (l *link) count(n int) {
 	l.down.add(n)
 	l.received.Add(int64(n))
+	l.exchange.received.Add(int64(n))
 	l.member.received.Add(int64(n))
 }
 
-// groupOf returns the file, and the block in it, that a message about hashes is
-// of.
-func (x *exchange) groupOf(m bittorrent.Message) (file, at int, ok bool) {
-	file, ok = x.roots[m.Root]
-	return file, int(m.Index) << min(m.BaseLayer, 30), ok
+// groupsOf returns the first block of what a message about hashes is of, in each
+// file that has these hashes.
+func (x *exchange) groupsOf(m bittorrent.Message) []int {
+	var groups []int
+	for _, file := range x.roots[m.Root] {
+		groups = append(groups, x.blockOf(file, int(m.Index)<<min(m.BaseLayer, 30)))
+	}
+	return groups
 }
 
 // blockOf is the number in the content of a block of a file.

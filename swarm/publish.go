@@ -107,6 +107,9 @@ func (s *Swarm) read(ctx context.Context, p kith.Publication) (*bittorrent.Descr
 		}
 	}
 	d, err := bittorrent.Describe(filepath.Base(p.Path), files, single, pieceLength, pieces)
+	if err == nil && d.Blocks() > maxBlocks {
+		err = fmt.Errorf("%d blocks, at most %d", d.Blocks(), maxBlocks)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be shared: %w: %w", p.Path, err, kith.Invalid)
 	}
@@ -233,6 +236,8 @@ func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d
 	if h == nil {
 		h = &holding{Holding: kith.Holding{Content: id, Added: time.Now()}}
 		s.holdings[id] = h
+	} else if !h.complete {
+		h.haltLocked() // it is here, and need not be fetched any more
 	}
 	h.describe(d)
 	h.Path, h.Entry, h.own, h.complete, h.used = p.Path, entry, true, true, time.Now()

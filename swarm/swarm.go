@@ -175,10 +175,7 @@ func (s *Swarm) Serve(ctx context.Context) error {
 // rest notes that Serve has returned, and stores what was counted.
 func (s *Swarm) rest() {
 	s.mu.Lock()
-	s.ctx, s.active = nil, nil
-	for _, h := range s.holdings {
-		h.exchange = nil
-	}
+	s.ctx = nil
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -188,8 +185,9 @@ func (s *Swarm) rest() {
 // answer serves a socket that a member opened.
 func (s *Swarm) answer(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	peer, ok := kith.PeerOf(conn)
-	if !ok || peer.Program {
+	if !ok || peer.Program || !s.isMember(peer.ID) {
 		return
 	}
 	conn.SetDeadline(time.Now().Add(greetPatience))
@@ -206,7 +204,7 @@ func (s *Swarm) answer(ctx context.Context, conn net.Conn) {
 	case askBlocks:
 		s.answerBlocks(ctx, conn, peer.ID, g)
 	case askHashes:
-		if err := s.answerHashes(conn, g.content); err != nil {
+		if err := s.answerHashes(ctx, conn, g.content); err != nil {
 			s.log.Debug("no more hashes given", "peer", peer.ID.Short(), "err", err)
 		}
 	case askLibrary:
@@ -228,7 +226,7 @@ func (s *Swarm) answerBlocks(ctx context.Context, conn net.Conn, host kith.ID, g
 		return
 	}
 	if _, err := conn.Write(welcome{verdict: verdictHere, hosts: x.introduced(host)}.bytes()); err != nil {
-		x.remove(l)
+		x.leave(l)
 		return
 	}
 	conn.SetDeadline(time.Time{})

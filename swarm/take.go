@@ -129,23 +129,33 @@ func (s *Swarm) resumeAll() {
 func (s *Swarm) fetch(h *holding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx == nil || h.complete || h.fetching {
+	if s.ctx == nil || s.ctx.Err() != nil || h.complete || h.State == kith.HoldingPaused || s.holdings[h.Content] != h {
 		return
 	}
-	h.fetching = true
+	if h.fetched != nil {
+		h.again = true
+		return
+	}
+	fetched := make(chan struct{})
 	ctx, stop := context.WithCancel(s.ctx)
-	h.stop = stop
+	h.fetched, h.stop, h.again = fetched, stop, false
 	s.work.Go(func() {
+		defer close(fetched)
 		err := s.complete(ctx, h)
-		s.mu.Lock()
-		h.fetching = false
-		s.mu.Unlock()
+		stopped := ctx.Err() != nil
 		stop()
 		switch {
 		case err == nil:
 			s.finished(h)
-		case ctx.Err() == nil:
+		case !stopped:
 			s.failed(h.Content, err)
+		}
+		s.mu.Lock()
+		h.fetched = nil
+		again := h.again && stopped
+		s.mu.Unlock()
+		if again {
+			s.fetch(h)
 		}
 	})
 }
@@ -163,21 +173,36 @@ func (s *Swarm) complete(ctx context.Context, h *holding) error {
 		return err
 	}
 	s.adopt(ctx, h, d)
-	x, err := s.exchangeOf(h.Content)
-	if err != nil {
-		return err
+	for tries := 1; ; tries++ {
+		x, err := s.exchangeOf(h.Content)
+		if err != nil {
+			return err
+		}
+		s.announce()
+		s.meetAll(x)
+		select {
+		case <-x.completed():
+		case <-x.ended:
+			if ctx.Err() == nil {
+				continue
+			}
+		case <-ctx.Done():
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		path, replace := h.Path, h.replace
+		s.mu.Unlock()
+		if path == "" {
+			return nil
+		}
+		err = s.export(ctx, d, path, replace)
+		if !errors.Is(err, kith.NotFound) || tries == 3 {
+			return err
+		}
+		s.endExchange(h) // a block was not right on disk: once more
 	}
-	s.announce()
-	s.meetAll(x)
-	select {
-	case <-x.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if h.Path == "" {
-		return nil
-	}
-	return s.export(ctx, d, h.Path, h.replace)
 }
 
 func (s *Swarm) retain(ctx context.Context, id kith.ContentID, d *bittorrent.Description) error {
@@ -205,6 +230,10 @@ func (s *Swarm) meetAll(x *exchange) {
 // finished notes that a holding is complete.
 func (s *Swarm) finished(h *holding) {
 	s.mu.Lock()
+	if s.holdings[h.Content] != h || h.State == kith.HoldingPaused {
+		s.mu.Unlock()
+		return
+	}
 	h.complete, h.State, h.Reason, h.Have = true, kith.HoldingComplete, "", h.Size
 	name, path := h.Name, h.Path
 	s.mu.Unlock()
@@ -247,14 +276,9 @@ func (s *Swarm) failed(id kith.ContentID, err error) {
 		return
 	}
 	h.State, h.Reason = kith.HoldingPaused, kith.Sentence(err)
-	name, stop, end := h.Name, h.stop, h.end
+	name := h.Name
+	h.haltLocked()
 	s.mu.Unlock()
-	if stop != nil {
-		stop()
-	}
-	if end != nil {
-		end()
-	}
 	s.log.Warn("content paused", "name", name, "err", err)
 	s.cfg.Event(fmt.Sprintf("%s is paused: %s", name, kith.Sentence(err)))
 	if err := s.save(context.Background(), h, nil); err != nil {
@@ -270,14 +294,19 @@ func (s *Swarm) describe(ctx context.Context, h *holding) (*bittorrent.Descripti
 	if text := s.description(h.Content); text != nil {
 		return bittorrent.ParseDescription(text)
 	}
+	wrong := make(map[kith.ID]bool) // members that gave another one
 	for pause := time.Second; ; pause = min(2*pause, askAgain) {
 		changed := s.Changed()
 		for _, host := range s.holdersOf(h) {
+			if wrong[host] {
+				continue
+			}
 			d, err := s.describeFrom(ctx, h, host)
-			if err == nil {
-				return d, nil
+			if err == nil || errors.Is(err, errUnusable) {
+				return d, err
 			}
 			if errors.Is(err, kith.Invalid) {
+				wrong[host] = true
 				s.log.Warn("member gave a wrong description", "peer", host.Short(), "host", s.hostName(host), "err", err)
 			} else {
 				s.log.Debug("no description from member", "peer", host.Short(), "err", err)
@@ -287,6 +316,11 @@ func (s *Swarm) describe(ctx context.Context, h *holding) (*bittorrent.Descripti
 			}
 		}
 		select {
+		case <-time.After(askSoon):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		select {
 		case <-time.After(pause):
 		case <-changed:
 		case <-ctx.Done():
@@ -294,6 +328,17 @@ func (s *Swarm) describe(ctx context.Context, h *holding) (*bittorrent.Descripti
 		}
 	}
 }
+
+// askSoon is how long a taker waits at least before it asks again for a description,
+// though much changes meanwhile.
+const askSoon = 250 * time.Millisecond
+
+// errUnusable is of content that nobody can take: its description is the one that
+// its ID names, and breaks the rules.
+var errUnusable = errors.New("its description breaks the rules")
+
+// maxBlocks of a content: 1 TiB.
+const maxBlocks = 1 << 26
 
 // holdersOf returns whom to ask for a content: hosts named with it, those that say
 // they have it, all others that are awake.
@@ -338,8 +383,11 @@ func (s *Swarm) describeFrom(ctx context.Context, h *holding, host kith.ID) (*bi
 		return nil, fmt.Errorf("description with another hash: %w", kith.Invalid)
 	}
 	d, err := bittorrent.ParseDescription(text)
+	if err == nil && d.Blocks() > maxBlocks {
+		err = fmt.Errorf("%d blocks, at most %d", d.Blocks(), maxBlocks)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("description: %w: %w", err, kith.Invalid)
+		return nil, fmt.Errorf("%w: %w: %w", errUnusable, err, kith.Invalid)
 	}
 	s.mu.Lock()
 	h.describe(d)
@@ -435,10 +483,10 @@ func (s *Swarm) Pause(ctx context.Context, id kith.ContentID, paused bool) error
 		return err
 	}
 	s.mu.Lock()
-	stop, end := h.stop, h.end
 	switch {
 	case paused:
 		h.State, h.Reason = kith.HoldingPaused, ""
+		h.haltLocked()
 	case h.complete:
 		h.State, h.Reason = kith.HoldingComplete, ""
 	case h.Files > 0:
@@ -447,13 +495,7 @@ func (s *Swarm) Pause(ctx context.Context, id kith.ContentID, paused bool) error
 		h.State, h.Reason = kith.HoldingAsking, ""
 	}
 	s.mu.Unlock()
-	if paused {
-		for _, f := range []context.CancelFunc{stop, end} {
-			if f != nil {
-				f()
-			}
-		}
-	} else {
+	if !paused {
 		s.fetch(h)
 	}
 	s.announce()
@@ -482,13 +524,8 @@ func (s *Swarm) Drop(ctx context.Context, id kith.ContentID) error {
 	}
 	s.mu.Lock()
 	delete(s.holdings, id)
-	stop, end := h.stop, h.end
 	s.mu.Unlock()
-	for _, f := range []context.CancelFunc{stop, end} {
-		if f != nil {
-			f()
-		}
-	}
+	s.halt(h)
 	err = s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.Exec("DELETE FROM swarm_holdings WHERE content = ?", id[:])
 		return err
