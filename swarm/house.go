@@ -213,7 +213,7 @@ func (s *Swarm) followEntries(ctx context.Context) {
 // replaced deletes an older version, whose files are those of the newer one now.
 func (s *Swarm) replaced(ctx context.Context, old, newer *holding) error {
 	if old.Path != "" {
-		if err := s.removeGone(old, newer); err != nil {
+		if err := s.removeGone(ctx, old, newer); err != nil {
 			return err
 		}
 	}

@@ -67,7 +67,11 @@ func (s *Swarm) Open(ctx context.Context, id kith.ContentID, path string) (io.Re
 	d := x.description
 	for i, f := range d.Files {
 		if contentPath(d, i) == path {
-			return &reader{ctx: ctx, exchange: x, file: i, size: f.Size, first: d.First(i)}, nil
+			file, err := s.store.File(ctx, f.Root, f.Size)
+			if err != nil {
+				return nil, fmt.Errorf("open %s: %w", d.Name, err)
+			}
+			return &reader{ctx: ctx, exchange: x, file: file, size: f.Size, first: d.First(i)}, nil
 		}
 	}
 	return nil, fmt.Errorf("content %s has no file %q: %w", d.Name, path, kith.NotFound)
@@ -77,10 +81,11 @@ func (s *Swarm) Open(ctx context.Context, id kith.ContentID, path string) (io.Re
 type reader struct {
 	ctx      context.Context
 	exchange *exchange
-	file     int
+	file     *content.File
 	size     int64
 	first    int // block
 	at       int64
+	closed   bool
 	block    int // that buffer holds, one more
 	buffer   []byte
 }
@@ -104,15 +109,13 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func (r *reader) load(block int) error {
-	x := r.exchange
-	file := x.files[r.file]
+	file := r.file
 	if r.buffer == nil {
 		r.buffer = make([]byte, content.BlockSize)
 	}
 	for range 3 {
 		if !file.Has(block) {
-			x.want(r.first+block, min(ahead, file.Blocks()-block))
-			if err := x.await(r.ctx, r.first+block); err != nil {
+			if err := r.fetch(block); err != nil {
 				return err
 			}
 		}
@@ -124,9 +127,25 @@ func (r *reader) load(block int) error {
 		if !errors.Is(err, kith.NotFound) {
 			return err
 		}
-		x.lost(r.first + block)
+		r.exchange.lost(r.first + block)
 	}
-	return fmt.Errorf("block %d of %s is lost again and again: %w", block, x.description.Name, kith.Temporary)
+	return fmt.Errorf("block %d of %s is lost again and again: %w", block, r.exchange.description.Name, kith.Temporary)
+}
+
+// fetch waits until a block is here.
+func (r *reader) fetch(block int) error {
+	for {
+		x := r.exchange
+		x.want(r.first+block, min(ahead, r.file.Blocks()-block))
+		err := x.await(r.ctx, r.first+block)
+		if !errors.Is(err, errEnded) {
+			return err
+		}
+		if x, err = x.swarm.exchangeOf(x.id); err != nil {
+			return err
+		}
+		r.exchange = x // it goes on
+	}
 }
 
 func (r *reader) Seek(offset int64, whence int) (int64, error) {
@@ -143,7 +162,14 @@ func (r *reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-func (r *reader) Close() error { return nil }
+// Close ends the reading; a second time it has no effect.
+func (r *reader) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	return r.file.Close()
+}
 
 // want puts blocks first.
 func (x *exchange) want(first, n int) {
@@ -211,8 +237,9 @@ func (s *Swarm) Verify(ctx context.Context, id kith.ContentID, progress func(don
 	return nil
 }
 
-// removeGone deletes files of an older version that the newer one does not have.
-func (s *Swarm) removeGone(old, newer *holding) error {
+// removeGone deletes files of an older version that the newer one does not have,
+// and folders that are empty then. What the person changed since stays.
+func (s *Swarm) removeGone(ctx context.Context, old, newer *holding) error {
 	before, err := s.described(old.Content)
 	if err != nil || before.Single {
 		return err
@@ -232,9 +259,16 @@ func (s *Swarm) removeGone(old, newer *holding) error {
 	defer root.Close()
 	slices.Sort(kept)
 	for i := range before.Files {
-		if _, found := slices.BinarySearch(kept, contentPath(before, i)); !found {
-			if err := root.Remove(filepath.FromSlash(contentPath(before, i))); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return fmt.Errorf("delete a file that is not in the newer version: %w", err)
+		name := filepath.FromSlash(contentPath(before, i))
+		if _, found := slices.BinarySearch(kept, contentPath(before, i)); found || !hasRoot(ctx, filepath.Join(old.Path, name), before.Files[i]) {
+			continue
+		}
+		if err := root.Remove(name); err != nil {
+			return fmt.Errorf("delete a file that is not in the newer version: %w", err)
+		}
+		for folder := filepath.Dir(name); folder != "."; folder = filepath.Dir(folder) {
+			if root.Remove(folder) != nil { // others are in it
+				break
 			}
 		}
 	}

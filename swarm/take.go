@@ -43,6 +43,16 @@ func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
 			h.State = kith.HoldingTaking
 		}
 	}
+	var ended []chan struct{}
+	for _, other := range s.holdings { // what was on its way to that place
+		if other != h && other.Path == h.Path && h.Path != "" && !other.own && !other.complete {
+			other.State, other.Reason = kith.HoldingPaused, "Something else takes its place."
+			other.haltLocked()
+			if other.fetched != nil {
+				ended = append(ended, other.fetched)
+			}
+		}
+	}
 	h.replace, h.Follow, h.used = t.Replace, t.Follow || h.Follow, time.Now()
 	if t.Entry.Version > 0 {
 		h.Entry = t.Entry
@@ -53,6 +63,9 @@ func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
 		}
 	}
 	s.mu.Unlock()
+	for _, fetched := range ended {
+		<-fetched
+	}
 	if err := s.save(ctx, h, nil); err != nil {
 		return kith.Holding{}, err
 	}
@@ -140,7 +153,6 @@ func (s *Swarm) fetch(h *holding) {
 	ctx, stop := context.WithCancel(s.ctx)
 	h.fetched, h.stop, h.again = fetched, stop, false
 	s.work.Go(func() {
-		defer close(fetched)
 		err := s.complete(ctx, h)
 		stopped := ctx.Err() != nil
 		stop()
@@ -154,8 +166,11 @@ func (s *Swarm) fetch(h *holding) {
 		h.fetched = nil
 		again := h.again && stopped
 		s.mu.Unlock()
+		close(fetched)
 		if again {
 			s.fetch(h)
+		} else if err == nil {
+			s.dropOlder(h)
 		}
 	})
 }
@@ -243,7 +258,6 @@ func (s *Swarm) finished(h *holding) {
 	if path != "" {
 		s.cfg.Event(fmt.Sprintf("%s is complete, in %s.", name, filepath.Dir(path)))
 	}
-	s.dropOlder(h)
 	s.announce()
 	s.change()
 }
@@ -254,8 +268,8 @@ func (s *Swarm) dropOlder(h *holding) {
 	s.mu.Lock()
 	var older []*holding
 	for _, other := range s.holdings {
-		sameEntry := other.Entry.Host == h.Entry.Host && other.Entry.Title == h.Entry.Title && other.Entry.Version < h.Entry.Version
-		if other != h && other.Path == h.Path && !other.own && (h.Path != "" || sameEntry) {
+		sameEntry := other.Entry.Host == h.Entry.Host && other.Entry.Title == h.Entry.Title
+		if other != h && other.Path == h.Path && !other.own && (h.Path != "" && !sameEntry || sameEntry && other.Entry.Version < h.Entry.Version) {
 			older = append(older, other)
 		}
 	}
@@ -402,6 +416,9 @@ func (s *Swarm) describeFrom(ctx context.Context, h *holding, host kith.ID) (*bi
 // export makes the person's file or folder of content that is complete.
 func (s *Swarm) export(ctx context.Context, d *bittorrent.Description, path string, replace bool) error {
 	if _, err := os.Lstat(path); err == nil && !replace {
+		if s.stands(ctx, d, path) {
+			return nil // as when the process was killed a moment ago
+		}
 		return taken(path)
 	}
 	if d.Single {
@@ -419,6 +436,30 @@ func (s *Swarm) export(ctx context.Context, d *bittorrent.Description, path stri
 		return fmt.Errorf("give %s its name: %w", path, err)
 	}
 	return s.moved(ctx, d, part, path)
+}
+
+// stands reports whether content stands at path as it should.
+func (s *Swarm) stands(ctx context.Context, d *bittorrent.Description, path string) bool {
+	for i, f := range d.Files {
+		if !hasRoot(ctx, filepath.Join(path, filepath.FromSlash(contentPath(d, i))), f) {
+			return false
+		}
+	}
+	return true
+}
+
+// hasRoot reports whether a file on disk is a certain file of content.
+func hasRoot(ctx context.Context, path string, f bittorrent.File) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || info.Size() != f.Size {
+		return false
+	}
+	sum, err := content.Sum(ctx, file, f.Size, 0, false, nil)
+	return err == nil && sum.Root == f.Root
 }
 
 // moved has the store look for a person's files in a folder that was renamed.
@@ -468,7 +509,12 @@ func (s *Swarm) exportInto(ctx context.Context, d *bittorrent.Description, folde
 
 func (s *Swarm) exportFile(ctx context.Context, f bittorrent.File, path string) error {
 	if f.Size == 0 {
-		return os.WriteFile(path, nil, 0o644)
+		os.Remove(path) // not through a link that stands there
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err != nil {
+			return fmt.Errorf("make %s: %w", path, err)
+		}
+		return file.Close()
 	}
 	if err := s.store.Export(ctx, f.Root, f.Size, path); err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
