@@ -251,9 +251,9 @@ func (s *Server) converse(conn net.Conn, r *bufio.Reader, c Content, theirs bitt
 	err = p.run(r)
 	switch {
 	case errors.Is(err, errWrong):
-		s.metrics.wrong.Add(1)
 		s.ban(culpritOf(conn, p.d, theirs.PeerID))
 		p.log.Warn("torrent client sent what is wrong, and is not served for a while", "client", p.Client(), "err", err, "for", banFor)
+		s.metrics.wrong.Add(1)
 		return nil
 	case errors.Is(err, bittorrent.ErrInvalid):
 		return fmt.Errorf("%s: %w", p.Client(), err)

@@ -28,7 +28,7 @@ const (
 	expire      = 5 * interval / 2
 	maxClients  = 200 // of a content
 	maxAnswered = 50
-	visitAfter  = 3 * time.Second // that a client may come by itself
+	visitAfter  = time.Second // that a client may come by itself
 	maxVisits   = 16
 )
 

@@ -151,6 +151,7 @@ func TestTrackerForgets(t *testing.T) {
 
 // A client that has what is lacking, and does not come, is dialled.
 func TestVisit(t *testing.T) {
+	t.Parallel()
 	files := someFiles()
 	d, sums, _ := files.describe(t, "oak", false)
 	s, _ := newShare(t, d)

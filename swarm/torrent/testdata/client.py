@@ -11,7 +11,7 @@ session = lt.session({
     "listen_interfaces": "127.0.0.1:0",
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
     "enable_outgoing_utp": False,  # it is tried first, for some seconds
-    "alert_mask": lt.alert.category_t.all_categories,
+    "alert_mask": sum(getattr(lt.alert.category_t, c + "_notification") for c in ("error", "peer", "status", "storage", "tracker")),
 })
 if source.startswith("magnet:"):
     add = lt.parse_magnet_uri(source)
@@ -20,11 +20,23 @@ else:
     add.ti = lt.torrent_info(source)
 add.save_path = directory
 handle = session.add_torrent(add)
-while not handle.status().is_seeding:
-    session.wait_for_alert(200)
-    for alert in session.pop_alerts():
-        print(alert, file=sys.stderr)
-    if handle.status().errc.value() != 0:
-        sys.exit(handle.status().errc.message())
+
+
+def alerts(until):
+    """Prints what happens until something has."""
+    while not until([]):
+        session.wait_for_alert(200)
+        seen = session.pop_alerts()
+        for alert in seen:
+            print(alert, file=sys.stderr)
+        if handle.status().errc.value() != 0:
+            sys.exit(handle.status().errc.message())
+        if until(seen):
+            return
+
+
+alerts(lambda seen: handle.status().is_seeding)
+handle.flush_cache()  # hashes are checked before what arrived is written
+alerts(lambda seen: any(isinstance(alert, lt.cache_flushed_alert) for alert in seen))
 print("complete", flush=True)
 sys.stdin.read()
