@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kith.alt/kith"
+	"kith.alt/kith/content"
 	"kith.alt/kith/proto/bittorrent"
 	"kith.alt/kith/swarm/scheduler"
 	"kith.alt/kith/swarm/torrent"
@@ -46,7 +48,7 @@ func (s *Swarm) contentOfClient(name [20]byte) (torrent.Content, error) {
 	s.mu.Lock()
 	var found kith.ContentID
 	for id, h := range s.holdings {
-		if h.nameV1 == name || [20]byte(id[:20]) == name {
+		if slices.Contains(h.names, name) {
 			found = id
 			break
 		}
@@ -98,7 +100,7 @@ func (c clientContent) Join(p *torrent.Peer) (torrent.Part, error) {
 	}
 	x.work.Add(1)
 	x.numbers++
-	part := &client{exchange: x, number: x.numbers, peer: p, has: make([]byte, (x.description.Blocks()+7)/8)}
+	part := &client{exchange: x, number: x.numbers, peer: p, has: make([]byte, (x.description.Blocks()+7)/8), asked: make(map[int]bool)}
 	x.clients[part.number] = part
 	x.plan.Join(x.now(), part.number, scheduler.Traits{Near: true})
 	return part, nil
@@ -112,8 +114,10 @@ type client struct {
 	peer     *torrent.Peer
 	down, up meter
 
-	has []byte // bitmap; guarded by the exchange
-	had int
+	// Guarded by the exchange.
+	has   []byte // bitmap
+	had   int
+	asked map[int]bool // groups of hashes
 }
 
 func (c *client) Has(first, n int) {
@@ -145,10 +149,24 @@ func (c *client) act(do func(*exchange)) {
 
 func (c *client) Arrived(block int, data []byte) error {
 	err := c.exchange.keep(c.number, block, data)
+	if errors.Is(err, content.ErrNoHashes) {
+		c.askHashes(block)
+	}
 	if err == nil {
 		c.down.add(len(data))
 	}
 	return err
+}
+
+// askHashes asks a member for the hashes of a block that a client gave: one of version
+// 1 has none.
+func (c *client) askHashes(block int) {
+	x := c.exchange
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, l := range x.links {
+		x.askHashesLocked(l, block)
+	}
 }
 
 func (c *client) HashRequest(block int) (bittorrent.Message, bool) {
@@ -157,14 +175,27 @@ func (c *client) HashRequest(block int) (bittorrent.Message, bool) {
 	if x.files[file].HasHashes(at) {
 		return bittorrent.Message{}, false
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	group := block - at%group
+	if x.groups[group] != nil || c.asked[group] {
+		return bittorrent.Message{}, false
+	}
+	c.asked[group] = true
 	return hashRequest(x.files[file], at), true
 }
 
 func (c *client) Hashes(m bittorrent.Message) error {
+	x := c.exchange
+	x.mu.Lock()
+	for _, group := range x.groupsOf(m) {
+		delete(c.asked, group)
+	}
+	x.mu.Unlock()
 	if m.Type != bittorrent.Hashes {
 		return nil
 	}
-	return c.exchange.proved(m)
+	return x.proved(m)
 }
 
 func (c *client) Leave() {

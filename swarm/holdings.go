@@ -24,7 +24,7 @@ type holding struct {
 	complete bool // and under its name at Path
 	used     time.Time
 	hosts    []kith.ID
-	nameV1   [20]byte // what torrent clients of version 1 call it
+	names    [][20]byte // what torrent clients call it
 
 	exchange *exchange // while it is exchanged
 	opening  chan struct{}
@@ -109,7 +109,7 @@ func (s *Swarm) loadHoldings(tx *sql.Tx) error {
 }
 
 func (h *holding) describe(d *bittorrent.Description) {
-	h.Name, h.Size, h.Files, h.nameV1 = d.Name, d.Size(), len(d.Files), d.IDv1()
+	h.Name, h.Size, h.Files, h.names = d.Name, d.Size(), len(d.Files), d.InfoHashes()
 	if h.State == kith.HoldingAsking {
 		h.State = kith.HoldingTaking
 	}
