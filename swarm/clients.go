@@ -112,7 +112,7 @@ type client struct {
 	exchange *exchange
 	number   scheduler.Peer
 	peer     *torrent.Peer
-	down, up meter
+	down     meter
 
 	// Guarded by the exchange.
 	has   []byte // bitmap

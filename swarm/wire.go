@@ -35,10 +35,6 @@ const (
 )
 
 const (
-	flagComplete = 1 << iota // all blocks are here
-)
-
-const (
 	maxDescription = 16 << 20
 	maxIntroduced  = 40 // hosts in an answer
 	greetPatience  = 10 * time.Second
@@ -48,7 +44,7 @@ const (
 type greeting struct {
 	ask     byte
 	content kith.ContentID // zero for askLibrary
-	flags   byte
+	flags   byte           // of a later release
 }
 
 func (g greeting) bytes() []byte {
@@ -71,7 +67,7 @@ func readGreeting(r io.Reader) (g greeting, err error) {
 // A welcome is the answer to askBlocks.
 type welcome struct {
 	verdict byte
-	flags   byte
+	flags   byte      // of a later release
 	hosts   []kith.ID // others that exchange this content
 }
 
