@@ -346,10 +346,12 @@ func (s *Swarm) look() {
 }
 
 // memberView returns the members by ID, as they were a moment ago.
-func (s *Swarm) memberView() map[kith.ID]kith.Member {
+func (s *Swarm) memberView() map[kith.ID]kith.Member { return s.membersSince(time.Second) }
+
+func (s *Swarm) membersSince(moment time.Duration) map[kith.ID]kith.Member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.members == nil || time.Since(s.asked) > time.Second {
+	if s.members == nil || time.Since(s.asked) > moment {
 		s.members = make(map[kith.ID]kith.Member)
 		for _, m := range s.cfg.Members() {
 			s.members[m.ID] = m
@@ -362,6 +364,9 @@ func (s *Swarm) memberView() map[kith.ID]kith.Member {
 
 func (s *Swarm) isMember(host kith.ID) bool {
 	_, ok := s.memberView()[host]
+	if !ok { // it may have come this moment
+		_, ok = s.membersSince(50 * time.Millisecond)[host]
+	}
 	return ok
 }
 

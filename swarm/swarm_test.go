@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -37,24 +38,60 @@ type villager struct {
 	store   *sqlite.Store
 	online  bool
 	stop    func()
+	said    journal
+}
+
+// A journal keeps what a host logs.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) has(what string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return bytes.Contains(j.text.Bytes(), []byte(what))
 }
 
 func newVillage(t testing.TB, names ...string) *village {
 	v := &village{hub: memory.NewHub()}
-	for i, name := range names {
-		seed := make([]byte, ed25519.SeedSize)
-		seed[0] = byte(i + 1)
-		key := ed25519.NewKeyFromSeed(seed)
-		h := &villager{
-			village: v, name: name, key: key, id: kith.IDOf(key.Public().(ed25519.PublicKey)),
-			data: t.TempDir(), files: t.TempDir(),
-		}
-		v.hosts = append(v.hosts, h)
+	for _, name := range names {
+		v.add(t, name)
 	}
 	for _, h := range v.hosts {
 		h.start(t)
 	}
 	return v
+}
+
+// add makes a host a member; it is not started.
+func (v *village) add(t testing.TB, name string) *villager {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	seed := make([]byte, ed25519.SeedSize)
+	seed[0] = byte(len(v.hosts) + 1)
+	key := ed25519.NewKeyFromSeed(seed)
+	h := &villager{
+		village: v, name: name, key: key, id: kith.IDOf(key.Public().(ed25519.PublicKey)),
+		data: t.TempDir(), files: t.TempDir(),
+	}
+	v.hosts = append(v.hosts, h)
+	return h
+}
+
+// log is the host's log, which is kept.
+func (h *villager) log(t testing.TB) *slog.Logger {
+	level := slog.LevelWarn
+	if testing.Verbose() {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &h.said), &slog.HandlerOptions{Level: level})).With("self", h.name)
 }
 
 func (v *village) host(name string) *villager {
@@ -73,11 +110,7 @@ func (h *villager) start(t testing.TB) {
 		t.Fatal(err)
 	}
 	network := h.village.hub.Network(h.id)
-	level := slog.LevelWarn
-	if testing.Verbose() {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})).With("host", h.name)
+	log := h.log(t)
 	s := New(Config{
 		Self: h.id, Key: h.key, Dir: filepath.Join(h.data, "content"), Store: store,
 		Dial:          network.Dial,
