@@ -325,8 +325,8 @@ func testManyConnections(t *testing.T, p Pair) {
 	})
 	var dialed, done sync.WaitGroup
 	limit := make(chan struct{}, dialingAtOnce)
+	dialed.Add(p.Conns)
 	for i := range p.Conns {
-		dialed.Add(1)
 		done.Go(func() {
 			limit <- struct{}{}
 			conn, err := p.Dialer.Dial(t.Context(), p.Reach(l.Addr()))
