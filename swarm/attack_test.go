@@ -20,7 +20,7 @@ import (
 	"kith.alt/kith/proto/bittorrent"
 )
 
-const attackSize = 70*content.BlockSize + 99
+const attackSize = 40*content.BlockSize + 99
 
 // underAttack has oak take a content while only the attacker has it, waits until
 // what is to be seen is seen, and then expects that oak completes it from maple.
@@ -74,6 +74,7 @@ func together(t *testing.T, tests map[string]func(*testing.T)) {
 // TestAttackedTaker has a taker meet members that lie, send what is wrong, stall and
 // flood: they are blocked where they break the rules, and the rest comes from others.
 func TestAttackedTaker(t *testing.T) {
+	t.Parallel()
 	tests := make(map[string]func(*testing.T))
 	haveAll := bittorrent.Message{Type: bittorrent.HaveAll}
 	unchoke := bittorrent.Message{Type: bittorrent.Unchoke}
@@ -165,6 +166,7 @@ func TestAttackedTaker(t *testing.T) {
 // TestPoorPeers has a taker meet members that do nothing wrong and nothing right:
 // nobody is blocked for that, and the rest comes from others.
 func TestPoorPeers(t *testing.T) {
+	t.Parallel()
 	tests := make(map[string]func(*testing.T))
 	asked := func(kind bittorrent.Type, then func(talk, bittorrent.Message)) (func(*attacker), func(*villager, *attacker) bool) {
 		var n atomic.Int64
@@ -221,6 +223,7 @@ func TestPoorPeers(t *testing.T) {
 // TestBadWelcome has a taker meet members that break the greeting: it does not dial
 // them again at once.
 func TestBadWelcome(t *testing.T) {
+	t.Parallel()
 	tests := make(map[string]func(*testing.T))
 	write := func(text []byte) func(net.Conn) bool {
 		return func(conn net.Conn) bool { conn.Write(text); return false }
@@ -247,6 +250,7 @@ func TestBadWelcome(t *testing.T) {
 
 // TestBadDescriptions has a taker meet members that give a wrong description.
 func TestBadDescriptions(t *testing.T) {
+	t.Parallel()
 	tests := make(map[string]func(*testing.T))
 	for name, c := range map[string]struct {
 		describe func(net.Conn)
@@ -324,6 +328,7 @@ func TestUnusable(t *testing.T) {
 
 // TestAttackedSeed has members dial a seed and misbehave: it goes on for others.
 func TestAttackedSeed(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	maple, oak := v.host("maple"), v.host("oak")
 	path, data := maple.write(t, "song.ogg", attackSize)

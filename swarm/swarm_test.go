@@ -180,7 +180,7 @@ func randomBytes(n int) []byte {
 // until waits until check reports that it is so.
 func (h *villager) until(t testing.TB, what string, check func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(4 * time.Minute)
 	for {
 		changed := h.Changed()
 		if check() {
@@ -190,7 +190,17 @@ func (h *villager) until(t testing.TB, what string, check func() bool) {
 		case <-changed:
 		case <-time.After(20 * time.Millisecond): // what is counted is no change
 		case <-deadline:
-			t.Fatalf("%s: not %s within a minute", h.name, what)
+			for _, other := range h.village.hosts {
+				if other.Swarm == nil {
+					continue
+				}
+				t.Logf("%s sends at %.0f bytes a second", other.name, other.uplink.rate())
+				for _, holding := range other.Holdings() {
+					holding, _ := other.Holding(holding.Content)
+					t.Logf("%s has %+v", other.name, holding)
+				}
+			}
+			t.Fatalf("%s: not %s in time", h.name, what)
 		}
 	}
 }
