@@ -177,6 +177,13 @@ func TestRevokedWhileOff(t *testing.T) {
 
 func TestFounderGone(t *testing.T) {
 	m := kithtest.New(t, "maple", "oak", "elm")
+	for _, n := range m.Nodes {
+		m.Until(n, "connected to all, and not through maple", func(s control.Status) bool {
+			return !slices.ContainsFunc(s.Members, func(member control.Member) bool {
+				return member.Path == control.PathNone || member.Path == control.PathRelayed
+			})
+		})
+	}
 	m.Nodes[0].Stop()
 	m.Nodes = m.Nodes[1:]
 	oak := m.Nodes[0]
