@@ -29,12 +29,13 @@ const (
 	firstRate   = 1 << 20 // bytes a second
 	leastRate   = 8 << 10
 	mostRate    = 1 << 40
-	queueTarget = 0.005 // seconds
-	queueFull   = 0.010 // ends the fast growth
-	queueLong   = 0.040 // more than the controller's small steps are for
-	doubling    = 0.155 // seconds: a quarter more with each measurement
-	proportion  = 6.7   // of the rate, per second of queue
-	integral    = 11.0  // of the rate, per second of queue and second
+	queueTarget = 0.0035 // seconds; beyond a frame, as are the others
+	queueFull   = 0.010  // ends the fast growth
+	queueLong   = 0.040  // more than the controller's small steps are for
+	frame       = 1514   // bytes: what is shorter is no queue, and not ours to shorten
+	doubling    = 0.155  // seconds: a quarter more with each measurement
+	proportion  = 6.7    // of the rate, per second of queue
+	integral    = 11.0   // of the rate, per second of queue and second
 )
 
 func newPacer() *pacer { return &pacer{rate: firstRate, aim: firstRate} }
@@ -42,7 +43,7 @@ func newPacer() *pacer { return &pacer{rate: firstRate, aim: firstRate} }
 // steady reports whether the queue is about as long as it should be: then every other
 // measurement will do.
 func (p *pacer) steady() bool {
-	return p.found && p.before > queueTarget/3 && p.before < 2*queueTarget
+	return p.found && p.before > queueTarget/3 && p.before < 2*(queueTarget+frame/p.rate)
 }
 
 // measured takes how much longer than the shortest one a round trip took, and how
@@ -54,6 +55,7 @@ func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	since := min(max((now-p.at).Seconds(), 0.001), 1)
 	p.at, p.before = now, late.Seconds()
 
+	queue = max(queue-frame/p.rate, 0)
 	if !p.found && queue > queueFull || queue > queueLong {
 		// The link was never without work, so what it carried is what left, less
 		// what the queue grew by.

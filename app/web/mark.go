@@ -47,8 +47,8 @@ func isHTML(name string) bool {
 }
 
 // markPlace returns where in the beginning of an HTML document a mark belongs:
-// behind the doctype, before which it would change the layout. It reports
-// false for documents in an encoding that the mark is not in, and where it
+// behind the doctype, before which it would change the layout, and the comments
+// around that, which would move. It reports false for documents in an encoding that the mark is not in, and where it
 // does not find the place.
 func markPlace(head []byte) (int, bool) {
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
@@ -64,11 +64,8 @@ func markPlace(head []byte) (int, bool) {
 			return 0, false
 		case bytes.HasPrefix(rest, []byte("<!--")):
 			end = commentEnd(rest)
-		case bytes.HasPrefix(rest, []byte("<!")), bytes.HasPrefix(rest, []byte("<?")), isOddEnd(rest): // read as comments, but for one
+		case bytes.HasPrefix(rest, []byte("<!")), bytes.HasPrefix(rest, []byte("<?")), isOddEnd(rest): // the doctype, and what is read as a comment
 			end = bytes.IndexByte(rest, '>') + 1
-			if end > 0 && len(rest) > 9 && strings.EqualFold(string(rest[:9]), "<!doctype") {
-				return at + end, true
-			}
 		default:
 			return at, true // it has none
 		}

@@ -16,7 +16,8 @@ func TestMarkPlace(t *testing.T) {
 	for _, test := range []struct{ before, after string }{ // the mark stands between
 		{"<!doctype html>", "<html>"},
 		{"<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\" \"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd\">", "<html>"},
-		{"\ufeff \n<!-- a > b --> <?xml version=\"1.0\"?>\n<!-->\n<!---><!doctype html>", "\n<title>x</title>"},
+		{"\ufeff \n<!-- a > b --> <?xml version=\"1.0\"?>\n<!-->\n<!---><!doctype html>\n", "<title>x</title>"},
+		{"<!doctype html>\n<!-- a --><!0> ", "<html>"},
 		{"<!-- a --!><!doctype html>", "x"},
 		{"<!odd><!doctype html>", "x"},
 		{"", "<html><head>"},
@@ -28,7 +29,7 @@ func TestMarkPlace(t *testing.T) {
 			t.Errorf("%q: %d, %v; want %d", test.before+test.after, at, ok, len(test.before))
 		}
 	}
-	for _, text := range []string{"\xff\xfe<\x00", "\xfe\xff\x00<", "<!-- never ends", "<!doctype", "<?", long} {
+	for _, text := range []string{"\xff\xfe<\x00", "\xfe\xff\x00<", "<!-- never ends", "<!doctype", "<!doctype><!0", "<?", long} {
 		if at, ok := markPlace([]byte(text)); ok {
 			t.Errorf("%.20q: %d", text, at)
 		}
