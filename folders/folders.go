@@ -30,8 +30,8 @@ func HoldsHome(dir string) bool {
 	return home != "" && Within(home, dir)
 }
 
-// Within reports whether path is dir or below it. Neither need exist: then it
-// is not.
+// Within reports whether path is dir or below it, whatever links lead there and
+// however the system compares names. Neither need exist: then it is not.
 func Within(path, dir string) bool {
 	above, err := os.Stat(dir)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kith.alt/kith/control"
+	"kith.alt/kith/folders"
 )
 
 // Doctor looks at everything that commonly goes wrong and says, of each problem,
@@ -146,7 +147,7 @@ func (n *Node) checkMembers() control.Finding {
 }
 
 func (n *Node) checkDisk() control.Finding {
-	free, err := diskFree(n.dir.Path())
+	free, err := folders.Free(n.dir.Path())
 	const low = 100 << 20
 	if err == nil && free < low {
 		return control.Finding{

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"kith.alt/kith"
+	"kith.alt/kith/folders"
 )
 
 var _ kith.Host = (*host)(nil)
@@ -33,29 +32,7 @@ func (h *host) PrivateDir(dir string) bool { return h.node.privateDir(dir) }
 
 func (n *Node) privateDir(dir string) bool {
 	data := n.dir.Path()
-	return within(data, dir) || within(dir, data)
-}
-
-// within reports whether path is dir or below it, whatever links lead there and
-// however the system compares names.
-func within(path, dir string) bool {
-	above, err := os.Stat(dir)
-	if err != nil {
-		return false
-	}
-	if path, err = filepath.EvalSymlinks(path); err != nil {
-		return false
-	}
-	for {
-		if info, err := os.Stat(path); err == nil && os.SameFile(info, above) {
-			return true
-		}
-		parent := filepath.Dir(path)
-		if parent == path {
-			return false
-		}
-		path = parent
-	}
+	return folders.Within(data, dir) || folders.Within(dir, data)
 }
 
 func (h *host) PrivatePort(port uint16) bool { return h.node.listensOn(int(port)) }

@@ -7,6 +7,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
+	"kith.alt/kith/folders"
 	"kith.alt/kith/swarm"
 )
 
@@ -27,7 +28,7 @@ func (n *Node) openSwarm(ctx context.Context) error {
 		Members: n.presentMembers,
 		Paths:   n.swarmPaths,
 		Private: n.privateDir,
-		Inside:  func(path string) bool { return within(path, n.dir.Path()) },
+		Inside:  func(path string) bool { return folders.Within(path, n.dir.Path()) },
 		Event:   func(text string) { n.event("%s", text) },
 		Log:     n.log.With("service", "swarm"),
 		Metrics: n.metrics,
