@@ -166,6 +166,7 @@ func (c *client) askHashes(block int) {
 	defer x.mu.Unlock()
 	for _, l := range x.links {
 		x.askHashesLocked(l, block)
+		l.wake()
 	}
 }
 

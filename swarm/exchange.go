@@ -51,6 +51,7 @@ type exchange struct {
 	links    map[scheduler.Peer]*link
 	hosts    map[kith.ID]*link
 	clients  map[scheduler.Peer]*client
+	told     []*link // scratch of actLocked
 	numbers  scheduler.Peer
 	known    map[kith.ID]*candidate
 	banned   map[kith.ID]time.Time
@@ -335,34 +336,44 @@ func (x *exchange) ban(l *link, why string) {
 // until something is due. Uplinks are kicked, as there may be something to send.
 func (x *exchange) actLocked() time.Duration {
 	now := x.now()
+	told := x.told[:0]
 	x.plan.Orders(now, func(o scheduler.Order) {
 		if l := x.links[o.Peer]; l != nil {
 			x.orderLocked(l, o)
+			if len(told) == 0 || told[len(told)-1] != l {
+				told = append(told, l)
+			}
 		} else if c := x.clients[o.Peer]; c != nil {
 			c.order(o)
 		}
 	})
+	for _, l := range told {
+		l.wake()
+	}
+	clear(told)
+	x.told = told
 	x.swarm.uplink.kick()
 	return x.plan.Wake() - now
 }
 
+// orderLocked puts down what to tell a peer; the caller wakes the link.
 func (x *exchange) orderLocked(l *link, o scheduler.Order) {
 	switch o.Kind {
 	case scheduler.Request:
 		x.askHashesLocked(l, o.Block)
-		l.tell(x.about(bittorrent.Request, o.Block))
+		l.put(x.about(bittorrent.Request, o.Block))
 	case scheduler.Cancel:
-		l.tell(x.about(bittorrent.Cancel, o.Block))
+		l.put(x.about(bittorrent.Cancel, o.Block))
 	case scheduler.Reject:
-		l.tell(x.about(bittorrent.Reject, o.Block))
+		l.put(x.about(bittorrent.Reject, o.Block))
 	case scheduler.Have:
-		l.tell(bittorrent.Message{Type: bittorrent.Have, Index: uint32(o.Block)})
+		l.put(bittorrent.Message{Type: bittorrent.Have, Index: uint32(o.Block)})
 	case scheduler.Choke:
-		l.tell(bittorrent.Message{Type: bittorrent.Choke})
+		l.put(bittorrent.Message{Type: bittorrent.Choke})
 	case scheduler.Unchoke:
-		l.tell(bittorrent.Message{Type: bittorrent.Unchoke})
+		l.put(bittorrent.Message{Type: bittorrent.Unchoke})
 	case scheduler.Credit:
-		l.tell(credit(o.Count))
+		l.put(credit(o.Count))
 	case scheduler.Report:
 		x.log.Warn("member is asked for little from now on", "peer", l.host.Short(), "host", x.swarm.hostName(l.host), "why", o.Reason)
 	}
@@ -374,7 +385,7 @@ func (x *exchange) about(kind bittorrent.Type, block int) bittorrent.Message {
 }
 
 // askHashesLocked asks a peer for the hashes of the group of a block, unless
-// they are here or somebody was asked.
+// they are here or somebody was asked. The caller wakes the link.
 func (x *exchange) askHashesLocked(l *link, block int) {
 	file, at, _ := x.description.Locate(block)
 	if x.files[file].HasHashes(at) {
@@ -387,7 +398,7 @@ func (x *exchange) askHashesLocked(l *link, block int) {
 	x.groups[key] = l
 	m := hashRequest(x.files[file], at)
 	m.Type = bittorrent.HashRequest
-	l.tell(m)
+	l.put(m)
 }
 
 // bitmapLocked says what is here, the first block in the highest bit.
@@ -427,8 +438,10 @@ func (x *exchange) next() (size int, ok bool) {
 // What leaves costs more on the line than its bytes: a block its header and two
 // records of TLS and the carrier, messages without a block a frame of their own.
 const (
-	blockOverhead = 13 + 2*34
-	frameOverhead = 34 + 66
+	segment        = 1428 // bytes of TCP in a frame, on IPv6
+	recordOverhead = 34   // of TLS and the carrier
+	blockOverhead  = 13 + 2*recordOverhead
+	frameOverhead  = recordOverhead + 66
 )
 
 // arrived takes a block that a member sent.

@@ -60,8 +60,8 @@ func readNotice(r io.Reader) (notice, error) {
 }
 
 const (
-	acknowledgeAfter = 128 << 10              // bytes read: at once,
-	acknowledgeDelay = 200 * time.Millisecond // fewer: so long after the first
+	acknowledgeAfter = 128 << 10      // bytes read: at once,
+	acknowledgeDelay = doubtAfter / 2 // fewer: so long after the first
 )
 
 // notices is what a link has to tell. A goroutine sends it as long as there

@@ -103,13 +103,14 @@ func (c *yamuxCarrier) drain(ctx context.Context) {
 }
 
 // arrivals counts what comes from the peer. As it cannot see what TCP
-// acknowledges, it has the peer told while bytes come that nobody reads: a slow
-// path is not a dead one.
+// acknowledges, it has the peer told while bytes come that nobody reads and nothing
+// goes back: a slow path is not a dead one.
 type arrivals struct {
 	net.Conn
 	unread *unread
 	bytes  atomic.Uint64
 	tell   atomic.Pointer[func()]
+	wrote  atomic.Int64 // when last, in Unix nanoseconds
 
 	told     uint64 // of bytes; of Read alone
 	toldLast time.Time
@@ -124,13 +125,19 @@ func (a *arrivals) Read(p []byte) (int, error) {
 	n, err := a.Conn.Read(p)
 	a.unread.arrive(p[:n])
 	if bytes := a.bytes.Add(uint64(n)); bytes-a.told >= tellBytes {
-		if now := time.Now(); now.Sub(a.toldLast) >= tellEvery {
+		if now := time.Now(); now.Sub(a.toldLast) >= tellEvery && now.UnixNano()-a.wrote.Load() >= int64(tellEvery) {
 			a.told, a.toldLast = bytes, now
 			if tell := a.tell.Load(); tell != nil {
 				(*tell)()
 			}
 		}
 	}
+	return n, err
+}
+
+func (a *arrivals) Write(p []byte) (int, error) {
+	n, err := a.Conn.Write(p)
+	a.wrote.Store(time.Now().UnixNano())
 	return n, err
 }
 

@@ -44,7 +44,8 @@ type Order struct {
 
 // How long announcements wait for company.
 const (
-	holdIdle = 3 * time.Millisecond   // while nobody asks us for anything: others are to learn what to ask for
+	holdIdle = 3 * time.Millisecond   // while nobody asks us for anything: others are to learn what to ask for,
+	holdSlow = 40 * time.Millisecond  // but longer where blocks come slowly: until a few did
 	holdSeed = 30 * time.Millisecond  // to a peer that has everything and chooses what to send
 	holdBusy = 300 * time.Millisecond // while the uplink is in use
 	holdDone = time.Second            // to a peer that has everything and is asked
@@ -127,7 +128,7 @@ func (a *announcements) end() int { return a.first + len(a.list) }
 func (s *Scheduler) announce(now time.Duration, give func(Order)) {
 	hold := holdBusy
 	if s.idle() {
-		hold = holdIdle
+		hold = min(max(holdIdle, 3*s.pace), holdSlow)
 	}
 	oldest := s.news.end()
 	for _, p := range s.peers {

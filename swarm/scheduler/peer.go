@@ -11,7 +11,8 @@ const (
 	startWait  = 200 * time.Millisecond // between a request and its block
 	shortest   = 5 * time.Microsecond   // between two blocks
 	ahead      = 250 * time.Millisecond // of a peer's rate are asked of it ahead
-	atLeast    = 2                      // blocks are asked of a peer beyond that
+	atLeast    = 4                      // blocks are asked of a peer beyond that
+	together   = 2                      // of that part of them at a time: messages cost a frame each
 	patience   = 4 * time.Second        // without a block, before what was asked of a peer is asked of others
 	firstPause = 2 * time.Second        // before a peer that stalled is asked again; doubles
 	longPause  = time.Minute
@@ -33,6 +34,7 @@ type peer struct {
 	// What is asked of it.
 	choking     bool // it answers no requests
 	asked       []request
+	room        int           // for more, while requests are given out
 	interesting int           // blocks it has and we need; not counted where it has everything
 	candidates  []int32       // some of these, perhaps used meanwhile
 	credit      int           // blocks that it may send unasked

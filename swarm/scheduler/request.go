@@ -41,6 +41,8 @@ func (s *Scheduler) Arrived(now time.Duration, name Peer, block int) {
 	}
 	s.have.set(block)
 	s.lacking--
+	s.pace += (min(now-s.came, holdSlow) - s.pace) / 8
+	s.came = now
 	s.news.list = append(s.news.list, announcement{int32(block), now})
 }
 
@@ -191,17 +193,24 @@ func (s *Scheduler) fill(now time.Duration) {
 	if s.unasked == 0 || len(s.peers) == 0 {
 		return
 	}
+	for _, p := range s.peers {
+		p.room = 0
+		if depth := p.depth(now, s.requests); len(p.asked) <= depth-max(depth/together, 1) {
+			p.room = depth - len(p.asked)
+		}
+	}
 	first := s.random.IntN(len(s.peers))
 	for _, near := range [...]bool{true, false} {
 		for more := true; more; {
 			more = false
 			for i := range s.peers {
 				p := s.peers[(first+i)%len(s.peers)]
-				if p.traits.Near != near || s.interesting(p) == 0 || len(p.asked) >= p.depth(now, s.requests) {
+				if p.traits.Near != near || s.interesting(p) == 0 || p.room == 0 {
 					continue
 				}
 				if block, ok := s.rarest(p); ok {
 					s.ask(now, p, block)
+					p.room--
 					more = true
 				}
 			}

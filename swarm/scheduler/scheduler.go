@@ -46,6 +46,8 @@ type Scheduler struct {
 	asked   map[int32]*peer // of whom a block is asked
 	urgent  []urgentBlocks  // by deadline
 	news    announcements   // blocks that arrived, for those who do not know
+	came    time.Duration   // when the last one did
+	pace    time.Duration   // between two of them, on average
 
 	available []uint16 // of each block: how many peers, other than those that joined with everything, have it or were sent it
 	fresh     int      // blocks that none of them has
