@@ -16,13 +16,13 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/control"
+	"kith.alt/kith/kithtest/netlab"
 	"kith.alt/kith/network/rendezvous"
 )
 
-// dht starts a BitTorrent DHT of a few nodes on computers of their own, and
-// returns its addresses as flags take them.
-func (n *internet) dht(names ...string) (bootstrap string) {
-	t := n.lab.t
+// startDHT starts a BitTorrent DHT of a few nodes on computers of their own,
+// and returns its addresses as flags take them.
+func startDHT(t *testing.T, n *netlab.Internet, names ...string) (bootstrap string) {
 	t.Helper()
 	quiet := log.NewLogger()
 	quiet.SetHandlers(log.DiscardHandler)
@@ -30,8 +30,8 @@ func (n *internet) dht(names ...string) (bootstrap string) {
 	var first net.Addr
 	var servers []*dht.Server
 	for _, name := range names {
-		c := n.host(name)
-		conn := c.listenUDP(n.address(c).String() + ":6881")
+		c := n.Host(name)
+		conn := c.ListenUDP(n.Address(c).String() + ":6881")
 		if first == nil {
 			first = conn.LocalAddr()
 		}
@@ -61,14 +61,14 @@ func (n *internet) dht(names ...string) (bootstrap string) {
 // the DHT where the other one's router can be reached.
 func TestRendezvous(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	world := l.internet()
-	bootstrap := strings.Split(world.dht("ash", "beech", "elm", "fir"), ",")
-	a, b := l.home("a", world, portRestricted), l.home("b", world, portRestricted)
+	l := netlab.New(t)
+	world := l.Internet()
+	bootstrap := strings.Split(startDHT(t, world, "ash", "beech", "elm", "fir"), ",")
+	a, b := l.Home("a", world, netlab.PortRestricted), l.Home("b", world, netlab.PortRestricted)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	meet := func(home *router, name string, id kith.ID) <-chan rendezvous.Meeting {
-		conn := home.host(name).listenUDP("192.168.1.10:4747")
+	meet := func(home *netlab.Router, name string, id kith.ID) <-chan rendezvous.Meeting {
+		conn := home.Host(name).ListenUDP("192.168.1.10:4747")
 		r := rendezvous.New(rendezvous.Config{Conn: conn, Bootstrap: bootstrap, Log: slog.New(slog.DiscardHandler)})
 		go r.Serve(ctx)
 		met := make(chan rendezvous.Meeting)
@@ -87,9 +87,9 @@ func TestRendezvous(t *testing.T) {
 	for _, side := range []struct {
 		met   <-chan rendezvous.Meeting
 		peer  kith.ID
-		where *router
+		where *netlab.Router
 	}{{atMaple, kith.ID{2}, b}, {atOak, kith.ID{1}, a}} {
-		want := netip.AddrPortFrom(world.address(side.where.computer), 4747)
+		want := netip.AddrPortFrom(world.Address(side.where.Computer), 4747)
 		found := false
 		for m := range side.met {
 			if found = m.Peer == side.peer && slices.Contains(m.Addresses, want); found {
@@ -107,17 +107,17 @@ func TestRendezvous(t *testing.T) {
 // through the DHT, and punch.
 func TestFirstPair(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	world := l.internet()
-	bootstrap := world.dht("ash", "beech", "elm", "fir")
-	maple := l.member(l.home("a", world, portRestricted).host("maple"))
-	oak := l.member(l.home("b", world, portRestricted).host("oak"))
-	maple.up("--name maple --dht-bootstrap " + bootstrap)
-	maple.publish()
-	oak.join(maple.invite("--introduce dht") + " --dht-bootstrap " + bootstrap)
-	oak.publish()
-	maple.reaches(oak, control.PathDirect)
-	oak.reaches(maple, control.PathDirect)
-	maple.reads(oak)
-	oak.reads(maple)
+	l := netlab.New(t)
+	world := l.Internet()
+	bootstrap := startDHT(t, world, "ash", "beech", "elm", "fir")
+	maple := l.Member(l.Home("a", world, netlab.PortRestricted).Host("maple"))
+	oak := l.Member(l.Home("b", world, netlab.PortRestricted).Host("oak"))
+	maple.Up("--name maple --dht-bootstrap " + bootstrap)
+	maple.Publish()
+	oak.Join(maple.Invite("--introduce dht") + " --dht-bootstrap " + bootstrap)
+	oak.Publish()
+	maple.Reaches(oak, control.PathDirect)
+	oak.Reaches(maple, control.PathDirect)
+	maple.Reads(oak)
+	oak.Reads(maple)
 }

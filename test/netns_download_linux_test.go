@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"kith.alt/kith/kithtest/netlab"
 )
 
 // A download runs over one socket for as long as a test wants: a server on one
@@ -31,11 +33,10 @@ type sum struct {
 	err  error
 }
 
-func startDownload(from, to *member) *download {
-	t := from.t
+func startDownload(t *testing.T, from, to *netlab.Member) *download {
 	t.Helper()
 	d := &download{t: t, last: make(chan struct{}), sentSum: make(chan sum, 1), receivedSum: make(chan sum, 1)}
-	ln := from.listenTCP("127.0.0.1:0")
+	ln := from.ListenTCP("127.0.0.1:0")
 	go func() {
 		for {
 			conn, err := ln.Accept()
@@ -48,9 +49,9 @@ func startDownload(from, to *member) *download {
 			conn.Close()
 		}
 	}()
-	from.must(fmt.Sprintf("kith expose %d --to 7000", ln.Addr().(*net.TCPAddr).Port), from.home)
+	from.Must(fmt.Sprintf("kith expose %d --to 7000", ln.Addr().(*net.TCPAddr).Port), from.Home)
 
-	dial := to.command("exec kith dial "+from.name+" 7000", to.home)
+	dial := to.Command("exec kith dial "+from.Name+" 7000", to.Home)
 	dial.Stdin = strings.NewReader("1")
 	out, err := dial.StdoutPipe()
 	if err != nil {

@@ -3,6 +3,8 @@ package test
 import (
 	"strings"
 	"testing"
+
+	"kith.alt/kith/kithtest/netlab"
 )
 
 // TestNeighbours has two computers on one switch, without any router: they join
@@ -19,44 +21,44 @@ func TestNeighbours(t *testing.T) {
 }
 
 func neighbours(t *testing.T, first, second [2]string) {
-	l := newLab(t)
-	maple, oak := l.computer("maple"), l.computer("oak")
-	l.cable(maple, oak)
-	l.address(maple, first[0])
-	l.address(oak, first[1])
+	l := netlab.New(t)
+	maple, oak := l.Computer("maple"), l.Computer("oak")
+	l.Cable(maple, oak)
+	maple.SetAddress(first[0])
+	oak.SetAddress(first[1])
 	hers, his := t.TempDir(), t.TempDir()
 
-	_, stopMaple := maple.start("kith --name maple", hers)
-	ticket := strings.TrimSpace(maple.must("kith invite", hers))
-	_, stopOak := oak.start("kith join "+ticket+" --name oak", his)
-	maple.eventually("kith members", hers, `oak\*? +awake +same network`)
-	oak.eventually("kith members", his, `maple\*? +awake +same network`)
+	atMaple := maple.Start("kith --name maple", hers)
+	ticket := strings.TrimSpace(maple.Must("kith invite", hers))
+	atOak := oak.Start("kith join "+ticket+" --name oak", his)
+	maple.Eventually("kith members", hers, `oak\*? +awake +same network`)
+	oak.Eventually("kith members", his, `maple\*? +awake +same network`)
 
-	stopMaple()
-	stopOak()
-	l.address(maple, second[0])
-	l.address(oak, second[1])
-	maple.start("kith", hers)
-	oak.start("kith", his)
-	maple.eventually("kith members", hers, `oak\*? +awake +same network`)
-	oak.eventually("kith members", his, `maple\*? +awake +same network`)
+	atMaple.Stop()
+	atOak.Stop()
+	maple.SetAddress(second[0])
+	oak.SetAddress(second[1])
+	maple.Start("kith", hers)
+	oak.Start("kith", his)
+	maple.Eventually("kith members", hers, `oak\*? +awake +same network`)
+	oak.Eventually("kith members", his, `maple\*? +awake +same network`)
 }
 
 // TestOneComputer has two nodes on a computer that has nothing but loopback:
 // after one has taken another port, they find each other by multicast.
 func TestOneComputer(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	c := l.computer("one")
+	l := netlab.New(t)
+	c := l.Computer("one")
 	hers, his := t.TempDir(), t.TempDir()
-	_, stopMaple := c.start("kith --name maple", hers)
-	ticket := strings.TrimSpace(c.must("kith invite", hers))
-	_, stopOak := c.start("kith join "+ticket+" --name oak", his)
-	c.eventually("kith members", hers, `oak\*? +awake`)
-	stopMaple()
-	stopOak()
-	c.start("kith --overlay-port 5001", hers)
-	c.start("kith --overlay-port 5002", his)
-	c.eventually("kith members", hers, `oak\*? +awake`)
-	c.eventually("kith members", his, `maple\*? +awake`)
+	atMaple := c.Start("kith --name maple", hers)
+	ticket := strings.TrimSpace(c.Must("kith invite", hers))
+	atOak := c.Start("kith join "+ticket+" --name oak", his)
+	c.Eventually("kith members", hers, `oak\*? +awake`)
+	atMaple.Stop()
+	atOak.Stop()
+	c.Start("kith --overlay-port 5001", hers)
+	c.Start("kith --overlay-port 5002", his)
+	c.Eventually("kith members", hers, `oak\*? +awake`)
+	c.Eventually("kith members", his, `maple\*? +awake`)
 }

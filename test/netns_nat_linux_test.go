@@ -6,34 +6,33 @@ import (
 
 	"kith.alt/kith/control"
 	simulated "kith.alt/kith/kithtest/internet"
+	"kith.alt/kith/kithtest/netlab"
 )
 
 // Kinds of NAT beyond those of one router; kinds are named as in docs/nat.md.
 const (
-	noNAT        nat = "none"
-	double       nat = "double"
-	carrierGrade nat = "carrier-grade"
-	sameCarrier  nat = "same carrier"
+	noNAT        netlab.NAT = "none"
+	double       netlab.NAT = "double"
+	carrierGrade netlab.NAT = "carrier-grade"
+	sameCarrier  netlab.NAT = "same carrier"
 )
 
-// home attaches a computer to the internet behind NAT of a kind. The carrier is
+// behind attaches a computer to the internet behind NAT of a kind. The carrier is
 // who has the homes of kind sameCarrier.
-func (n *internet) home(name string, kind nat, carrier uplink) *computer {
-	l := n.lab
-	l.t.Helper()
+func behind(l *netlab.Lab, n *netlab.Internet, name string, kind netlab.NAT, carrier netlab.Uplink) *netlab.Computer {
 	switch kind {
 	case noNAT:
-		return n.host(name)
+		return n.Host(name)
 	case double:
-		outer := l.router(name+"-outer", n, portRestricted, "192.168.0.0/24")
-		return l.home(name+"-router", outer, portRestricted).host(name)
+		outer := l.Router(name+"-outer", n, netlab.PortRestricted, "192.168.0.0/24")
+		return l.Home(name+"-router", outer, netlab.PortRestricted).Host(name)
 	case carrierGrade:
-		own := l.router(name+"-carrier", n, portRestricted, "100.64.0.0/24")
-		return l.home(name+"-router", own, portRestricted).host(name)
+		own := l.Router(name+"-carrier", n, netlab.PortRestricted, "100.64.0.0/24")
+		return l.Home(name+"-router", own, netlab.PortRestricted).Host(name)
 	case sameCarrier:
-		return l.home(name+"-router", carrier, portRestricted).host(name)
+		return l.Home(name+"-router", carrier, netlab.PortRestricted).Host(name)
 	}
-	return l.home(name+"-router", n, kind).host(name)
+	return l.Home(name+"-router", n, kind).Host(name)
 }
 
 // TestNAT has two hosts behind routers of all kinds but one, which nftables does
@@ -50,18 +49,18 @@ func TestNAT(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := make(map[string]func(*testing.T))
-	for _, pair := range [][2]nat{
-		{noNAT, symmetric},
-		{noNAT, udpBlocked},
-		{fullCone, symmetric},
-		{portRestricted, portRestricted},
-		{portRestricted, double},
-		{portRestricted, carrierGrade},
-		{portRestricted, symmetric},
-		{symmetric, symmetric},
+	for _, pair := range [][2]netlab.NAT{
+		{noNAT, netlab.Symmetric},
+		{noNAT, netlab.UDPBlocked},
+		{netlab.FullCone, netlab.Symmetric},
+		{netlab.PortRestricted, netlab.PortRestricted},
+		{netlab.PortRestricted, double},
+		{netlab.PortRestricted, carrierGrade},
+		{netlab.PortRestricted, netlab.Symmetric},
+		{netlab.Symmetric, netlab.Symmetric},
 		{sameCarrier, sameCarrier},
-		{udpBlocked, portRestricted},
-		{udpBlocked, udpBlocked},
+		{netlab.UDPBlocked, netlab.PortRestricted},
+		{netlab.UDPBlocked, netlab.UDPBlocked},
 	} {
 		path := control.PathDirect
 		if expected[[2]simulated.NAT{simulated.NAT(pair[0]), simulated.NAT(pair[1])}] == simulated.Relay {
@@ -72,30 +71,30 @@ func TestNAT(t *testing.T) {
 	together(t, tests)
 }
 
-func behindNAT(t *testing.T, a, b nat, path string) {
-	l := newLab(t)
-	world := l.internet()
-	var carrier uplink
+func behindNAT(t *testing.T, a, b netlab.NAT, path string) {
+	l := netlab.New(t)
+	world := l.Internet()
+	var carrier netlab.Uplink
 	if a == sameCarrier {
-		carrier = l.router("carrier", world, portRestricted, "100.64.0.0/24")
+		carrier = l.Router("carrier", world, netlab.PortRestricted, "100.64.0.0/24")
 	}
-	members := l.group(world.host("birch"), world.home("maple", a, carrier), world.home("oak", b, carrier))
+	members := newGroup(l, world.Host("birch"), behind(l, world, "maple", a, carrier), behind(l, world, "oak", b, carrier))
 	birch, maple, oak := members[0], members[1], members[2]
 	for _, side := range []struct {
-		m, other *member
-		kind     nat
+		m, other *netlab.Member
+		kind     netlab.NAT
 	}{{maple, oak, a}, {oak, maple, b}} {
-		peer := side.m.reaches(side.other, path)
-		if path == control.PathRelayed && peer.Via != birch.name {
-			t.Errorf("%s reaches %s via %q", side.m.name, side.other.name, peer.Via)
+		peer := side.m.Reaches(side.other, path)
+		if path == control.PathRelayed && peer.Via != birch.Name {
+			t.Errorf("%s reaches %s via %q", side.m.Name, side.other.Name, peer.Via)
 		}
-		if blocked := a == udpBlocked || b == udpBlocked; path == control.PathDirect && (peer.Carrier == "tls") != blocked {
-			t.Errorf("%s reaches %s by %s", side.m.name, side.other.name, peer.Carrier)
+		if blocked := a == netlab.UDPBlocked || b == netlab.UDPBlocked; path == control.PathDirect && (peer.Carrier == "tls") != blocked {
+			t.Errorf("%s reaches %s by %s", side.m.Name, side.other.Name, peer.Carrier)
 		}
-		if peer := side.m.reaches(birch, control.PathDirect); side.kind == udpBlocked && peer.Carrier != "tls" {
-			t.Errorf("%s reaches %s by %s, without UDP", side.m.name, birch.name, peer.Carrier)
+		if peer := side.m.Reaches(birch, control.PathDirect); side.kind == netlab.UDPBlocked && peer.Carrier != "tls" {
+			t.Errorf("%s reaches %s by %s, without UDP", side.m.Name, birch.Name, peer.Carrier)
 		}
 	}
-	maple.reads(oak)
-	oak.reads(maple)
+	maple.Reads(oak)
+	oak.Reads(maple)
 }

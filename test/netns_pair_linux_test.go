@@ -1,29 +1,35 @@
 package test
 
-import "testing"
+import (
+	"sync"
+	"testing"
+
+	"kith.alt/kith/kithtest/netlab"
+)
 
 // A pair is two homes with a host each, and members that everybody can reach.
 type pair struct {
-	lab        *lab
-	world      *internet
-	a, b       *router
-	maple, oak *member
-	public     []*member
+	t          *testing.T
+	lab        *netlab.Lab
+	world      *netlab.Internet
+	a, b       *netlab.Router
+	maple, oak *netlab.Member
+	public     []*netlab.Member
 	download   *download // nil without
 }
 
 // newPair makes a pair behind routers of one kind, and waits until the hosts
 // are on the path.
-func newPair(t *testing.T, kind nat, path string, public ...string) *pair {
+func newPair(t *testing.T, kind netlab.NAT, path string, public ...string) *pair {
 	t.Helper()
-	l := newLab(t)
-	world := l.internet()
-	p := &pair{lab: l, world: world, a: l.home("a", world, kind), b: l.home("b", world, kind)}
-	var computers []*computer
+	l := netlab.New(t)
+	world := l.Internet()
+	p := &pair{t: t, lab: l, world: world, a: l.Home("a", world, kind), b: l.Home("b", world, kind)}
+	var computers []*netlab.Computer
 	for _, name := range public {
-		computers = append(computers, world.host(name))
+		computers = append(computers, world.Host(name))
 	}
-	members := l.group(append(computers, p.a.host("maple"), p.b.host("oak"))...)
+	members := newGroup(l, append(computers, p.a.Host("maple"), p.b.Host("oak"))...)
 	p.public, p.maple, p.oak = members[:len(public)], members[len(public)], members[len(public)+1]
 	p.reach(path)
 	return p
@@ -31,21 +37,33 @@ func newPair(t *testing.T, kind nat, path string, public ...string) *pair {
 
 // reach waits until both hosts have each other on the path.
 func (p *pair) reach(path string) {
-	p.lab.t.Helper()
-	p.maple.reaches(p.oak, path)
-	p.oak.reaches(p.maple, path)
+	p.t.Helper()
+	p.maple.Reaches(p.oak, path)
+	p.oak.Reaches(p.maple, path)
 }
 
 // read waits until each of the two can read the other's page.
 func (p *pair) read() {
-	p.lab.t.Helper()
-	p.maple.reads(p.oak)
-	p.oak.reads(p.maple)
+	p.t.Helper()
+	p.maple.Reads(p.oak)
+	p.oak.Reads(p.maple)
 }
 
-// move takes a member's cable out of one network and puts it into another.
-func (m *member) move(to uplink) {
-	m.t.Helper()
-	m.ip("link", "delete", "eth0")
-	to.attach(m.computer, "eth0")
+// newGroup has members with a page each.
+func newGroup(l *netlab.Lab, computers ...*netlab.Computer) []*netlab.Member {
+	members := l.Group(computers...)
+	for _, m := range members {
+		m.Publish()
+	}
+	return members
+}
+
+// together runs tests beside each other, however few processors there are: most
+// of the time they wait.
+func together(t *testing.T, tests map[string]func(*testing.T)) {
+	var running sync.WaitGroup
+	for name, test := range tests {
+		running.Go(func() { t.Run(name, test) })
+	}
+	running.Wait()
 }

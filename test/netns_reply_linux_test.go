@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/kithtest/netlab"
 	"kith.alt/kith/network/overlay"
 	"kith.alt/kith/network/underlay"
 )
@@ -26,11 +27,11 @@ import (
 // process.
 type outlet struct {
 	underlay.Internet
-	c *computer
+	c *netlab.Computer
 }
 
 func (o outlet) ListenTCP(ctx context.Context, host string, port uint16) (l net.Listener, err error) {
-	o.c.inside(func() error {
+	o.c.Inside(func() error {
 		l, err = o.Internet.ListenTCP(ctx, host, port)
 		return nil
 	})
@@ -38,7 +39,7 @@ func (o outlet) ListenTCP(ctx context.Context, host string, port uint16) (l net.
 }
 
 func (o outlet) ListenUDP(ctx context.Context, host string, port uint16) (conn net.PacketConn, err error) {
-	o.c.inside(func() error {
+	o.c.Inside(func() error {
 		conn, err = o.Internet.ListenUDP(ctx, host, port)
 		return nil
 	})
@@ -46,7 +47,7 @@ func (o outlet) ListenUDP(ctx context.Context, host string, port uint16) (conn n
 }
 
 func (o outlet) DialTCP(ctx context.Context, address netip.AddrPort) (conn net.Conn, err error) {
-	o.c.inside(func() error {
+	o.c.Inside(func() error {
 		conn, err = o.Internet.DialTCP(ctx, address)
 		return nil
 	})
@@ -54,7 +55,7 @@ func (o outlet) DialTCP(ctx context.Context, address netip.AddrPort) (conn net.C
 }
 
 func (o outlet) Interfaces() (list []netip.Prefix) {
-	o.c.inside(func() error {
+	o.c.Inside(func() error {
 		list = o.Internet.Interfaces()
 		return nil
 	})
@@ -75,12 +76,12 @@ func (r *registry) of(id kith.ID) overlay.Reach {
 }
 
 // open runs an overlay on a computer, which has a public address or none.
-func (r *registry) open(c *computer, public netip.Addr, relays ...kith.ID) (*overlay.Overlay, kith.ID) {
-	c.t.Helper()
+func (r *registry) open(t *testing.T, c *netlab.Computer, public netip.Addr, relays ...kith.ID) (*overlay.Overlay, kith.ID) {
+	t.Helper()
 	const port = 4747
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	id := kith.IDOf(key.Public().(ed25519.PublicKey))
 	var o *overlay.Overlay
@@ -103,12 +104,12 @@ func (r *registry) open(c *computer, public netip.Addr, relays ...kith.ID) (*ove
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() { o.Serve(ctx) })
-	c.t.Cleanup(func() {
+	t.Cleanup(func() {
 		cancel()
 		serving.Wait()
 	})
 	if _, err := o.Open(ctx, "", port); err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	tell()
 	return o, id
@@ -120,7 +121,7 @@ func (r *registry) open(c *computer, public netip.Addr, relays ...kith.ID) (*ove
 // with that.
 func TestFirstReply(t *testing.T) {
 	program := os.Getenv("BENCH_LIBP2P")
-	for _, kind := range []nat{portRestricted, symmetric} {
+	for _, kind := range []netlab.NAT{netlab.PortRestricted, netlab.Symmetric} {
 		t.Run(string(kind), func(t *testing.T) { firstReply(t, kind) })
 		for _, carrier := range []string{"quic", "tcp"} {
 			if program != "" {
@@ -130,19 +131,19 @@ func TestFirstReply(t *testing.T) {
 	}
 }
 
-func firstReply(t *testing.T, kind nat) {
+func firstReply(t *testing.T, kind netlab.NAT) {
 	ctx := t.Context()
-	l := newLab(t)
-	world := l.internet()
+	l := netlab.New(t)
+	world := l.Internet()
 	records := &registry{reach: make(map[kith.ID]overlay.Reach)}
 	var relays []kith.ID
 	for _, name := range []string{"birch", "elm"} {
-		c := world.host(name)
-		_, id := records.open(c, world.address(c))
+		c := world.Host(name)
+		_, id := records.open(t, c, world.Address(c))
 		relays = append(relays, id)
 	}
-	maple, _ := records.open(l.home("a", world, kind).host("maple"), netip.Addr{}, relays...)
-	oak, id := records.open(l.home("b", world, kind).host("oak"), netip.Addr{}, relays...)
+	maple, _ := records.open(t, l.Home("a", world, kind).Host("maple"), netip.Addr{}, relays...)
+	oak, id := records.open(t, l.Home("b", world, kind).Host("oak"), netip.Addr{}, relays...)
 	for _, o := range []*overlay.Overlay{maple, oak} {
 		for _, relay := range relays {
 			if err := o.Connect(ctx, relay); err != nil {
@@ -185,26 +186,26 @@ func firstReply(t *testing.T, kind nat) {
 			way = peer.Path
 		}
 	}
-	t.Logf("%s NATs: first reply after %v, %.1f round trips, %s", kind, took.Round(100*time.Microsecond), took.Seconds()/(2*latency).Seconds(), way)
+	t.Logf("%s NATs: first reply after %v, %.1f round trips, %s", kind, took.Round(100*time.Microsecond), took.Seconds()/(2*netlab.Latency).Seconds(), way)
 }
 
 // firstReplyOf has libp2p do the same.
-func firstReplyOf(t *testing.T, program string, kind nat, carrier string) {
-	l := newLab(t)
-	world := l.internet()
-	birch := world.host("birch")
+func firstReplyOf(t *testing.T, program string, kind netlab.NAT, carrier string) {
+	l := netlab.New(t)
+	world := l.Internet()
+	birch := world.Host("birch")
 	run := program + " %s -carrier " + carrier
-	printed, _ := birch.start(strings.ReplaceAll(run, "%s", "relay"), t.TempDir())
+	printed := birch.Start(strings.ReplaceAll(run, "%s", "relay"), t.TempDir()).Printed
 	relay := ""
 	for line := range strings.Lines(printed) {
-		if strings.Contains(line, world.address(birch).String()) {
+		if strings.Contains(line, world.Address(birch).String()) {
 			relay = strings.TrimSpace(line)
 		}
 	}
 	run += " -relay " + relay
-	printed, _ = l.home("b", world, kind).host("oak").start(strings.ReplaceAll(run, "%s", "listen"), t.TempDir())
+	printed = l.Home("b", world, kind).Host("oak").Start(strings.ReplaceAll(run, "%s", "listen"), t.TempDir()).Printed
 	first, _, _ := strings.Cut(printed, "\n")
-	cmd := l.home("a", world, kind).host("maple").command(
+	cmd := l.Home("a", world, kind).Host("maple").Command(
 		"exec "+strings.ReplaceAll(run, "%s", "reply")+" "+relay+"/p2p-circuit/p2p/"+path.Base(first), t.TempDir())
 	in, err := cmd.StdinPipe()
 	if err != nil {

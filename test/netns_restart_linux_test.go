@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"kith.alt/kith/control"
+	"kith.alt/kith/kithtest/netlab"
 )
 
 // TestRestarts has nodes end and start again while their group, or a host's
@@ -19,10 +20,10 @@ func TestRestarts(t *testing.T) {
 
 // killed kills a node and starts it again in another home.
 func killed(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
-	p.oak.node.kill()
-	p.oak.move(p.lab.home("c", p.world, portRestricted))
-	p.oak.up("")
+	p := newPair(t, netlab.PortRestricted, control.PathDirect, "birch")
+	p.oak.Node.Kill()
+	p.oak.Move(p.lab.Home("c", p.world, netlab.PortRestricted))
+	p.oak.Up("")
 	p.reach(control.PathDirect)
 	p.read()
 }
@@ -30,14 +31,14 @@ func killed(t *testing.T) {
 // allWereOff stops a whole group, and starts it with one host in another
 // home. What they find each other by is on their disks.
 func allWereOff(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
+	p := newPair(t, netlab.PortRestricted, control.PathDirect, "birch")
 	birch := p.public[0]
-	for _, m := range []*member{birch, p.maple, p.oak} {
-		m.node.stop()
+	for _, m := range []*netlab.Member{birch, p.maple, p.oak} {
+		m.Node.Stop()
 	}
-	p.maple.move(p.lab.home("c", p.world, portRestricted))
-	for _, m := range []*member{p.maple, p.oak, birch} {
-		m.up("")
+	p.maple.Move(p.lab.Home("c", p.world, netlab.PortRestricted))
+	for _, m := range []*netlab.Member{p.maple, p.oak, birch} {
+		m.Up("")
 	}
 	p.reach(control.PathDirect)
 	p.read()
@@ -46,11 +47,11 @@ func allWereOff(t *testing.T) {
 // beforeNetwork starts a node before its computer's network is up, as happens
 // when the computer starts.
 func beforeNetwork(t *testing.T) {
-	p := newPair(t, portRestricted, control.PathDirect, "birch")
-	p.oak.node.stop()
-	p.oak.ip("link", "set", "eth0", "down")
-	p.oak.up("")
-	p.oak.ip("link", "set", "eth0", "up")
-	p.oak.ip("route", "replace", "default", "via", p.b.local(1), "dev", "eth0")
+	p := newPair(t, netlab.PortRestricted, control.PathDirect, "birch")
+	p.oak.Node.Stop()
+	p.oak.IP("link", "set", "eth0", "down")
+	p.oak.Up("")
+	p.oak.IP("link", "set", "eth0", "up")
+	p.oak.IP("route", "replace", "default", "via", p.b.Local(1), "dev", "eth0")
 	p.reach(control.PathDirect)
 }

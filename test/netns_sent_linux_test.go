@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kith.alt/kith/control"
+	"kith.alt/kith/kithtest/netlab"
 )
 
 // TestSentTo watches every packet that the nodes of a group send while hosts
@@ -14,46 +15,46 @@ import (
 // the multicast groups of the local network, and to the default gateway.
 func TestSentTo(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	world := l.internet()
-	a, b := l.home("a", world, portRestricted), l.home("b", world, portRestricted)
-	computers := []*computer{world.host("birch"), a.host("maple"), b.host("oak")}
+	l := netlab.New(t)
+	world := l.Internet()
+	a, b := l.Home("a", world, netlab.PortRestricted), l.Home("b", world, netlab.PortRestricted)
+	computers := []*netlab.Computer{world.Host("birch"), a.Host("maple"), b.Host("oak")}
 	allowed := map[netip.Addr]bool{
 		netip.MustParseAddr("224.0.0.251"):     true, // multicast DNS, RFC 6762
 		netip.MustParseAddr("ff02::fb"):        true,
 		netip.MustParseAddr("239.255.255.250"): true, // UPnP looks for a router
-		netip.MustParseAddr(a.local(1)):        true, // the gateway, asked to map a port
-		world.gateway(computers[0]):            true,
-		world.address(computers[0]):            true, // birch
-		world.address(a.computer):              true, // maple, seen from outside
-		world.address(b.computer):              true, // oak
+		netip.MustParseAddr(a.Local(1)):        true, // the gateway, asked to map a port
+		world.Gateway(computers[0]):            true,
+		world.Address(computers[0]):            true, // birch
+		world.Address(a.Computer):              true, // maple, seen from outside
+		world.Address(b.Computer):              true, // oak
 	}
-	captures := make([]*capture, len(computers))
+	captures := make([]*netlab.Capture, len(computers))
 	for i, c := range computers {
-		captures[i] = c.capture()
+		captures[i] = c.Capture()
 	}
-	members := l.group(computers...)
+	members := newGroup(l, computers...)
 	birch, maple, oak := members[0], members[1], members[2]
-	maple.reaches(oak, control.PathDirect)
-	world.cut(a.computer, b.computer)
-	oak.node.kill()
-	oak.up("")
-	oak.reaches(maple, control.PathRelayed)
-	world.heal(a.computer, b.computer)
-	allowed[world.renumber(a.computer)] = true
-	maple.reaches(birch, control.PathDirect)
-	oak.reaches(maple, control.PathDirect)
-	birch.node.stop()
-	maple.reads(oak)
+	maple.Reaches(oak, control.PathDirect)
+	world.Cut(a.Computer, b.Computer)
+	oak.Node.Kill()
+	oak.Up("")
+	oak.Reaches(maple, control.PathRelayed)
+	world.Heal(a.Computer, b.Computer)
+	allowed[world.Renumber(a.Computer)] = true
+	maple.Reaches(birch, control.PathDirect)
+	oak.Reaches(maple, control.PathDirect)
+	birch.Node.Stop()
+	maple.Reads(oak)
 
 	for i, m := range members {
 		total := 0
-		for d, count := range captures[i].sent() {
+		for d, count := range captures[i].Sent() {
 			total += count
-			if (d.protocol == unix.IPPROTO_UDP || d.protocol == unix.IPPROTO_TCP) && !allowed[d.to.Addr()] {
-				t.Errorf("%s sent %d packets to %v, which is nobody's", m.name, count, d)
+			if (d.Protocol == unix.IPPROTO_UDP || d.Protocol == unix.IPPROTO_TCP) && !allowed[d.To.Addr()] {
+				t.Errorf("%s sent %d packets to %v, which is nobody's", m.Name, count, d)
 			}
 		}
-		t.Logf("%s sent %d packets", m.name, total)
+		t.Logf("%s sent %d packets", m.Name, total)
 	}
 }

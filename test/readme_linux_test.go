@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"kith.alt/kith/kithtest/netlab"
 	"kith.alt/kith/kithtest/require"
 )
 
@@ -31,8 +32,9 @@ func TestReadme(t *testing.T) {
 	}
 	run, publish, invite, join := lines[0], lines[1], lines[2], lines[3]
 
-	l := newLab(t)
-	c := l.computer("readme")
+	l := netlab.New(t)
+	l.Dir = ".."
+	c := l.Computer("readme")
 	hers, his := t.TempDir(), t.TempDir()
 	garden := filepath.Join(hers, "garden")
 	if err := os.Mkdir(garden, 0o755); err != nil {
@@ -42,27 +44,27 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	printed, _ := c.start(run, hers)
+	printed := c.Start(run, hers).Printed
 	site := find(t, printed, `http://\S+--home\.localhost:\d+/`)
 	find(t, printed, `http://localhost:8080/signin\?token=\S+`)
 	find(t, printed, `go run \./cmd/kith invite`)
 	find(t, printed, `go run \./cmd/kith stop`)
 	find(t, printed, `kith service install`)
-	c.must(strings.ReplaceAll(publish, "~/Pictures/garden", garden), hers)
-	if got := c.must("curl -sS --fail "+site, hers); got != "The garden." {
+	c.Must(strings.ReplaceAll(publish, "~/Pictures/garden", garden), hers)
+	if got := c.Must("curl -sS --fail "+site, hers); got != "The garden." {
 		t.Errorf("%s shows %q", site, got)
 	}
-	ticket := strings.TrimSpace(c.must(invite, hers))
+	ticket := strings.TrimSpace(c.Must(invite, hers))
 	find(t, ticket, `^kith[a-z2-7]+$`)
-	printed, _ = c.start(strings.ReplaceAll(join, "TICKET", ticket), his)
+	printed = c.Start(strings.ReplaceAll(join, "TICKET", ticket), his).Printed
 	find(t, printed, `in the group home`)
-	c.eventually("go run ./cmd/kith members", hers, `(?s)awake.*awake`)
-	c.eventually("go run ./cmd/kith members", his, `(?s)awake.*awake`)
+	c.Eventually("go run ./cmd/kith members", hers, `(?s)awake.*awake`)
+	c.Eventually("go run ./cmd/kith members", his, `(?s)awake.*awake`)
 
 	// Each reads the other's site.
-	status := c.must("go run ./cmd/kith members", his)
+	status := c.Must("go run ./cmd/kith members", his)
 	for _, theirs := range regexp.MustCompile(`http://\S+`).FindAllString(status, -1) {
-		c.must("curl -sS --fail "+theirs, his)
+		c.Must("curl -sS --fail "+theirs, his)
 	}
 }
 

@@ -9,8 +9,15 @@ import (
 	"testing"
 )
 
+// A T is a test, or what stands for one. Fatal and Skip end it.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+	Skip(args ...any)
+}
+
 // Tool returns the path of a program, such as "curl".
-func Tool(t testing.TB, name string) string {
+func Tool(t T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -20,7 +27,7 @@ func Tool(t testing.TB, name string) string {
 }
 
 // Root ends the test unless it runs as root, as network namespaces need.
-func Root(t testing.TB) {
+func Root(t T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		missing(t, "the test needs root for network namespaces")
@@ -48,7 +55,7 @@ func Permissions(t testing.TB) bool {
 // repeated is repeated as often as CI wants it.
 func Everything() bool { return os.Getenv("KITH_TEST") == "all" }
 
-func missing(t testing.TB, what string) {
+func missing(t T, what string) {
 	t.Helper()
 	if Everything() {
 		t.Fatal(what + ", and KITH_TEST=all allows no skip")

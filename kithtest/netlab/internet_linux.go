@@ -1,4 +1,4 @@
-package test
+package netlab
 
 import (
 	"fmt"
@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// latency is how long a packet travels between any two places on the internet,
+// Latency is how long a packet travels between any two places on the internet,
 // one way.
-const latency = 10 * time.Millisecond
+const Latency = 10 * time.Millisecond
 
-// An internet carries IP packets between the computers attached to it: a router
+// An Internet carries IP packets between the computers attached to it: a router
 // of the test's own, which delays, loses and cuts as it is told, since not
 // every kernel has netem. Each computer has a network of its own, 11.0.N.0/24,
 // with the address N.2 and a gateway at N.1 that answers nothing.
-type internet struct {
-	lab *lab
+type Internet struct {
+	lab *Lab
 
 	mu    sync.RWMutex
 	last  int // number of the newest network
@@ -31,10 +31,10 @@ type internet struct {
 
 // A port is where a computer is attached: the far end of its TUN device.
 type port struct {
-	computer *computer
+	computer *Computer
 	device   string
 	tun      *os.File
-	address  netip.Addr    // guarded by internet.mu
+	address  netip.Addr    // guarded by Internet.mu
 	delay    time.Duration // of what the computer sends
 }
 
@@ -44,24 +44,25 @@ type delayed struct {
 	due    time.Time
 }
 
-func (l *lab) internet() *internet {
-	return &internet{lab: l, ports: make(map[netip.Addr]*port), cuts: make(map[[2]*port]bool)}
+// Internet makes an internet that nobody is attached to yet.
+func (l *Lab) Internet() *Internet {
+	return &Internet{lab: l, ports: make(map[netip.Addr]*port), cuts: make(map[[2]*port]bool)}
 }
 
-// host attaches a computer that everybody can reach.
-func (n *internet) host(name string) *computer {
+// Host attaches a computer that everybody can reach.
+func (n *Internet) Host(name string) *Computer {
 	n.lab.t.Helper()
-	c := n.lab.computer(name)
-	n.attach(c, "eth0")
+	c := n.lab.Computer(name)
+	n.Attach(c, "eth0")
 	return c
 }
 
-// attach gives a computer a device on the internet, with a new address.
-func (n *internet) attach(c *computer, device string) netip.Addr {
+// Attach gives a computer a device on the internet, with a new address.
+func (n *Internet) Attach(c *Computer, device string) netip.Addr {
 	t := n.lab.t
 	t.Helper()
-	p := &port{computer: c, device: device, delay: latency}
-	c.inside(func() (err error) {
+	p := &port{computer: c, device: device, delay: Latency}
+	c.Inside(func() (err error) {
 		p.tun, err = openTUN(device)
 		return err
 	})
@@ -73,17 +74,17 @@ func (n *internet) attach(c *computer, device string) netip.Addr {
 		p.tun.Close()
 		running.Wait()
 	})
-	c.ip("link", "set", device, "up")
+	c.IP("link", "set", device, "up")
 	return n.number(p)
 }
 
-// renumber moves a computer to a new address on the internet and returns it.
-func (n *internet) renumber(c *computer) netip.Addr {
+// Renumber moves a computer to a new address on the internet and returns it.
+func (n *Internet) Renumber(c *Computer) netip.Addr {
 	n.lab.t.Helper()
 	return n.number(n.port(c))
 }
 
-func (n *internet) number(p *port) netip.Addr {
+func (n *Internet) number(p *port) netip.Addr {
 	n.lab.t.Helper()
 	n.mu.Lock()
 	n.last++
@@ -96,32 +97,33 @@ func (n *internet) number(p *port) netip.Addr {
 	return p.address
 }
 
-// address returns a computer's address on the internet.
-func (n *internet) address(c *computer) netip.Addr { return n.port(c).address }
+// Address returns a computer's address on the internet.
+func (n *Internet) Address(c *Computer) netip.Addr { return n.port(c).address }
 
-// gateway returns the default gateway of a computer on the internet.
-func (n *internet) gateway(c *computer) netip.Addr { return n.port(c).address.Prev() }
+// Gateway returns the default gateway of a computer on the internet.
+func (n *Internet) Gateway(c *Computer) netip.Addr { return n.port(c).address.Prev() }
 
-// cut stops all packets between two computers, both ways, until heal.
-func (n *internet) cut(a, b *computer) { n.setCut(a, b, true) }
+// Cut stops all packets between two computers, both ways, until heal.
+func (n *Internet) Cut(a, b *Computer) { n.setCut(a, b, true) }
 
-func (n *internet) heal(a, b *computer) { n.setCut(a, b, false) }
+// Heal undoes a cut.
+func (n *Internet) Heal(a, b *Computer) { n.setCut(a, b, false) }
 
-func (n *internet) setCut(a, b *computer, cut bool) {
+func (n *Internet) setCut(a, b *Computer, cut bool) {
 	p, q := n.port(a), n.port(b)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cuts[[2]*port{p, q}], n.cuts[[2]*port{q, p}] = cut, cut
 }
 
-// lose has this share of all packets vanish from now on.
-func (n *internet) lose(share float64) {
+// Lose has this share of all packets vanish from now on.
+func (n *Internet) Lose(share float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.loss = share
 }
 
-func (n *internet) port(c *computer) *port {
+func (n *Internet) port(c *Computer) *port {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	for _, p := range n.ports {
@@ -129,7 +131,7 @@ func (n *internet) port(c *computer) *port {
 			return p
 		}
 	}
-	n.lab.t.Fatalf("%s is not on the internet", c.name)
+	n.lab.t.Fatalf("%s is not on the internet", c.Name)
 	return nil
 }
 
@@ -151,7 +153,7 @@ func (p *port) receive(sent chan<- delayed) {
 }
 
 // forward delivers what the computer at p sent when it is due.
-func (n *internet) forward(p *port, sent <-chan delayed) {
+func (n *Internet) forward(p *port, sent <-chan delayed) {
 	for s := range sent {
 		if to := n.destination(p, s.packet); to != nil {
 			time.Sleep(time.Until(s.due))
@@ -162,7 +164,7 @@ func (n *internet) forward(p *port, sent <-chan delayed) {
 
 // destination returns where a packet goes, nil where it is lost. Only IPv4 to a
 // computer of this internet arrives anywhere.
-func (n *internet) destination(from *port, packet []byte) *port {
+func (n *Internet) destination(from *port, packet []byte) *port {
 	if len(packet) < 20 || packet[0]>>4 != 4 {
 		return nil
 	}

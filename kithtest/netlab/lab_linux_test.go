@@ -1,4 +1,4 @@
-package test
+package netlab
 
 import (
 	"crypto/rand"
@@ -14,14 +14,14 @@ import (
 
 // A probe is a UDP socket on a computer of the lab.
 type probe struct {
-	t    *testing.T
+	t    T
 	conn *net.UDPConn
 	at   netip.AddrPort
 }
 
-func newProbe(c *computer, address string) probe {
+func newProbe(c *Computer, address string) probe {
 	c.t.Helper()
-	conn := c.listenUDP(address)
+	conn := c.ListenUDP(address)
 	return probe{c.t, conn, conn.LocalAddr().(*net.UDPAddr).AddrPort()}
 }
 
@@ -55,28 +55,28 @@ func (p probe) seenBy(q probe) netip.AddrPort {
 // TestLabNAT sees that each kind of router maps and filters as its name says.
 func TestLabNAT(t *testing.T) {
 	for _, test := range []struct {
-		kind                  nat
+		kind                  NAT
 		keepsPort, oneMapping bool
 		letsStrangersIn       bool
 	}{
-		{fullCone, true, true, true},
-		{portRestricted, true, true, false},
-		{symmetric, false, false, false},
+		{FullCone, true, true, true},
+		{PortRestricted, true, true, false},
+		{Symmetric, false, false, false},
 	} {
 		t.Run(string(test.kind), func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
-			world := l.internet()
-			home := l.home("home", world, test.kind)
-			host := newProbe(home.host("maple"), "192.168.1.10:4747")
-			birch, elm := world.host("birch"), world.host("elm")
-			known := newProbe(birch, world.address(birch).String()+":4747")
-			other := newProbe(birch, world.address(birch).String()+":4748")
-			stranger := newProbe(elm, world.address(elm).String()+":4747")
+			l := New(t)
+			world := l.Internet()
+			home := l.Home("home", world, test.kind)
+			host := newProbe(home.Host("maple"), "192.168.1.10:4747")
+			birch, elm := world.Host("birch"), world.Host("elm")
+			known := newProbe(birch, world.Address(birch).String()+":4747")
+			other := newProbe(birch, world.Address(birch).String()+":4748")
+			stranger := newProbe(elm, world.Address(elm).String()+":4747")
 
 			mapped := host.seenBy(known)
-			if mapped.Addr() != world.address(home.computer) || (mapped.Port() == 4747) != test.keepsPort {
-				t.Errorf("port 4747 behind %v appears as %v", world.address(home.computer), mapped)
+			if mapped.Addr() != world.Address(home.Computer) || (mapped.Port() == 4747) != test.keepsPort {
+				t.Errorf("port 4747 behind %v appears as %v", world.Address(home.Computer), mapped)
 			}
 			// Packets of one sender arrive in order, and all take the same time:
 			// where the second arrives first, the first was dropped.
@@ -107,12 +107,12 @@ func TestLabNAT(t *testing.T) {
 // routers, write to each other at the same time: both are heard.
 func TestLabPunch(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	world := l.internet()
-	a, b := l.home("a", world, portRestricted), l.home("b", world, portRestricted)
-	birch := world.host("birch")
-	known := newProbe(birch, world.address(birch).String()+":4747")
-	maple, oak := newProbe(a.host("maple"), "192.168.1.10:4747"), newProbe(b.host("oak"), "192.168.1.10:4747")
+	l := New(t)
+	world := l.Internet()
+	a, b := l.Home("a", world, PortRestricted), l.Home("b", world, PortRestricted)
+	birch := world.Host("birch")
+	known := newProbe(birch, world.Address(birch).String()+":4747")
+	maple, oak := newProbe(a.Host("maple"), "192.168.1.10:4747"), newProbe(b.Host("oak"), "192.168.1.10:4747")
 	atMaple, atOak := maple.seenBy(known), oak.seenBy(known)
 	maple.send(atOak, "from maple")
 	oak.send(atMaple, "from oak")
@@ -124,7 +124,7 @@ func TestLabPunch(t *testing.T) {
 	}
 
 	// A router that has lost its mappings lets nothing in until its host speaks.
-	a.forget()
+	a.Forget()
 	oak.send(atMaple, "too early")
 	oak.seenBy(known) // sent after it, so it has arrived
 	maple.send(atOak, "from maple")
@@ -139,14 +139,14 @@ func TestLabPunch(t *testing.T) {
 // behind another one.
 func TestLabCarrierGrade(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	world := l.internet()
-	provider := l.router("provider", world, portRestricted, "100.64.0.0/24")
-	home := l.home("home", provider, portRestricted)
-	birch := world.host("birch")
-	known := newProbe(birch, world.address(birch).String()+":4747")
-	maple := newProbe(home.host("maple"), "192.168.1.10:4747")
-	if mapped := maple.seenBy(known); mapped.Addr() != world.address(provider.computer) {
+	l := New(t)
+	world := l.Internet()
+	provider := l.Router("provider", world, PortRestricted, "100.64.0.0/24")
+	home := l.Home("home", provider, PortRestricted)
+	birch := world.Host("birch")
+	known := newProbe(birch, world.Address(birch).String()+":4747")
+	maple := newProbe(home.Host("maple"), "192.168.1.10:4747")
+	if mapped := maple.seenBy(known); mapped.Addr() != world.Address(provider.Computer) {
 		t.Errorf("a host behind two routers appears as %v", mapped)
 	}
 }
@@ -154,12 +154,12 @@ func TestLabCarrierGrade(t *testing.T) {
 // TestLabUDPBlocked has a router that lets TCP out and no UDP.
 func TestLabUDPBlocked(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	world := l.internet()
-	birch := world.host("birch")
-	known := newProbe(birch, world.address(birch).String()+":4747")
-	ln := birch.listenTCP(known.at.String())
-	maple := l.home("home", world, udpBlocked).host("maple")
+	l := New(t)
+	world := l.Internet()
+	birch := world.Host("birch")
+	known := newProbe(birch, world.Address(birch).String()+":4747")
+	ln := birch.ListenTCP(known.at.String())
+	maple := l.Home("home", world, UDPBlocked).Host("maple")
 	newProbe(maple, "192.168.1.10:4747").send(known.at, "blocked")
 	accepted := make(chan string)
 	go func() {
@@ -168,7 +168,7 @@ func TestLabUDPBlocked(t *testing.T) {
 		}
 		close(accepted)
 	}()
-	maple.inside(func() error {
+	maple.Inside(func() error {
 		conn, err := net.DialTimeout("tcp4", known.at.String(), patience)
 		if err == nil {
 			conn.Close()
@@ -186,41 +186,41 @@ func TestLabUDPBlocked(t *testing.T) {
 // what it carries.
 func TestLabInternet(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	world := l.internet()
-	birch, elm, ash := world.host("birch"), world.host("elm"), world.host("ash")
-	p := newProbe(birch, world.address(birch).String()+":4747")
-	q := newProbe(elm, world.address(elm).String()+":4747")
-	r := newProbe(ash, world.address(ash).String()+":4747")
-	packets := birch.capture()
+	l := New(t)
+	world := l.Internet()
+	birch, elm, ash := world.Host("birch"), world.Host("elm"), world.Host("ash")
+	p := newProbe(birch, world.Address(birch).String()+":4747")
+	q := newProbe(elm, world.Address(elm).String()+":4747")
+	r := newProbe(ash, world.Address(ash).String()+":4747")
+	packets := birch.Capture()
 	start := time.Now()
 	p.seenBy(q)
 	q.seenBy(p)
-	if took := time.Since(start); took < 2*latency {
+	if took := time.Since(start); took < 2*Latency {
 		t.Errorf("a round trip takes %v", took)
 	} else {
 		t.Logf("a round trip takes %v", took)
 	}
 
-	world.cut(birch, elm)
+	world.Cut(birch, elm)
 	p.send(q.at, "cut")
 	p.seenBy(r) // sent after it, so it is lost by now
-	world.heal(birch, elm)
+	world.Heal(birch, elm)
 	p.send(q.at, "healed")
 	if text, _ := q.receive(); text != "healed" {
 		t.Errorf("received %q", text)
 	}
 
-	want := map[destination]int{
+	want := map[Destination]int{
 		{unix.IPPROTO_UDP, q.at}: 3, // one of them cut
 		{unix.IPPROTO_UDP, r.at}: 1,
 	}
-	if got := packets.sent(); !maps.Equal(got, want) {
+	if got := packets.Sent(); !maps.Equal(got, want) {
 		t.Errorf("birch sent %v", got)
 	}
 
 	const size = 8 << 20
-	ln := elm.listenTCP(q.at.String())
+	ln := elm.ListenTCP(q.at.String())
 	go func() {
 		if conn, err := ln.Accept(); err == nil {
 			io.CopyN(conn, rand.Reader, size)
@@ -228,7 +228,7 @@ func TestLabInternet(t *testing.T) {
 		}
 	}()
 	start = time.Now()
-	birch.inside(func() error {
+	birch.Inside(func() error {
 		conn, err := net.DialTimeout("tcp4", q.at.String(), patience)
 		if err != nil {
 			return err

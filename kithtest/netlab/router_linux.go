@@ -1,4 +1,4 @@
-package test
+package netlab
 
 import (
 	"encoding/binary"
@@ -7,40 +7,39 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"kith.alt/kith/kithtest/require"
 )
 
-// A nat is what a router does with what crosses it. All have a firewall: what
+// A NAT is what a router does with what crosses it. All have a firewall: what
 // comes from outside without having been asked for is dropped without an answer.
-type nat string
+type NAT string
 
 const (
-	// fullCone keeps the source port, and passes what anybody sends to UDP
+	// FullCone keeps the source port, and passes what anybody sends to UDP
 	// port 4747 on to the first host, as after a port forwarding by hand.
-	fullCone nat = "full cone"
-	// portRestricted keeps the source port where it is free, and lets in only
+	FullCone NAT = "full cone"
+	// PortRestricted keeps the source port where it is free, and lets in only
 	// who was written to, from that very port.
-	portRestricted nat = "port-restricted"
-	// symmetric chooses a source port at random for each destination.
-	symmetric nat = "symmetric"
-	// udpBlocked is portRestricted for TCP and passes no UDP.
-	udpBlocked nat = "UDP blocked"
+	PortRestricted NAT = "port-restricted"
+	// Symmetric chooses a source port at random for each destination.
+	Symmetric NAT = "symmetric"
+	// UDPBlocked is PortRestricted for TCP and passes no UDP.
+	UDPBlocked NAT = "UDP blocked"
 )
 
 // ruleset returns the kind as nftables rules for a router between the devices
 // wan and lan.
-func (kind nat) ruleset() string {
+func (kind NAT) ruleset() string {
 	var forward, source, destination string
 	switch kind {
-	case fullCone:
+	case FullCone:
 		destination = `iifname "wan" udp dport 4747 dnat to 192.168.1.10`
-	case symmetric:
+	case Symmetric:
 		source = "fully-random"
-	case udpBlocked:
+	case UDPBlocked:
 		forward = "meta l4proto udp drop"
 	}
 	// Without the drop in input, a packet that comes too early would take the
@@ -72,108 +71,90 @@ table ip nat {
 `, forward, destination, source)
 }
 
-// An uplink is what a computer's device can be attached to: the internet, or a
+// An Uplink is what a computer's device can be attached to: the internet, or a
 // router's local network.
-type uplink interface {
-	attach(c *computer, device string) netip.Addr
+type Uplink interface {
+	Attach(c *Computer, device string) netip.Addr
 }
 
-// A router joins a local network to an uplink by NAT. A home is a router with
+// A Router joins a local network to an uplink by NAT. A home is a router with
 // hosts behind it, a carrier-grade NAT one with routers behind it.
-type router struct {
-	*computer
-	lab      *lab
-	kind     nat
+type Router struct {
+	*Computer
+	lab      *Lab
+	lan      *Switch
+	kind     NAT
 	network  netip.Prefix // of the local network; the router has the first address
 	attached int
 }
 
-// home makes a router with the network of most homes, 192.168.1.0/24: hosts in
+// Home makes a router with the network of most homes, 192.168.1.0/24: hosts in
 // different homes have the same addresses.
-func (l *lab) home(name string, up uplink, kind nat) *router {
+func (l *Lab) Home(name string, up Uplink, kind NAT) *Router {
 	l.t.Helper()
-	return l.router(name, up, kind, "192.168.1.0/24")
+	return l.Router(name, up, kind, "192.168.1.0/24")
 }
 
-func (l *lab) router(name string, up uplink, kind nat, network string) *router {
+// Router makes a router with such a network, which has 24 bits of prefix.
+func (l *Lab) Router(name string, up Uplink, kind NAT, network string) *Router {
 	l.t.Helper()
 	require.Tool(l.t, "nft")
-	r := &router{computer: l.computer(name), lab: l, kind: kind, network: netip.MustParsePrefix(network)}
-	r.ip("link", "add", "lan", "type", "bridge", "mcast_snooping", "0")
-	r.ip("link", "set", "lan", "up")
-	r.ip("address", "add", r.local(1)+"/24", "dev", "lan")
-	r.inside(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
+	r := &Router{Computer: l.Computer(name), lab: l, kind: kind, network: netip.MustParsePrefix(network)}
+	r.lan = newSwitch(r.Computer)
+	r.IP("address", "add", r.Local(1)+"/24", "dev", "lan")
+	r.Inside(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
 	r.filter()
-	up.attach(r.computer, "wan")
+	up.Attach(r.Computer, "wan")
 	return r
 }
 
-// host attaches a computer to the home.
-func (r *router) host(name string) *computer {
+// Host attaches a computer to the home.
+func (r *Router) Host(name string) *Computer {
 	r.t.Helper()
-	c := r.lab.computer(name)
-	r.attach(c, "eth0")
+	c := r.lab.Computer(name)
+	r.Attach(c, "eth0")
 	return c
 }
 
-// attach gives a computer a device on the local network: the first the address
+// Attach gives a computer a device on the local network: the first the address
 // ending in 10, and so on.
-func (r *router) attach(c *computer, device string) netip.Addr {
+func (r *Router) Attach(c *Computer, device string) netip.Addr {
 	r.t.Helper()
-	socket := fmt.Sprintf("port%d", r.attached)
-	r.ip("link", "add", socket, "type", "veth", "peer", "name", device, "netns", c.ns)
-	r.ip("link", "set", socket, "master", "lan", "up")
-	c.ip("link", "set", device, "up")
-	r.awaitForwarding(socket)
-	return r.renumber(c, device)
+	r.lan.plug(c, device)
+	return r.Renumber(c, device)
 }
 
-// awaitForwarding waits until the switch passes frames of a socket on, which
-// the kernel may delay for a second.
-func (r *router) awaitForwarding(socket string) {
+// Renumber gives a device on the local network the next address.
+func (r *Router) Renumber(c *Computer, device string) netip.Addr {
 	r.t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
-		out, err := exec.Command("ip", "-n", r.ns, "-details", "link", "show", socket).Output()
-		if err == nil && strings.Contains(string(out), "state forwarding") {
-			return
-		}
-	}
-	r.t.Fatalf("%s does not forward from %s", r.name, socket)
-}
-
-// renumber gives a device on the local network the next address.
-func (r *router) renumber(c *computer, device string) netip.Addr {
-	r.t.Helper()
-	address := r.local(10 + r.attached)
+	address := r.Local(10 + r.attached)
 	r.attached++
-	c.configure(device, address+"/24", r.local(1))
+	c.configure(device, address+"/24", r.Local(1))
 	return netip.MustParseAddr(address)
 }
 
-// local returns an address of the local network, by its last byte.
-func (r *router) local(number int) string {
+// Local returns an address of the local network, by its last byte.
+func (r *Router) Local(number int) string {
 	a := r.network.Addr().As4()
 	a[3] = byte(number)
 	return netip.AddrFrom4(a).String()
 }
 
 // filter loads the router's rules.
-func (r *router) filter() {
+func (r *Router) filter() {
 	r.t.Helper()
 	cmd := exec.Command("ip", "netns", "exec", r.ns, "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(r.kind.ruleset())
 	if out, err := cmd.CombinedOutput(); err != nil {
-		r.t.Fatalf("nft on %s: %v\n%s", r.name, err, out)
+		r.t.Fatalf("nft on %s: %v\n%s", r.Name, err, out)
 	}
 }
 
-// forget has the router lose its mappings, as after a power cut.
-func (r *router) forget() {
+// Forget has the router lose its mappings, as after a power cut.
+func (r *Router) Forget() {
 	r.t.Helper()
 	r.filter()
-	r.inside(flushConntrack)
+	r.Inside(flushConntrack)
 }
 
 // flushConntrack empties the table of connections in the thread's namespace:

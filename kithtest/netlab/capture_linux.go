@@ -1,4 +1,4 @@
-package test
+package netlab
 
 import (
 	"encoding/binary"
@@ -12,44 +12,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A capture counts the packets that a computer sends, before any router has
+// A Capture counts the packets that a computer sends, before any router has
 // touched them.
-type capture struct {
+type Capture struct {
 	raw   syscall.RawConn
 	mu    sync.Mutex
-	count map[destination]int
+	count map[Destination]int
 }
 
-// A destination is where a packet goes. The port of a protocol other than UDP
+// A Destination is where a packet goes. The port of a protocol other than UDP
 // and TCP is 0.
-type destination struct {
-	protocol byte // of IP
-	to       netip.AddrPort
+type Destination struct {
+	Protocol byte // of IP
+	To       netip.AddrPort
 }
 
-func (d destination) String() string {
-	switch d.protocol {
+func (d Destination) String() string {
+	switch d.Protocol {
 	case unix.IPPROTO_UDP:
-		return "udp " + d.to.String()
+		return "udp " + d.To.String()
 	case unix.IPPROTO_TCP:
-		return "tcp " + d.to.String()
+		return "tcp " + d.To.String()
 	}
-	return fmt.Sprintf("protocol %d to %v", d.protocol, d.to.Addr())
+	return fmt.Sprintf("protocol %d to %v", d.Protocol, d.To.Addr())
 }
 
-// capture records what the computer sends on all devices but loopback, from now
+// Capture records what the computer sends on all devices but loopback, from now
 // to the end of the test.
-func (c *computer) capture() *capture {
+func (c *Computer) Capture() *Capture {
 	c.t.Helper()
-	p := &capture{count: make(map[destination]int)}
+	p := &Capture{count: make(map[Destination]int)}
 	var socket *os.File
-	c.inside(func() error {
+	c.Inside(func() error {
 		every := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(every))
 		if err != nil {
 			return fmt.Errorf("open packet socket: %w", err)
 		}
-		socket = os.NewFile(uintptr(fd), "capture on "+c.name)
+		socket = os.NewFile(uintptr(fd), "capture on "+c.Name)
 		return nil
 	})
 	var err error
@@ -69,7 +69,7 @@ func (c *computer) capture() *capture {
 }
 
 // read records packets until there is none. Loopback has number 1 everywhere.
-func (p *capture) read(fd int) error {
+func (p *Capture) read(fd int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	buf := make([]byte, 128)
@@ -88,8 +88,8 @@ func (p *capture) read(fd int) error {
 	}
 }
 
-// sent returns how many packets went where so far.
-func (p *capture) sent() map[destination]int {
+// Sent returns how many packets went where so far.
+func (p *Capture) Sent() map[Destination]int {
 	p.raw.Control(func(fd uintptr) { p.read(int(fd)) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,23 +98,23 @@ func (p *capture) sent() map[destination]int {
 
 // parseDestination reads the headers of an IP packet, and reports false for
 // anything else, such as ARP. IPv6 extension headers are not skipped.
-func parseDestination(packet []byte) (d destination, ok bool) {
+func parseDestination(packet []byte) (d Destination, ok bool) {
 	var to netip.Addr
 	var payload []byte
 	switch {
 	case len(packet) >= 20 && packet[0]>>4 == 4:
-		d.protocol, to = packet[9], netip.AddrFrom4([4]byte(packet[16:20]))
+		d.Protocol, to = packet[9], netip.AddrFrom4([4]byte(packet[16:20]))
 		payload = packet[min(len(packet), int(packet[0]&15)*4):]
 	case len(packet) >= 40 && packet[0]>>4 == 6:
-		d.protocol, to = packet[6], netip.AddrFrom16([16]byte(packet[24:40]))
+		d.Protocol, to = packet[6], netip.AddrFrom16([16]byte(packet[24:40]))
 		payload = packet[40:]
 	default:
 		return d, false
 	}
 	var port uint16
-	if (d.protocol == unix.IPPROTO_UDP || d.protocol == unix.IPPROTO_TCP) && len(payload) >= 4 {
+	if (d.Protocol == unix.IPPROTO_UDP || d.Protocol == unix.IPPROTO_TCP) && len(payload) >= 4 {
 		port = binary.BigEndian.Uint16(payload[2:])
 	}
-	d.to = netip.AddrPortFrom(to, port)
+	d.To = netip.AddrPortFrom(to, port)
 	return d, true
 }

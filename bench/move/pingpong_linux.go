@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"kith.alt/kith/kithtest/netlab"
 )
 
 const (
@@ -35,20 +37,22 @@ type arrival struct {
 	number uint64
 }
 
-func startPingPong(cmd *exec.Cmd) (*pingPong, error) {
+// startPingPong begins. The ping-pong ends with the lab.
+func startPingPong(t netlab.T, cmd *exec.Cmd) *pingPong {
 	p := &pingPong{cmd: cmd, stop: make(chan struct{})}
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
+	t.Cleanup(p.end)
 	p.done.Go(func() {
 		defer in.Close()
 		ticks := time.NewTicker(every)
@@ -78,7 +82,7 @@ func startPingPong(cmd *exec.Cmd) (*pingPong, error) {
 			p.mu.Unlock()
 		}
 	})
-	return p, nil
+	return p
 }
 
 // end ends the command by the end of its input.

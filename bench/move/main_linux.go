@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"kith.alt/kith/bench/harness"
 	"kith.alt/kith/bench/measure"
 	"kith.alt/kith/control"
+	"kith.alt/kith/kithtest/netlab"
 )
 
 const (
@@ -75,16 +75,12 @@ func (m move) make(p *pingPong, client, server *computer) (gap, error) {
 	}
 	from := time.Now()
 	for _, c := range moving {
-		if err := c.unplug(); err != nil {
-			return gap{}, err
-		}
+		c.unplug()
 	}
 	<-time.After(away)
 	up := time.Now() // a few ms too early: ip takes those
 	for _, c := range moving {
-		if err := c.plug(); err != nil {
-			return gap{}, err
-		}
+		c.plug()
 	}
 	err := p.awaitCalm(up)
 	return p.gap(from, up), err
@@ -92,174 +88,122 @@ func (m move) make(p *pingPong, client, server *computer) (gap, error) {
 
 // withKith has three nodes, of which the first two talk, move in turn.
 func withKith(ctx context.Context, b *harness.Bench, r *reporter, over string, routed bool, rounds int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	l, err := newLab(routed)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	var nodes [3]*computer
-	var stops []func()
-	defer func() {
-		for _, stop := range stops {
-			stop()
+	return netlab.Do(func(t netlab.T) {
+		net := newNetwork(t, routed)
+		var nodes [3]*computer
+		data := func(name string) string { return fmt.Sprintf("%s/%s-%t", b.Dir, name, routed) }
+		verb := []string{"up"}
+		for i, name := range []string{"birch", "maple", "oak"} {
+			nodes[i] = net.computer(name)
+			launch(t, nodes[i].On(b.Kith(ctx, data(name), append(verb, "--name", name)...)))
+			if i < 2 {
+				founder := control.NewClient(data("birch"))
+				invitation, err := founder.Invite(ctx, control.InviteRequest{})
+				founder.Close()
+				if err != nil {
+					t.Fatal(err)
+				}
+				verb = []string{"join", invitation.Ticket}
+			}
 		}
-	}()
-	data := func(name string) string { return fmt.Sprintf("%s/%s-%t", b.Dir, name, routed) }
-	verb := []string{"up"}
-	for i, name := range []string{"birch", "maple", "oak"} {
-		if nodes[i], err = l.computer(name); err != nil {
-			return err
-		}
-		_, stop, err := launch(nodes[i].on(b.Kith(ctx, data(name), append(verb, "--name", name)...)))
+		server, client := nodes[1], nodes[2]
+		self, err := os.Executable()
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		stops = append(stops, stop)
-		if i < 2 {
-			founder := control.NewClient(data("birch"))
-			invitation, err := founder.Invite(ctx, control.InviteRequest{})
-			founder.Close()
-			if err != nil {
-				return err
+		cmd := server.On(exec.CommandContext(ctx, self))
+		cmd.Env = append(os.Environ(), harness.AsRole("echo"))
+		port := launch(t, cmd)[0]
+		if out, err := server.On(b.Kith(ctx, data("maple"), "expose", port, "--to", "7000")).CombinedOutput(); err != nil {
+			t.Fatalf("kith expose: %v: %s", err, out)
+		}
+		<-time.After(settle)
+		p := startPingPong(t, client.On(b.Kith(ctx, data("oak"), "dial", "maple", "7000")))
+		if err := p.awaitCalm(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range moves {
+			var gaps []gap
+			for range rounds {
+				g, err := m.make(p, client, server)
+				if err != nil {
+					t.Fatalf("%s moves: %v", m.name, err)
+				}
+				r.note(over, m.name, g)
+				gaps = append(gaps, g)
+				<-time.After(settle)
 			}
-			verb = []string{"join", invitation.Ticket}
+			r.row(over, m.name, gaps)
 		}
-	}
-	server, client := nodes[1], nodes[2]
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := server.command(ctx, self)
-	cmd.Env = append(os.Environ(), harness.AsRole("echo"))
-	lines, stop, err := launch(cmd)
-	if err != nil {
-		return err
-	}
-	stops = append(stops, stop)
-	if out, err := server.on(b.Kith(ctx, data("maple"), "expose", lines[0], "--to", "7000")).CombinedOutput(); err != nil {
-		return fmt.Errorf("kith expose: %w: %s", err, out)
-	}
-	<-time.After(settle)
-	p, err := startPingPong(client.on(b.Kith(ctx, data("oak"), "dial", "maple", "7000")))
-	if err != nil {
-		return err
-	}
-	defer p.end()
-	if err := p.awaitCalm(time.Now()); err != nil {
-		return err
-	}
-	for _, m := range moves {
-		var gaps []gap
-		for range rounds {
-			g, err := m.make(p, client, server)
-			if err != nil {
-				return fmt.Errorf("%s moves: %w", m.name, err)
-			}
-			r.note(over, m.name, g)
-			gaps = append(gaps, g)
-			<-time.After(settle)
-		}
-		r.row(over, m.name, gaps)
-	}
-	return nil
+	})
 }
 
 // withPeer has the same done by libp2p.
 func withPeer(ctx context.Context, r *reporter, over, program, carrier string, m move) error {
-	l, err := newLab(true)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	var computers [3]*computer
-	for i, name := range []string{"birch", "maple", "oak"} {
-		if computers[i], err = l.computer(name); err != nil {
-			return err
+	return netlab.Do(func(t netlab.T) {
+		net := newNetwork(t, true)
+		relay, server, client := net.computer("birch"), net.computer("maple"), net.computer("oak")
+		run := func(c *computer, args ...string) *exec.Cmd {
+			return c.On(exec.CommandContext(ctx, program, args...))
 		}
-	}
-	relay, server, client := computers[0], computers[1], computers[2]
-	lines, stop, err := launch(relay.command(ctx, program, "relay", "-carrier", carrier))
-	if err != nil {
-		return err
-	}
-	defer stop()
-	at, err := line(lines, relay.address(relay.moves))
-	if err != nil {
-		return err
-	}
-	lines, stop, err = launch(server.command(ctx, program, "listen", "-carrier", carrier, "-relay", at))
-	if err != nil {
-		return err
-	}
-	defer stop()
-	now, err := line(lines, server.address(server.moves))
-	if err != nil {
-		return err
-	}
-	id := now[strings.LastIndex(now, "/")+1:]
-	args := []string{"dial", "-carrier", carrier, "-relay", at, now,
-		strings.ReplaceAll(now, server.address(server.moves), server.address(server.moves+1)), at + "/p2p-circuit/p2p/" + id}
-	p, err := startPingPong(client.command(ctx, program, args...))
-	if err != nil {
-		return err
-	}
-	defer p.end()
-	if err := p.awaitCalm(time.Now()); err != nil {
-		return err
-	}
-	<-time.After(settle)
-	g, err := m.make(p, client, server)
-	if err != nil {
-		fmt.Printf("| %s | %s | | | not within %v | | %v | |\n", over, m.name, patience, goal)
-		return nil
-	}
-	r.note(over, m.name, g)
-	r.row(over, m.name, []gap{g})
-	return nil
+		at := line(t, launch(t, run(relay, "relay", "-carrier", carrier)), relay.address(relay.moves))
+		now := line(t, launch(t, run(server, "listen", "-carrier", carrier, "-relay", at)), server.address(server.moves))
+		id := now[strings.LastIndex(now, "/")+1:]
+		p := startPingPong(t, run(client, "dial", "-carrier", carrier, "-relay", at, now,
+			strings.ReplaceAll(now, server.address(server.moves), server.address(server.moves+1)), at+"/p2p-circuit/p2p/"+id))
+		if err := p.awaitCalm(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(settle)
+		g, err := m.make(p, client, server)
+		if err != nil {
+			fmt.Printf("| %s | %s | | | not within %v | | %v | |\n", over, m.name, patience, goal)
+			return
+		}
+		r.note(over, m.name, g)
+		r.row(over, m.name, []gap{g})
+	})
 }
 
 // line finds the line that names an address.
-func line(lines []string, address string) (string, error) {
+func line(t netlab.T, lines []string, address string) string {
 	for _, l := range lines {
 		if strings.Contains(l, "/"+address+"/") {
-			return l, nil
+			return l
 		}
 	}
-	return "", fmt.Errorf("%s is not in %q", address, lines)
+	t.Fatalf("%s is not in %q", address, lines)
+	return ""
 }
 
-// launch starts a command and returns what it printed before "ready".
-func launch(cmd *exec.Cmd) (lines []string, stop func(), err error) {
+// launch starts a command, which ends with the lab, and returns what it printed
+// before "ready".
+func launch(t netlab.T, cmd *exec.Cmd) (lines []string) {
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, nil, err
+		t.Fatal(err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, nil, err
+		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, nil, err
+		t.Fatal(err)
 	}
-	stop = func() {
+	t.Cleanup(func() {
 		in.Close()
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
-	}
-	said := bufio.NewScanner(out)
-	for said.Scan() {
+	})
+	for said := bufio.NewScanner(out); said.Scan(); lines = append(lines, said.Text()) {
 		if said.Text() == "ready" {
 			go io.Copy(io.Discard, out)
-			return lines, stop, nil
+			return lines
 		}
-		lines = append(lines, said.Text())
 	}
-	stop()
-	return nil, nil, errors.New(strings.Join(cmd.Args, " ") + " ended before it was ready")
+	t.Fatal(strings.Join(cmd.Args, " ") + " ended before it was ready")
+	return nil
 }
 
 // echo is the role of a process that answers what comes with the same. It says
