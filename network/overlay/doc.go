@@ -12,8 +12,8 @@
 //     byte costs a quarter of the CPU time there, and elsewhere QUIC, which
 //     passes NATs. Where no address answers, TLS runs over a relay (below).
 //   - A link (link.go) is a carrier in the service of a peer. One link per peer
-//     is in use: that on the better path, which is one on the same network, then
-//     a direct one, then a relayed one. When both sides dial at once, both keep
+//     is in use: that on the better path, which is one on the same network (by TLS
+//     before QUIC), then a direct one, then a relayed one. When both sides dial at once, both keep
 //     the one that the smaller ID dialled and the other retires when its last
 //     socket has moved or closed. A peer that restarted, which its hello shows,
 //     ends its older links at once.

@@ -243,14 +243,16 @@ func (l *link) reason(p *peer) string {
 }
 
 // rank orders paths: through a relay, direct by TCP, direct by QUIC, on a
-// network of ours. QUIC comes before TCP beyond our own networks, for only it
-// shows where others see this host's UDP port.
+// network of ours by QUIC and by TCP. Beyond our own networks QUIC comes first,
+// for only it shows where others see this host's UDP port.
 func (l *link) rank() int {
 	switch {
 	case !l.via.IsZero():
 		return 0
-	case l.near:
+	case l.near && l.kind() == carrierQUIC:
 		return 3
+	case l.near:
+		return 4
 	case l.kind() == carrierQUIC:
 		return 2
 	}

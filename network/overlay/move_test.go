@@ -352,6 +352,19 @@ func TestBetterCarrier(t *testing.T) {
 	waitFor(t, "the old carrier to retire", func() bool { return len(links(a, b.id)) == 1 && len(links(b, a.id)) == 1 })
 }
 
+// TestImprove has QUIC up first on a network of one's own, as happens when a computer
+// is busy: TLS takes its place.
+func TestImprove(t *testing.T) {
+	c := newClub()
+	a, b := c.member(t, 1), c.member(t, 2)
+	a.cfg.Carriers = []string{carrierQUIC}
+	dialed, accepted := connected(t, a, b)
+	a.cfg.Carriers = nil
+	a.spawn(func() { a.improve(a.currentLink(b.id)) })
+	waitFor(t, "TLS to take the place of QUIC", func() bool { return len(a.Peers()) == 1 && a.Peers()[0].Carrier == carrierTLS })
+	exchange(t, dialed, accepted)
+}
+
 // BenchmarkCuts measures what random cuts cost a transfer.
 func BenchmarkCuts(b *testing.B) {
 	for _, carrier := range bothCarriers {

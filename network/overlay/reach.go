@@ -20,7 +20,7 @@ const (
 )
 
 func (l *link) path() string {
-	return [...]string{pathRelayed, pathDirect, pathDirect, pathLAN}[l.rank()]
+	return [...]string{pathRelayed, pathDirect, pathDirect, pathLAN, pathLAN}[l.rank()]
 }
 
 // nearby reports whether an address is on a network of ours.

@@ -161,11 +161,18 @@ const (
 	punchPause   = time.Second     // between exchanges that a peer may ask for
 )
 
-// improve seeks a better path as long as the carrier is in use and is relayed,
-// or goes over TCP where QUIC has not got through yet.
+// improve seeks a better path as long as the carrier is in use and is relayed, or
+// the other kind of carrier would be better there and has not got through yet.
 func (o *Overlay) improve(l *link) {
-	if !l.dialled || l.rank() > 1 || l.rank() == 1 && len(o.cfg.Carriers) > 0 {
-		return // the peer does
+	other := ""
+	switch l.rank() {
+	case 1:
+		other = carrierQUIC
+	case 3:
+		other = carrierTLS
+	}
+	if !l.dialled || l.via.IsZero() && (other == "" || len(o.cfg.Carriers) > 0) {
+		return // the peer does, or there is none
 	}
 	if !l.via.IsZero() {
 		o.tryCandidates(l, l.candidates)
@@ -184,19 +191,19 @@ func (o *Overlay) improve(l *link) {
 			return
 		case o.currentLink(l.peer) != l: // it may come into use again
 		case l.via.IsZero():
-			o.tryQUIC(l)
+			o.tryOther(l, other)
 		default:
 			o.punchTogether(l)
 		}
 	}
 }
 
-// tryQUIC dials a peer by QUIC where it has answered by TCP.
-func (o *Overlay) tryQUIC(l *link) {
+// tryOther dials a peer by another kind of carrier where it has answered by one.
+func (o *Overlay) tryOther(l *link, carrier string) {
 	ctx, cancel := context.WithTimeout(o.ctx, handshakePatience)
 	defer cancel()
-	if _, err := o.reach(ctx, l.peer, o.ways([]netip.AddrPort{l.remote()}, []string{carrierQUIC})); err != nil {
-		o.log.Debug("QUIC does not get through", "peer", l.peer.Short(), "err", err)
+	if _, err := o.reach(ctx, l.peer, o.ways([]netip.AddrPort{l.remote()}, []string{carrier})); err != nil {
+		o.log.Debug("the other carrier does not get through", "peer", l.peer.Short(), "carrier", carrier, "err", err)
 	}
 }
 
