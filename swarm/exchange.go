@@ -24,7 +24,6 @@ const (
 
 	maxLinks  = 80 // of one content; a taker dials up to wantLinks
 	wantLinks = 40
-	banFor    = time.Hour
 	maxHeld   = 64 // blocks of a link that wait for their hashes
 )
 
@@ -54,7 +53,6 @@ type exchange struct {
 	told     []*link // scratch of actLocked
 	numbers  scheduler.Peer
 	known    map[kith.ID]*candidate
-	banned   map[kith.ID]time.Time
 	groups   map[int]*link // groups of hashes that are asked for, and whom
 	progress chan struct{} // closed when a block arrives; nil while nobody waits
 	failure  error         // why blocks are not kept
@@ -75,7 +73,7 @@ func newExchange(s *Swarm, id kith.ContentID, description *bittorrent.Descriptio
 		started: time.Now(), quiet: time.Now(),
 		wakes: make(chan struct{}, 1), ended: make(chan struct{}), done: make(chan struct{}),
 		links: make(map[scheduler.Peer]*link), hosts: make(map[kith.ID]*link), clients: make(map[scheduler.Peer]*client),
-		known: make(map[kith.ID]*candidate), banned: make(map[kith.ID]time.Time),
+		known:  make(map[kith.ID]*candidate),
 		groups: make(map[int]*link), roots: make(map[[32]byte][]int),
 	}
 	for i, f := range description.Files {
@@ -201,7 +199,7 @@ func (x *exchange) dialLocked(ctx context.Context) {
 		if len(x.links)+dialing >= wantLinks || dialing >= maxDials {
 			return
 		}
-		if c.dialing || x.hosts[host] != nil || c.next.After(now) || x.banned[host].After(now) || !x.swarm.isMember(host) {
+		if c.dialing || x.hosts[host] != nil || c.next.After(now) || x.swarm.bans.holds(x.id, host, now) || !x.swarm.isMember(host) {
 			continue
 		}
 		c.dialing = true
@@ -262,7 +260,7 @@ func (x *exchange) add(l *link) error {
 	if x.ending {
 		return fmt.Errorf("it is not exchanged any more: %w", kith.Temporary)
 	}
-	if until := x.banned[l.host]; until.After(time.Now()) {
+	if x.swarm.bans.holds(x.id, l.host, time.Now()) {
 		return fmt.Errorf("it sent what is wrong: %w", kith.Denied)
 	}
 	if old := x.hosts[l.host]; old != nil {
@@ -323,8 +321,8 @@ func (x *exchange) removeLocked(l *link) {
 
 // ban ends the link with a peer that sent what is wrong and has none for a while.
 func (x *exchange) ban(l *link, why string) {
+	x.swarm.bans.add(x.id, l.host, time.Now())
 	x.mu.Lock()
-	x.banned[l.host] = time.Now().Add(banFor)
 	x.removeLocked(l)
 	x.mu.Unlock()
 	l.conn.Close()

@@ -52,13 +52,9 @@ func FuzzLink(f *testing.F) {
 		f.Add(bittorrent.AppendMessage(nil, m))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		x, err := maple.exchangeOf(entry.Content)
-		if err != nil {
-			t.Fatal(err)
-		}
-		x.mu.Lock()
-		clear(x.banned)
-		x.mu.Unlock()
+		maple.bans.mu.Lock()
+		clear(maple.bans.until)
+		maple.bans.mu.Unlock()
 		conn, err := v.hub.Network(a.id).Dial(t.Context(), kith.Address{Host: maple.id.String(), Port: Port})
 		if err != nil {
 			t.Fatal(err)

@@ -58,6 +58,7 @@ type Swarm struct {
 	watcher *watch.Watcher
 	uplink  *uplink
 	down    bucket
+	bans    bans
 	limits  atomic.Pointer[kith.SwarmLimits]
 	blank   []byte // a block of zeros
 
