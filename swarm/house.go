@@ -3,7 +3,6 @@ package swarm
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -12,11 +11,9 @@ import (
 )
 
 const (
-	lookEvery  = 10 * time.Second
-	saveEvery  = time.Minute
-	quietFor   = 30 * time.Second // an exchange without links ends after that
-	converseIn = 3 * time.Second  // for the one with the smaller ID to begin
-	manyTalks  = 32               // conversations of the library; in a larger group, others pass entries on
+	lookEvery = 10 * time.Second
+	saveEvery = time.Minute
+	quietFor  = 30 * time.Second // an exchange without links ends after that
 )
 
 // keepHouse does now and then what no event asks for: it talks with members about
@@ -24,7 +21,7 @@ const (
 func (s *Swarm) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	online := make(map[kith.ID]time.Time)
+	awake := make(map[kith.ID]*candidate)
 	var looked, saved time.Time
 	for {
 		select {
@@ -35,7 +32,7 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 			return
 		}
 		now := time.Now()
-		came := s.talk(ctx, online, now)
+		came := s.talk(ctx, awake, now)
 		if now.Sub(looked) > lookEvery || came {
 			looked = now
 			s.meetMembers()
@@ -47,73 +44,6 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 			saved = now
 			s.saveCounts(ctx)
 		}
-	}
-}
-
-// talk begins conversations with members that are awake, and reports whether
-// one has come.
-func (s *Swarm) talk(ctx context.Context, online map[kith.ID]time.Time, now time.Time) (came bool) {
-	members := s.memberView()
-	for id := range members {
-		if path := s.pathTo(id); path.RoundTrip > 0 {
-			s.accountOf(id).shortest(path.RoundTrip, path)
-		}
-	}
-	for id := range online {
-		if !members[id].Online {
-			delete(online, id)
-		}
-	}
-	for id, m := range members {
-		if !m.Online || id == s.cfg.Self {
-			continue
-		}
-		since, known := online[id]
-		if !known {
-			since, came = now, true
-			online[id] = now
-		}
-		s.mu.Lock()
-		_, talking := s.talking[id]
-		begin := !talking && len(s.talking) < manyTalks && (string(s.cfg.Self[:]) < string(id[:]) || now.Sub(since) > converseIn)
-		s.mu.Unlock()
-		if begin {
-			s.work.Go(func() {
-				conn, err := s.dial(ctx, id)
-				if err != nil {
-					s.log.Debug("no talk about the library", "peer", id.Short(), "err", err)
-					return
-				}
-				if _, err := conn.Write(greeting{ask: askLibrary}.bytes()); err != nil {
-					conn.Close()
-					return
-				}
-				s.converse(ctx, conn, id)
-			})
-			online[id] = now // not again at once
-		}
-	}
-	return came
-}
-
-// converse talks with a member about the library, once at a time.
-func (s *Swarm) converse(ctx context.Context, conn net.Conn, peer kith.ID) {
-	defer conn.Close()
-	s.mu.Lock()
-	_, talking := s.talking[peer]
-	s.talking[peer] = struct{}{}
-	s.mu.Unlock()
-	if talking {
-		return
-	}
-	defer func() {
-		s.mu.Lock()
-		delete(s.talking, peer)
-		s.mu.Unlock()
-	}()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := s.library.Sync(ctx, conn, peer); err != nil {
-		s.log.Debug("talk about the library ended", "peer", peer.Short(), "err", err)
 	}
 }
 

@@ -1,0 +1,115 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"kith.alt/kith"
+)
+
+const (
+	converseIn = 3 * time.Second // for the one with the smaller ID to begin
+	manyTalks  = 32              // conversations of the library; in a larger group, others pass entries on
+)
+
+// talk begins conversations about the library with members that are awake, and
+// reports whether one has come. Awake is what the calls before knew; a member with
+// whom no conversation lasts is called less and less often, until it comes back.
+func (s *Swarm) talk(ctx context.Context, awake map[kith.ID]*candidate, now time.Time) (came bool) {
+	members := s.memberView()
+	for id := range members {
+		if path := s.pathTo(id); path.RoundTrip > 0 {
+			s.accountOf(id).shortest(path.RoundTrip, path)
+		}
+	}
+	for id := range awake {
+		if !members[id].Online {
+			delete(awake, id)
+		}
+	}
+	for id, m := range members {
+		if !m.Online || id == s.cfg.Self {
+			continue
+		}
+		c := awake[id]
+		if c == nil {
+			c, came = &candidate{next: now.Add(s.patienceWith(id))}, true
+			awake[id] = c
+		}
+		s.mu.Lock()
+		_, talking := s.talking[id]
+		if talking && !c.dialing {
+			c.failed, c.next = 0, now.Add(s.patienceWith(id)) // it called
+		}
+		begin := !talking && !c.dialing && len(s.talking) < manyTalks && !c.next.After(now)
+		c.dialing = c.dialing || begin
+		s.mu.Unlock()
+		if begin {
+			s.work.Go(func() { s.call(ctx, id, c) })
+		}
+	}
+	return came
+}
+
+// patienceWith is how long a member may take to call this host, before this host
+// calls it: no time where this host has the smaller ID.
+func (s *Swarm) patienceWith(id kith.ID) time.Duration {
+	if string(s.cfg.Self[:]) < string(id[:]) {
+		return 0
+	}
+	return converseIn
+}
+
+// call has a conversation about the library with a member. One that ends soon has
+// failed.
+func (s *Swarm) call(ctx context.Context, id kith.ID, c *candidate) {
+	begun := time.Now()
+	if err := s.beginTalk(ctx, id); err != nil {
+		s.log.Debug("no talk about the library", "peer", id.Short(), "err", err)
+		begun = time.Now()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.dialing = false
+	if lasted := time.Since(begun); lasted >= shortLink {
+		c.failed, c.next = 0, time.Now().Add(s.patienceWith(id))
+	} else {
+		c.fail()
+	}
+}
+
+func (s *Swarm) beginTalk(ctx context.Context, id kith.ID) error {
+	conn, err := s.dial(ctx, id)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(greeting{ask: askLibrary}.bytes()); err != nil {
+		conn.Close()
+		return fmt.Errorf("greet: %w", err)
+	}
+	s.converse(ctx, conn, id)
+	return nil
+}
+
+// converse talks with a member about the library, once at a time.
+func (s *Swarm) converse(ctx context.Context, conn net.Conn, peer kith.ID) {
+	defer conn.Close()
+	s.mu.Lock()
+	_, talking := s.talking[peer]
+	s.talking[peer] = struct{}{}
+	s.mu.Unlock()
+	if talking {
+		return
+	}
+	defer func() {
+		s.mu.Lock()
+		delete(s.talking, peer)
+		s.mu.Unlock()
+	}()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := s.library.Sync(ctx, conn, peer); err != nil {
+		s.log.Debug("talk about the library ended", "peer", peer.Short(), "err", err)
+	}
+}
