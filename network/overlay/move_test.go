@@ -357,10 +357,10 @@ func TestBetterCarrier(t *testing.T) {
 func TestImprove(t *testing.T) {
 	c := newClub()
 	a, b := c.member(t, 1), c.member(t, 2)
-	a.cfg.Carriers = []string{carrierQUIC}
+	if _, err := a.reach(t.Context(), b.id, a.ways(c.where(b.id), []string{carrierQUIC})); err != nil {
+		t.Fatal(err)
+	}
 	dialed, accepted := connected(t, a, b)
-	a.cfg.Carriers = nil
-	a.spawn(func() { a.improve(a.currentLink(b.id)) })
 	waitFor(t, "TLS to take the place of QUIC", func() bool { return len(a.Peers()) == 1 && a.Peers()[0].Carrier == carrierTLS })
 	exchange(t, dialed, accepted)
 }
