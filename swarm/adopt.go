@@ -3,6 +3,7 @@ package swarm
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -73,19 +74,24 @@ func (s *Swarm) adoptFile(ctx context.Context, h *holding, f, was bittorrent.Fil
 		if err = s.fetchHashes(ctx, host, h.Content, to); err == nil {
 			return to.Adopt(ctx, from)
 		}
+		if errors.Is(err, kith.Invalid) {
+			s.bans.add(h.Content, host, time.Now())
+		}
 	}
 	return 0, err
 }
 
-// How long one member may take to give the hashes of a file.
 const (
+	// How long one member may take to give the hashes of a file.
 	hashesPatience = 20 * time.Second
-	hashesEach     = 300 * time.Millisecond // for each group
+	hashesEach     = 5 * time.Second // for each request
+
+	hashesAhead = 4 // requests under way
 )
 
 // fetchHashes fetches all hashes of a file from a member.
 func (s *Swarm) fetchHashes(ctx context.Context, host kith.ID, id kith.ContentID, f *content.File) error {
-	ctx, cancel := context.WithTimeout(ctx, hashesPatience+time.Duration(f.Blocks()/group)*hashesEach)
+	ctx, cancel := context.WithTimeout(ctx, hashesPatience+time.Duration(f.Blocks()/maxHashes)*hashesEach)
 	defer cancel()
 	conn, err := s.dial(ctx, host)
 	if err != nil {
@@ -98,29 +104,51 @@ func (s *Swarm) fetchHashes(ctx context.Context, host kith.ID, id kith.ContentID
 		return fmt.Errorf("greet: %w", err)
 	}
 	r := bufio.NewReader(conn)
-	var buffer []byte
-	for block := 0; block < f.Blocks(); block += group {
-		if f.HasHashes(block) {
-			continue
+	var buffer, text []byte
+	var asked []bittorrent.Message // and not answered
+	for block := 0; ; {
+		text = text[:0]
+		for ; block < f.Blocks() && len(asked) < hashesAhead; block += maxHashes {
+			if !lacksHashes(f, block, block+maxHashes) {
+				continue
+			}
+			base, index, length, proofs := f.HashGroup(block, maxHashes)
+			m := bittorrent.Message{
+				Type: bittorrent.HashRequest, Root: f.Root(),
+				BaseLayer: uint32(base), Index: uint32(index), HashLength: uint32(length), ProofLayers: uint32(proofs),
+			}
+			text, asked = bittorrent.AppendMessage(text, m), append(asked, m)
 		}
-		m := hashRequest(f, block)
-		m.Type = bittorrent.HashRequest
+		if len(asked) == 0 {
+			return nil
+		}
 		conn.SetDeadline(time.Now().Add(greetPatience))
-		if _, err := conn.Write(bittorrent.AppendMessage(nil, m)); err != nil {
+		if _, err := conn.Write(text); err != nil {
 			return fmt.Errorf("ask for hashes: %w", err)
 		}
 		answer, err := bittorrent.ReadMessage(r, &buffer, maxMessage)
 		if err != nil {
 			return fmt.Errorf("read hashes: %w", err)
 		}
-		if answer.Type != bittorrent.Hashes || answer.Root != m.Root || answer.Index != m.Index {
+		if m := asked[0]; answer.Type != bittorrent.Hashes || answer.Root != m.Root || answer.Index != m.Index {
 			return fmt.Errorf("it does not give hashes: %w", kith.NotFound)
 		}
 		if err := setHashes(f, answer); err != nil {
 			return err
 		}
+		asked = asked[1:]
 	}
-	return nil
+}
+
+// lacksHashes reports whether hashes of blocks from first to before last are
+// not here.
+func lacksHashes(f *content.File, first, last int) bool {
+	for block := first; block < min(last, f.Blocks()); block += group {
+		if !f.HasHashes(block) {
+			return true
+		}
+	}
+	return false
 }
 
 // answerHashes is the other side of fetchHashes.

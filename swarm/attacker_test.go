@@ -29,6 +29,7 @@ type attacker struct {
 	welcome  func(conn net.Conn) bool // false: that is all
 	talk     func(talk)
 	hear     func(talk, bittorrent.Message) // each message
+	hashes   func(talk)                     // answers requests for hashes of files
 }
 
 // A talk is one of an attacker's conversations about blocks.
@@ -161,6 +162,10 @@ func (a *attacker) serve(conn net.Conn) {
 			return
 		}
 		a.converse(talk{conn, a})
+	case askHashes:
+		if a.hashes != nil {
+			a.hashes(talk{conn, a})
+		}
 	default:
 		io.Copy(io.Discard, conn)
 	}
