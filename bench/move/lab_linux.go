@@ -32,7 +32,7 @@ func newNetwork(t netlab.T, routed bool) *network {
 func (n *network) computer(name string) *computer {
 	n.attached++
 	c := &computer{n.lab.Computer(name), n, n.attached, 0}
-	n.hub.Plug(c.Computer)
+	n.hub.Plug(c.Computer, "eth0")
 	if n.routed {
 		c.IP("link", "set", "eth0", "multicast", "off")
 	}

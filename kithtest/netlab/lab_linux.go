@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kith.alt/kith/kithtest/require"
 )
@@ -39,6 +42,7 @@ type Lab struct {
 
 	t      T
 	prefix string
+	homes  string // where members have theirs; "": in the test's own directory
 }
 
 var labs atomic.Int32
@@ -59,6 +63,31 @@ func (l *Lab) Computer(name string) *Computer {
 	l.t.Cleanup(func() { exec.Command("ip", "netns", "del", c.ns).Run() })
 	c.IP("link", "set", "lo", "up")
 	return c
+}
+
+// InMemory has the homes of members made in memory, so that no disk is in their
+// way.
+func (l *Lab) InMemory() {
+	l.t.Helper()
+	dir := l.t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
+		l.t.Fatalf("mount tmpfs: %v", err)
+	}
+	l.t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	l.homes = dir
+}
+
+// home makes a directory that vanishes with the test.
+func (l *Lab) home(name string) string {
+	l.t.Helper()
+	if l.homes == "" {
+		return l.t.TempDir()
+	}
+	dir := filepath.Join(l.homes, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		l.t.Fatal(err)
+	}
+	return dir
 }
 
 // Cable connects two computers as neighbours on one switch.

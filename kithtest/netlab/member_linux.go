@@ -24,9 +24,8 @@ type Member struct {
 // Member gives a computer a person.
 func (l *Lab) Member(c *Computer) *Member {
 	l.t.Helper()
-	require.Tool(l.t, "curl")
-	home := l.t.TempDir()
-	m := &Member{Computer: c, Home: home, Control: control.NewClient(filepath.Join(home, "data", "kith"))}
+	home := l.home(c.Name)
+	m := &Member{Computer: c, Home: home, Control: control.NewClient(dataOf(home))}
 	l.t.Cleanup(func() {
 		if l.t.Failed() {
 			m.explain()
@@ -35,6 +34,11 @@ func (l *Lab) Member(c *Computer) *Member {
 	})
 	return m
 }
+
+func dataOf(home string) string { return filepath.Join(home, "data", "kith") }
+
+// Data is the node's data directory.
+func (m *Member) Data() string { return dataOf(m.Home) }
 
 // Group starts kith on each computer. The first founds the group, the others
 // join by tickets of the first.
@@ -131,9 +135,34 @@ func (m *Member) Reaches(other *Member, path string) control.Member {
 	}
 }
 
+// Meets waits until the node sees so many members online, itself included.
+func (m *Member) Meets(count int) {
+	m.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(2*patience + time.Duration(count)*time.Second); ; <-tick.C {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		status, err := m.Control.Status(ctx)
+		cancel()
+		online := 0
+		for _, peer := range status.Members {
+			if peer.State == control.Online {
+				online++
+			}
+		}
+		if online == count {
+			return
+		}
+		if time.Now().After(deadline) {
+			m.t.Fatalf("%s sees %d of %d members online: %v", m.Name, online, count, err)
+		}
+	}
+}
+
 // Reads waits until the other's page can be read in a browser on this computer.
 func (m *Member) Reads(other *Member) {
 	m.t.Helper()
+	require.Tool(m.t, "curl")
 	peer, err := m.Status(other)
 	if err != nil {
 		m.t.Fatal(err)

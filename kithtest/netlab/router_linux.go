@@ -100,7 +100,7 @@ func (l *Lab) Router(name string, up Uplink, kind NAT, network string) *Router {
 	l.t.Helper()
 	require.Tool(l.t, "nft")
 	r := &Router{Computer: l.Computer(name), lab: l, kind: kind, network: netip.MustParsePrefix(network)}
-	r.lan = newSwitch(r.Computer)
+	r.lan = newSwitch(l, r.Computer)
 	r.IP("address", "add", r.Local(1)+"/24", "dev", "lan")
 	r.Inside(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
 	r.filter()
@@ -120,7 +120,7 @@ func (r *Router) Host(name string) *Computer {
 // ending in 10, and so on.
 func (r *Router) Attach(c *Computer, device string) netip.Addr {
 	r.t.Helper()
-	r.lan.plug(c, device)
+	r.lan.Plug(c, device)
 	return r.Renumber(c, device)
 }
 
