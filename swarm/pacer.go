@@ -7,7 +7,7 @@ import (
 
 // A pacer finds the rate at which this host may send without a queue in front of
 // its uplink that others would wait in. It is a state machine without a clock: a
-// round trip is measured every probeEvery while there is something to send, what
+// round trip is measured every so often (see due) while there is something to send, what
 // it takes beyond the shortest one to that peer is the queue, and a controller with a proportional and
 // an integral part holds that at queueTarget. So the link is full, and a small
 // packet of somebody else waits for a few milliseconds at most: the aim of
@@ -18,32 +18,40 @@ import (
 type pacer struct {
 	rate   float64 // bytes a second; what the link is thought to carry
 	aim    float64 // bytes a second; what to send at now
-	found  bool    // the link has been full
+	found  bool    // the link has been full, and may be still
 	empty  int     // measurements in a row without a queue
 	at     time.Duration
 	before float64 // seconds; as it was measured last
 }
 
 const (
-	probeEvery  = 50 * time.Millisecond
-	firstRate   = 1 << 20 // bytes a second
+	probeFast   = 25 * time.Millisecond  // between two measurements, while the rate grows fast
+	probeEvery  = 50 * time.Millisecond  // else,
+	probeSteady = 100 * time.Millisecond // and while the queue is as long as it should be
+	firstRate   = 1 << 20                // bytes a second
 	leastRate   = 8 << 10
 	mostRate    = 1 << 40
 	queueTarget = 0.0035 // seconds; beyond a frame, as are the others
 	queueFull   = 0.010  // ends the fast growth
 	queueLong   = 0.040  // more than the controller's small steps are for
 	frame       = 1514   // bytes: what is shorter is no queue, and not ours to shorten
-	doubling    = 0.155  // seconds: a quarter more with each measurement
+	doubling    = 0.060  // seconds: a third more with each measurement
+	longEmpty   = 10     // measurements: the link is faster than was found
 	proportion  = 6.7    // of the rate, per second of queue
 	integral    = 11.0   // of the rate, per second of queue and second
 )
 
 func newPacer() *pacer { return &pacer{rate: firstRate, aim: firstRate} }
 
-// steady reports whether the queue is about as long as it should be: then every other
-// measurement will do.
-func (p *pacer) steady() bool {
-	return p.found && p.before > queueTarget/3 && p.before < 2*(queueTarget+frame/p.rate)
+// due returns how long after a measurement the next one is to be made.
+func (p *pacer) due() time.Duration {
+	switch {
+	case !p.found:
+		return probeFast
+	case p.before > queueTarget/3 && p.before < 2*(queueTarget+frame/p.rate):
+		return probeSteady
+	}
+	return probeEvery
 }
 
 // measured takes how much longer than the shortest one a round trip took, and how
@@ -75,9 +83,11 @@ func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	case queue > queueTarget:
 		p.empty = 0
 		p.rate *= 1 + integral*max(missing, -0.03)*min(since, 0.25)
-	case busy && queue < queueTarget/3: // there is room, and the longer so the more
-		p.empty++
-		p.rate *= 1 + min(0.01*math.Pow(2, float64(p.empty)/8), 1)*min(since/doubling, 1)
+	case busy && queue < queueTarget/3: // there is room
+		p.rate *= 1 + 0.02*min(since/probeEvery.Seconds(), 1)
+		if p.empty++; p.empty >= longEmpty {
+			p.found, p.empty = false, 0
+		}
 	case busy:
 		p.rate *= 1 + integral*missing*min(since, 0.25)
 	}

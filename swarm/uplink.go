@@ -101,29 +101,24 @@ func (u *uplink) charge(size int) time.Duration {
 
 // measure measures round trips while blocks leave.
 func (u *uplink) measure(ctx context.Context) {
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
-	for skipped := false; ; {
+	due := time.NewTimer(probeFast)
+	defer due.Stop()
+	for {
 		select {
-		case <-tick.C:
+		case <-due.C:
 		case <-ctx.Done():
 			return
 		}
-		u.mu.Lock()
-		skipped = !skipped && u.pacer.steady()
-		u.mu.Unlock()
-		if skipped {
-			continue
-		}
+		begun := time.Now()
 		late, ok := u.ping(ctx)
-		if !ok {
-			continue
-		}
 		u.mu.Lock()
 		now := time.Now()
-		limited := u.limit(now) > 0 && float64(u.limit(now)) < u.pacer.aim
-		u.pacer.measured(now.Sub(u.start), late, u.sent, !u.idle && !limited)
-		u.idle, u.sent = false, 0
+		if ok {
+			limited := u.limit(now) > 0 && float64(u.limit(now)) < u.pacer.aim
+			u.pacer.measured(now.Sub(u.start), late, u.sent, !u.idle && !limited)
+			u.idle, u.sent = false, 0
+		}
+		due.Reset(max(u.pacer.due()-now.Sub(begun), time.Millisecond))
 		u.mu.Unlock()
 	}
 }
