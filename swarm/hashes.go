@@ -21,9 +21,13 @@ func (l *link) hold(block int, data []byte) {
 	}
 	l.mu.Unlock()
 	x := l.exchange
+	file, at, _ := x.description.Locate(block)
+	if x.files[file].HasHashes(at) { // they came this moment
+		l.release(block, block+1)
+		return
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	_, at, _ := x.description.Locate(block)
 	if key := block - at%group; x.groups[key] != l {
 		delete(x.groups, key)
 		x.askHashesLocked(l, block)
