@@ -167,12 +167,18 @@ func (d *Description) number() error {
 	if len(d.Files) > MaxFiles {
 		return fmt.Errorf("%d files, at most %d: %w", len(d.Files), MaxFiles, ErrInvalid)
 	}
+	sizes := make(map[[32]byte]int64, len(d.Files))
 	d.firstBlocks = make([]int, 1, len(d.Files)+1)
 	d.firstPieces = make([]int, 1, len(d.Files)+1)
 	for i, f := range d.Files {
 		if d.size += f.Size; d.size > MaxSize {
 			return fmt.Errorf("files of more than %d bytes: %w", int64(MaxSize), ErrInvalid)
 		}
+		// A tree does not tell how high it is: 64 bytes may be a file, or two hashes.
+		if other, ok := sizes[f.Root]; ok && other != f.Size {
+			return fmt.Errorf("files of %d and of %d bytes have one root, %x: %w", other, f.Size, f.Root[:4], ErrInvalid)
+		}
+		sizes[f.Root] = f.Size
 		d.firstBlocks = append(d.firstBlocks, d.firstBlocks[i]+parts(f.Size, BlockSize))
 		d.firstPieces = append(d.firstPieces, d.firstPieces[i]+parts(f.Size, d.PieceLength))
 	}

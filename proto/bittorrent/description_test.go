@@ -98,13 +98,8 @@ func TestDescribeRefuses(t *testing.T) {
 }
 
 func TestDescribeAndParse(t *testing.T) {
-	root := [32]byte{1}
 	file := func(path string, size int64) File {
-		f := File{Path: strings.Split(path, "/"), Size: size, Root: root}
-		if size == 0 {
-			f.Root = [32]byte{}
-		}
-		return f
+		return File{Path: strings.Split(path, "/"), Size: size, Root: [32]byte{byte(size), byte(size >> 8), byte(size >> 16)}}
 	}
 	for _, test := range []struct {
 		title  string
@@ -196,6 +191,7 @@ func TestParseDescriptionRefuses(t *testing.T) {
 		{"root of nothing", tree("d1:ad0:d6:lengthi0e11:pieces root32:" + strings.Repeat("x", 32) + "eee"), "pieces root"},
 		{"root too short", tree("d1:ad0:d6:lengthi1e11:pieces root3:abceee"), "hash of 3 bytes"},
 		{"root of zeros", tree("d1:ad0:d6:lengthi1e11:pieces root32:" + strings.Repeat("\x00", 32) + "eee"), "is zero"},
+		{"a root with two sizes", tree("d" + leaf("a") + strings.Replace(leaf("b"), "i1e", "i2e", 1) + "e"), "have one root"},
 		{"link", tree("d1:ad0:d6:lengthi0e12:symlink pathl1:beeee"), "symbolic"},
 		{"deep", tree(strings.Repeat("d1:a", 2000) + "de" + strings.Repeat("e", 2000)), "nested"},
 

@@ -162,7 +162,7 @@ func ParseMetadata(payload []byte) (m Metadata, err error) {
 			n, err = r.within(0, math.MaxInt32)
 			m.Kind = int(n)
 		case "piece":
-			n, err = r.within(0, math.MaxInt32)
+			n, err = r.within(0, math.MaxInt32/MetadataPiece)
 			m.Piece = int(n)
 		case "total_size":
 			n, err = r.within(0, math.MaxInt32)

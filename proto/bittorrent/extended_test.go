@@ -61,7 +61,7 @@ func TestMetadata(t *testing.T) {
 			t.Errorf("%s: %+v, %v", test.text, got, err)
 		}
 	}
-	for _, in := range []string{"", "de", "d8:msg_typei0ee", "d5:piecei0ee", "d8:msg_typei0e5:piecei-1ee", "d8:msg_typei0e5:piecei0eex", "d8:msg_typei0e5:piecei99999999999ee", "d5:piecei0e8:msg_typei0ee"} {
+	for _, in := range []string{"", "de", "d8:msg_typei0ee", "d5:piecei0ee", "d8:msg_typei0e5:piecei-1ee", "d8:msg_typei0e5:piecei0eex", "d8:msg_typei0e5:piecei99999999999ee", "d8:msg_typei0e5:piecei131072ee", "d5:piecei0e8:msg_typei0ee"} {
 		if got, err := ParseMetadata([]byte(in)); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %+v, %v", in, got, err)
 		}

@@ -73,14 +73,24 @@ func reservedOnWindows(name string) bool {
 }
 
 // folded is the same for names that Windows or macOS take for one: those that
-// differ in case, or in how accents are composed.
+// differ in case, in how accents are composed, or in characters that nobody sees.
 func folded(name string) string {
 	for i := range len(name) {
 		if name[i] >= utf8.RuneSelf {
-			return norm.NFC.String(cases.Fold().String(norm.NFD.String(name)))
+			seen := strings.Map(unseen, name)
+			return norm.NFC.String(cases.Fold().String(norm.NFD.String(seen)))
 		}
 	}
 	return strings.ToLower(name)
+}
+
+// unseen drops what HFS+ passes over when it compares names.
+func unseen(r rune) rune {
+	switch {
+	case r >= 0x200c && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x206a && r <= 0x206f, r == 0xfeff:
+		return -1
+	}
+	return r
 }
 
 // A folder notes the names in one folder and finds those that collide.

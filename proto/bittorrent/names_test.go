@@ -34,6 +34,7 @@ func TestFoldersFindNamesThatCollide(t *testing.T) {
 		{"a", "A", true}, {"README", "ReadMe", true}, {"a", "b", false}, {"ä", "Ä", true},
 		{"\u00e4", "a\u0308", true}, {"\u00c4", "a\u0308", true}, {"ß", "SS", true}, {"ς", "Σ", true},
 		{"ä", "a", false}, {"K", "\u212a", true}, {"ﬁ", "fi", true},
+		{"a", "a\u200d", true}, {"ä\ufeff", "ä", true}, {"a\u202e", "A\u200e", true}, {"a\u00ad", "a", false},
 	} {
 		f := make(folder)
 		if err := f.add(test.a); err != nil {
