@@ -177,3 +177,21 @@ func TestHandshake(t *testing.T) {
 		}
 	}
 }
+
+// FuzzHandshake reads the first that a peer says: what is read is what is written, but
+// for flags that nobody knows.
+func FuzzHandshake(f *testing.F) {
+	f.Add(AppendHandshake(nil, Handshake{Extended: true, Fast: true, V2: true, InfoHash: [20]byte{1}, PeerID: [20]byte{2}}))
+	f.Add([]byte("GET /announce HTTP/1.1\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		h, err := ReadHandshake(bytes.NewReader(in))
+		switch {
+		case err == nil:
+			if again, err := ReadHandshake(bytes.NewReader(AppendHandshake(nil, h))); err != nil || again != h {
+				t.Fatalf("%+v, %v; want %+v", again, err, h)
+			}
+		case !errors.Is(err, ErrInvalid) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			t.Fatal(err)
+		}
+	})
+}
