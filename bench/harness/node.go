@@ -51,6 +51,20 @@ func (b *Bench) Kith(ctx context.Context, data string, args ...string) *exec.Cmd
 	return cmd
 }
 
+// Profile has the command of a node write profiles where the benchmark wants
+// any, and returns the file that they go to, without its ending; else "".
+func (b *Bench) Profile(cmd *exec.Cmd, name string) (path string, err error) {
+	if b.profiles == "" {
+		return "", nil
+	}
+	if cmd.Path, err = os.Executable(); err != nil {
+		return "", err
+	}
+	path = filepath.Join(b.profiles, name)
+	cmd.Env = append(os.Environ(), roleVariable+"="+nodeRole, profileVariable+"="+path)
+	return path, nil
+}
+
 // Start starts a node and returns at its line "ready". Its data directory is
 // of that name; where there is none yet, the node founds a group, or joins one
 // when it is given the verb and the ticket.
@@ -65,13 +79,8 @@ func (b *Bench) Start(ctx context.Context, name string, verb ...string) (*Node, 
 		args = append(args, "--name", name, "--port-base", base)
 	}
 	n.cmd = b.Kith(ctx, n.Data, args...)
-	if b.profiles != "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		n.cmd.Path = self
-		n.cmd.Env = append(os.Environ(), roleVariable+"="+nodeRole, profileVariable+"="+filepath.Join(b.profiles, name))
+	if _, err := b.Profile(n.cmd, name); err != nil {
+		return nil, err
 	}
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"syscall"
+)
+
+// makeFile writes size bytes that no file system can shorten, the same each time for
+// the same seed. They are in memory afterwards, and on the disk.
+func makeFile(path string, size int64, seed ...byte) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var key [32]byte
+	copy(key[:], seed)
+	random := rand.NewChaCha8(key)
+	if _, err := io.CopyN(file, random, size); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// needRoom fails unless there is room for so many bytes below dir, and some to spare.
+func needRoom(dir string, size int64) error {
+	var at syscall.Statfs_t
+	if err := syscall.Statfs(dir, &at); err != nil {
+		return fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	if free := int64(at.Bavail) * at.Bsize; free < size+size/8 {
+		return fmt.Errorf("%s has %d MiB of free disk, and %d are needed; TMPDIR names another place", dir, free>>20, (size+size/8)>>20)
+	}
+	return nil
+}
+
+func sumOf(path string) ([sha256.Size]byte, error) {
+	var sum [sha256.Size]byte
+	file, err := os.Open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return sum, err
+	}
+	return [sha256.Size]byte(hash.Sum(nil)), nil
+}
+
+// syncFile waits until a file is on the disk.
+func syncFile(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return file.Sync()
+}
