@@ -40,6 +40,9 @@ func (f *File) HasHashes(block int) bool {
 	defer f.use.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.proved.has(block / proofGroup) {
+		return true
+	}
 	_, known := f.leaf(block)
 	return known
 }

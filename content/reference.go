@@ -35,7 +35,15 @@ func openShared(path string) (*os.File, error) {
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a file: %w", path, kith.Invalid)
 	}
-	return os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|openAtOnce, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() { // something else came meanwhile
+		file.Close()
+		return nil, fmt.Errorf("%s is not a file: %w", path, kith.Invalid)
+	}
+	return file, nil
 }
 
 // referTo describes an open file of a person.

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// openAtOnce has the opening of what is no file wait for nobody.
+const openAtOnce = unix.O_NONBLOCK
+
 // inode returns what tells a file from another that takes its place.
 func inode(file *os.File) (uint64, error) {
 	var s unix.Stat_t

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// openAtOnce has no meaning here.
+const openAtOnce = 0
+
 // inode returns what tells a file from another that takes its place.
 func inode(file *os.File) (uint64, error) {
 	var info windows.ByHandleFileInformation
