@@ -11,11 +11,11 @@ import (
 	"kith.alt/kith/kithtest/require"
 )
 
-// By hand, on a quiet machine: go test ./test -run TestSwarm -v -swarms S1-4,S1-16
-var swarms = flag.String("swarms", "small", "`NAMES` of the scenarios of TestSwarm, with commas: small, S1-N, S2-N, S3-N; N takers")
+// By hand, on a quiet machine: go test ./test -run TestSwarm -v -swarms equal-4,equal-16
+var swarms = flag.String("swarms", "small", "`NAMES` of the scenarios of TestSwarm, with commas: small, equal-N, home-N, churn-N for N takers")
 
-// swarmNamed returns a scenario. In S1 all uplinks are equal, in S2 the takers' are a quarter
-// of the seed's, and in S3 a third of the takers come late, and one leaves for a while.
+// swarmNamed returns a scenario: all uplinks are equal, or the takers' are a quarter of the
+// seed's, or a third of the takers come late and one leaves for a while.
 func swarmNamed(t *testing.T, name string) netlab.Swarm {
 	home := func(up int) netlab.Rates { return netlab.Rates{Up: up * netlab.Mbit, Down: 50 * netlab.Mbit} }
 	s := netlab.Swarm{Name: name, Seed: home(10), Taker: home(10), Takers: 3, Size: 8 << 20}
@@ -28,10 +28,10 @@ func swarmNamed(t *testing.T, name string) netlab.Swarm {
 		t.Fatalf("there is no scenario %s", name)
 	}
 	switch kind {
-	case "S1":
-	case "S2":
+	case "equal":
+	case "home":
 		s.Seed, s.Taker = home(20), home(5)
-	case "S3":
+	case "churn":
 		s.Late, s.LateBy, s.Absence = s.Takers/3, 10*time.Second, 5*time.Second
 	default:
 		t.Fatalf("there is no scenario %s", name)

@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -39,6 +40,29 @@ func (c *Computer) setAddress(device, address string) {
 	c.t.Helper()
 	c.IP("address", "flush", "dev", device, "scope", "global")
 	c.IP("address", "add", address, "dev", device)
+}
+
+// Address returns the IPv4 address of the computer's eth0.
+func (c *Computer) Address() (address netip.Addr) {
+	c.t.Helper()
+	c.Inside(func() error {
+		device, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		list, err := device.Addrs()
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+				address = p.Addr()
+				return nil
+			}
+		}
+		return errors.New("no IPv4 address")
+	})
+	return address
 }
 
 // configure gives a device of the computer this address, and has everything
@@ -117,11 +141,11 @@ func (c *Computer) Command(line, home string) *exec.Cmd {
 // Output runs a line to its end, and returns what it printed.
 func (c *Computer) Output(line, home string) (string, error) {
 	cmd := c.Command(line, home)
-	var errors bytes.Buffer
-	cmd.Stderr = &errors
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		return string(out), fmt.Errorf("%s: %w: %s", line, err, errors.String())
+		return string(out), fmt.Errorf("%s: %w: %s", line, err, said.String())
 	}
 	return string(out), nil
 }
