@@ -94,6 +94,7 @@ func (h *host) out() string { return filepath.Join(h.dir, filepath.Base(h.swarm.
 
 // A process runs on a host until it ends by itself or with the swarm.
 type process struct {
+	name  string
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	lines chan string // that it prints
@@ -113,6 +114,7 @@ func (h *host) start(program string, args ...string) *process {
 func (h *host) run(cmd *exec.Cmd) *process {
 	t := h.swarm.t
 	t.Helper()
+	name := filepath.Base(cmd.Path)
 	cmd = h.On(cmd)
 	cmd.Dir = h.dir
 	in, err := cmd.StdinPipe()
@@ -131,7 +133,7 @@ func (h *host) run(cmd *exec.Cmd) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: cmd, in: in, lines: make(chan string, 64), done: make(chan struct{})}
+	p := &process{name: name, cmd: cmd, in: in, lines: make(chan string, 64), done: make(chan struct{})}
 	h.processes = append(h.processes, p)
 	t.Cleanup(p.stop)
 	go func() {
@@ -171,9 +173,9 @@ func (h *host) prints(p *process, prefix string) string {
 				return said
 			}
 		case <-p.done:
-			t.Fatalf("%s ended on %s: %v", p.cmd.Args, h.Name, p.err)
+			t.Fatalf("%s ended on %s: %v", p.name, h.Name, p.err)
 		case <-late.C:
-			t.Fatalf("%s does not say %q on %s", p.cmd.Args, prefix, h.Name)
+			t.Fatalf("%s does not say %q on %s", p.name, prefix, h.Name)
 		case <-h.swarm.ctx.Done():
 			t.Fatal(context.Cause(h.swarm.ctx))
 		}
@@ -225,7 +227,7 @@ func (h *host) ended(p *process) bool {
 	select {
 	case <-p.done:
 		if p.err != nil && !p.stopped {
-			h.swarm.t.Fatalf("%s on %s: %v", p.cmd.Path, h.Name, p.err)
+			h.swarm.t.Fatalf("%s on %s: %v", p.name, h.Name, p.err)
 		}
 		return true
 	default:

@@ -14,7 +14,7 @@ session = lt.session({
     "enable_incoming_utp": False, "enable_outgoing_utp": False,
     "in_enc_policy": 2, "out_enc_policy": 2,  # no encryption
     "connections_limit": 2000, "connection_speed": 200, "torrent_connect_boost": 200,
-    "active_seeds": -1, "active_limit": -1,
+    "alert_queue_size": 100000, "active_seeds": -1, "active_limit": -1,
     "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
 })
 print("ready", flush=True)
