@@ -24,6 +24,7 @@ const (
 
 	maxLinks  = 80 // of one content; a taker dials up to wantLinks
 	wantLinks = 40
+	ownLinks  = 20 // that a taker dials however many come: those may be of no use
 	maxHeld   = 64 // blocks of a link that wait for their hashes
 )
 
@@ -38,6 +39,7 @@ type exchange struct {
 	roots       map[[32]byte][]int // files by their roots: some are the same
 	started     time.Time
 	wakes       chan struct{}
+	quit        chan struct{}  // closed when it is to end
 	ended       chan struct{}  // closed when it is over, and its files are closed
 	work        sync.WaitGroup // what uses its files
 
@@ -71,7 +73,7 @@ func newExchange(s *Swarm, id kith.ContentID, description *bittorrent.Descriptio
 		swarm: s, id: id, log: s.log.With("content", id.String()[:8]),
 		description: description, files: files,
 		started: time.Now(), quiet: time.Now(),
-		wakes: make(chan struct{}, 1), ended: make(chan struct{}), done: make(chan struct{}),
+		wakes: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}), done: make(chan struct{}),
 		links: make(map[scheduler.Peer]*link), hosts: make(map[kith.ID]*link), clients: make(map[scheduler.Peer]*client),
 		known:  make(map[kith.ID]*candidate),
 		groups: make(map[int]*link), roots: make(map[[32]byte][]int),
@@ -151,6 +153,7 @@ func (x *exchange) serve(ctx context.Context) {
 func (x *exchange) endLinks() {
 	x.mu.Lock()
 	x.ending = true
+	close(x.quit)
 	links, clients := slices.Collect(maps.Values(x.links)), slices.Collect(maps.Values(x.clients))
 	x.mu.Unlock()
 	for _, l := range links {
@@ -189,14 +192,14 @@ const (
 
 // dialLocked dials hosts that may have it.
 func (x *exchange) dialLocked(ctx context.Context) {
-	now, dialing := time.Now(), 0
+	now, dialing, own := time.Now(), 0, x.ownLocked()
 	for _, c := range x.known {
 		if c.dialing {
 			dialing++
 		}
 	}
 	for host, c := range x.known {
-		if len(x.links)+dialing >= wantLinks || dialing >= maxDials {
+		if len(x.links)+dialing >= wantLinks && own+dialing >= ownLinks || dialing >= maxDials {
 			return
 		}
 		if c.dialing || x.hosts[host] != nil || c.next.After(now) || x.swarm.bans.holds(x.id, host, now) || !x.swarm.isMember(host) {
@@ -206,6 +209,16 @@ func (x *exchange) dialLocked(ctx context.Context) {
 		dialing++
 		x.work.Go(func() { x.dial(ctx, host, c) })
 	}
+}
+
+// ownLocked returns how many links were dialled here.
+func (x *exchange) ownLocked() (own int) {
+	for _, l := range x.links {
+		if l.dialled {
+			own++
+		}
+	}
+	return own
 }
 
 func (x *exchange) dial(ctx context.Context, host kith.ID, c *candidate) {
@@ -271,7 +284,7 @@ func (x *exchange) add(l *link) error {
 		x.removeLocked(old)
 		old.conn.Close()
 	}
-	if len(x.links) >= maxLinks {
+	if len(x.links) >= maxLinks || !l.dialled && !x.complete() && len(x.links)-x.ownLocked() >= maxLinks-ownLinks {
 		return errTooMany
 	}
 	x.work.Add(1)
@@ -419,17 +432,17 @@ func (x *exchange) length(block int) int {
 func (x *exchange) next() (size int, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	now := time.Now()
+	now, atOnce := time.Now(), x.swarm.uplink.atOnce()
 	send, ok := x.plan.Next(x.now(), func(p scheduler.Peer) bool {
 		l := x.links[p]
-		return l != nil && l.ready(now)
+		return l != nil && l.ready(now, atOnce)
 	})
 	if !ok {
 		return 0, false
 	}
 	x.actLocked() // what is to be told goes with the block
 	size = x.length(send.Block)
-	x.links[send.Peer].give(send.Block, size, send.Fresh)
+	x.links[send.Peer].give(send, size)
 	return size + blockOverhead, true
 }
 
@@ -461,7 +474,7 @@ func (x *exchange) arrived(l *link, block int, data []byte) error {
 // keep stores a block that a peer sent. It fails with kind Invalid when the block is
 // wrong, and with content.ErrNoHashes.
 func (x *exchange) keep(from scheduler.Peer, block int, data []byte) error {
-	if block >= x.description.Blocks() {
+	if block < 0 || block >= x.description.Blocks() { // a number beyond an int is below zero
 		return fmt.Errorf("block %d of %d: %w", block, x.description.Blocks(), kith.Invalid)
 	}
 	file, at, length := x.description.Locate(block)

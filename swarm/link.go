@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	maxControl   = 1 << 20 // bytes that wait to be told; a peer that does not read them is left
-	maxMessage   = 1 << 20 // bytes of a message that arrives
+	maxControl   = 1 << 20 // bytes that wait to be told, beyond those of a bitmap; a peer that does not read them is left
+	maxMessage   = 1 << 20 // bytes of a message that arrives, beyond those of a bitmap
 	linkIdle     = 2 * time.Minute
 	keepAlive    = time.Minute
 	quantumTime  = 6500 * time.Microsecond // what is written at a time takes about so long to leave
@@ -43,10 +43,9 @@ type link struct {
 	member         *account
 
 	mu      sync.Mutex
-	control []byte // messages to go
-	block   int    // to go; none where size is 0
-	size    int
-	fresh   bool
+	control []byte           // messages to go
+	load    []scheduler.Send // blocks to go
+	under   int              // blocks to go, or being written
 	gone    bool
 	fault   error
 	proved  map[int]struct{} // groups whose hashes were sent unasked
@@ -144,23 +143,25 @@ func (l *link) put(messages ...bittorrent.Message) {
 	for _, m := range messages {
 		l.control = bittorrent.AppendMessage(l.control, m)
 	}
-	if len(l.control) > maxControl {
+	if len(l.control) > maxControl+len(l.has) {
 		l.gone, l.fault = true, fmt.Errorf("it asks for much and reads nothing: %w", kith.Invalid)
 		l.conn.Close()
 	}
 }
 
-// ready reports whether a block can be given to the link.
-func (l *link) ready(now time.Time) bool {
+// ready reports whether a block can be given to the link, which writes so many at once.
+func (l *link) ready(now time.Time, atOnce int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.size == 0 && !l.gone && l.member.up.ready(now)
+	return l.under < atOnce && !l.gone && l.member.up.ready(now)
 }
 
-// give hands the link a block to send; it is ready.
-func (l *link) give(block, size int, fresh bool) {
+// give hands the link a block of size bytes to send; it is ready.
+func (l *link) give(send scheduler.Send, size int) {
 	l.mu.Lock()
-	l.block, l.size, l.fresh, l.lastOut = block, size, fresh, time.Now()
+	l.load = append(l.load, send)
+	l.under++
+	l.lastOut = time.Now()
 	l.mu.Unlock()
 	l.member.up.take(size)
 	l.wake()
@@ -171,6 +172,7 @@ func (l *link) write() error {
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
 	var out []byte
+	var load []scheduler.Send
 	for {
 		select {
 		case <-l.wakes:
@@ -184,39 +186,39 @@ func (l *link) write() error {
 			l.mu.Unlock()
 			return nil
 		}
-		block, size, fresh := l.block, l.size, l.fresh
-		out = append(out[:0], l.control...)
-		l.control = l.control[:0]
+		out, load = append(out[:0], l.control...), append(load[:0], l.load...)
+		l.control, l.load = l.control[:0], l.load[:0]
 		l.mu.Unlock()
-		if size > 0 {
-			out = l.appendBlock(out, block, size, fresh)
-		} else if len(out) > 0 {
+		for _, send := range load {
+			out = l.appendBlock(out, send)
+		}
+		if len(load) == 0 && len(out) > 0 {
 			l.exchange.swarm.uplink.charge(len(out) + frameOverhead)
 		}
 		if len(out) > 0 {
-			if err := l.send(out, size > 0); err != nil {
+			if err := l.send(out, len(load) > 0); err != nil {
 				return err
 			}
 		}
-		if size == 0 {
-			if cap(out) > 64<<10 {
-				out = nil
-			}
-			continue
+		if cap(out) > 64<<10 && len(out) < 32<<10 {
+			out = nil
 		}
-		l.mu.Lock()
-		l.size, l.lastOut = 0, time.Now()
-		l.mu.Unlock()
-		l.exchange.swarm.uplink.kick()
+		if len(load) > 0 {
+			l.mu.Lock()
+			l.under -= len(load)
+			l.lastOut = time.Now()
+			l.mu.Unlock()
+			l.exchange.swarm.uplink.kick()
+		}
 	}
 }
 
 // appendBlock appends a block, and before it the hashes of its group where the
 // peer did not ask for it and so may not have them.
-func (l *link) appendBlock(out []byte, block, size int, fresh bool) []byte {
-	x := l.exchange
-	file, at, _ := x.description.Locate(block)
-	if fresh {
+func (l *link) appendBlock(out []byte, send scheduler.Send) []byte {
+	x, block := l.exchange, send.Block
+	file, at, size := x.description.Locate(block)
+	if send.Fresh {
 		key := block - at%group
 		if _, proved := l.proved[key]; !proved {
 			l.proved[key] = struct{}{}
@@ -232,7 +234,7 @@ func (l *link) appendBlock(out []byte, block, size int, fresh bool) []byte {
 	out = bittorrent.AppendMessage(out, bittorrent.Message{Type: bittorrent.Piece, Index: uint32(block), Payload: l.exchange.swarm.blank[:size]})
 	if _, err := x.files[file].ReadBlock(at, out[len(out)-size:]); err != nil {
 		x.log.Info("a block is not here any more", "block", block, "err", err)
-		x.unsent(scheduler.Send{Peer: l.number, Block: block, Fresh: fresh})
+		x.unsent(send)
 		return out[:begin]
 	}
 	l.up.add(size)
@@ -243,8 +245,8 @@ func (l *link) appendBlock(out []byte, block, size int, fresh bool) []byte {
 	return out
 }
 
-// send writes; a block in pieces, spread over the time that it takes to leave, so that
-// what others send meanwhile does not wait for all of it.
+// send writes; blocks in pieces, spread over the time that it takes to leave, so that
+// what others send meanwhile does not wait for all of them.
 func (l *link) send(out []byte, paced bool) error {
 	l.conn.SetWriteDeadline(time.Now().Add(linkIdle))
 	for paced {
@@ -279,7 +281,7 @@ func (l *link) read() error {
 	var buffer []byte
 	for {
 		l.conn.SetReadDeadline(time.Now().Add(linkIdle))
-		m, err := bittorrent.ReadMessage(r, &buffer, maxMessage)
+		m, err := bittorrent.ReadMessage(r, &buffer, maxMessage+len(l.has))
 		if err != nil {
 			return err
 		}
@@ -290,8 +292,8 @@ func (l *link) read() error {
 			return err
 		}
 		if m.Type == bittorrent.Piece {
-			l.member.down.wait(len(m.Payload))
-			l.exchange.swarm.down.wait(len(m.Payload))
+			l.member.down.wait(len(m.Payload), l.exchange.quit)
+			l.exchange.swarm.down.wait(len(m.Payload), l.exchange.quit)
 		}
 	}
 }
@@ -394,7 +396,7 @@ func (l *link) finished() bool {
 func (l *link) sending(now time.Time) (recently, free bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Sub(l.lastOut) < recentlySent && !l.gone, l.size == 0
+	return now.Sub(l.lastOut) < recentlySent && !l.gone, l.under == 0
 }
 
 // count takes down n bytes of content that came from the peer.

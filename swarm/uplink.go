@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"kith.alt/kith/content"
 )
 
 // An uplink decides when the next block leaves this host. It asks the exchanges in
@@ -40,6 +42,17 @@ func (u *uplink) rate() float64 {
 	defer u.mu.Unlock()
 	return u.rateLocked(time.Now())
 }
+
+// atOnce is how many blocks to write to a peer at once: where that takes hardly any time
+// they cost less together.
+func (u *uplink) atOnce() int {
+	return int(min(max(u.rate()*atOnceTime.Seconds()/content.BlockSize, 1), mostAtOnce))
+}
+
+const (
+	atOnceTime = 2 * time.Millisecond
+	mostAtOnce = 16 // blocks
+)
 
 func (u *uplink) rateLocked(now time.Time) float64 {
 	rate := u.pacer.aim
