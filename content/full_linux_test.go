@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -12,15 +11,12 @@ import (
 	"kith.alt/kith/kithtest/require"
 )
 
-const fullVariable = "KITH_CONTENT_TEST_FULL" // a small file system, in the child
-
 // TestDiskFull fills a small file system with blocks, and checks that those
 // that were taken remain, that others fail with a clear kind, and that it goes
 // on once there is room.
 func TestDiskFull(t *testing.T) {
-	dir := os.Getenv(fullVariable)
+	dir := require.SmallDisk(t, 4)
 	if dir == "" {
-		withSmallDisk(t)
 		return
 	}
 	ballast := filepath.Join(dir, "ballast")
@@ -103,22 +99,4 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("the store has kept %d bytes of what it has on another disk", other.Usage())
 	}
 	expect(t, far, more, all)
-}
-
-// withSmallDisk runs the test again with a file system of 4 MiB.
-func withSmallDisk(t *testing.T) {
-	t.Helper()
-	require.Root(t)
-	unshare := require.Tool(t, "unshare")
-	if err := exec.Command(unshare, "--mount", "true").Run(); err != nil {
-		t.Skipf("mount namespaces are not permitted here: %v", err)
-	}
-	const script = `mount -t tmpfs -o size=4m none "$` + fullVariable + `" && exec "$0" "$@"`
-	command := exec.Command(unshare, "--mount", "sh", "-c", script, os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), fullVariable+"="+t.TempDir())
-	out, err := command.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v:\n%s", err, out)
-	}
-	t.Logf("%s", out)
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"kith.alt/kith"
+	"kith.alt/kith/folders"
 )
 
 // maxLoaded is how many files have descriptors open and bitmaps in memory.
@@ -174,7 +175,7 @@ func (s *Store) admit(f *File) {
 func (s *Store) Usage() int64 { return max(0, s.usage.Load()) }
 
 // FreeSpace returns the bytes that may still be written.
-func (s *Store) FreeSpace() (int64, error) { return freeSpace(s.dir) }
+func (s *Store) FreeSpace() (int64, error) { return folders.Free(s.dir) }
 
 // path returns where a part of a file lies.
 func (s *Store) path(k key, suffix string) string {

@@ -31,15 +31,6 @@ func allocated(info fs.FileInfo) int64 {
 	return info.Size()
 }
 
-// freeSpace returns the bytes that this user may still write below dir.
-func freeSpace(dir string) (int64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		return 0, err
-	}
-	return int64(s.Bavail) * int64(s.Bsize), nil
-}
-
 func isFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }

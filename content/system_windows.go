@@ -23,17 +23,6 @@ func inode(file *os.File) (uint64, error) {
 // allocated returns the bytes of a file, at most what of the disk it takes.
 func allocated(info fs.FileInfo) int64 { return info.Size() }
 
-// freeSpace returns the bytes that this user may still write below dir.
-func freeSpace(dir string) (int64, error) {
-	path, err := windows.UTF16PtrFromString(dir)
-	if err != nil {
-		return 0, err
-	}
-	var free uint64
-	err = windows.GetDiskFreeSpaceEx(path, &free, nil, nil)
-	return int64(free), err
-}
-
 func isFull(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
 		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)

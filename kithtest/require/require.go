@@ -4,6 +4,7 @@
 package require
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"testing"
@@ -26,11 +27,11 @@ func Tool(t T, name string) string {
 	return path
 }
 
-// Root ends the test unless it runs as root, as network namespaces need.
+// Root ends the test unless it runs as root, as namespaces need.
 func Root(t T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		missing(t, "the test needs root for network namespaces")
+		missing(t, "the test needs root for namespaces")
 	}
 }
 
@@ -49,6 +50,31 @@ func Permissions(t testing.TB) bool {
 		t.Fatalf("without root's powers: %v\n%s", err, out)
 	}
 	return false
+}
+
+// SmallDisk returns a folder that is a file system of so many MiB, which a test
+// can fill. The first time it runs the test again, in a process that has one,
+// and returns "": then there is nothing left to do.
+func SmallDisk(t testing.TB, mebibytes int) string {
+	t.Helper()
+	const small = "KITH_TEST_SMALL_DISK"
+	if dir := os.Getenv(small); dir != "" {
+		return dir
+	}
+	Root(t)
+	unshare := Tool(t, "unshare")
+	if err := exec.Command(unshare, "--mount", "true").Run(); err != nil {
+		t.Skipf("mount namespaces are not permitted here: %v", err)
+	}
+	script := fmt.Sprintf(`mount -t tmpfs -o size=%dm none "$%s" && exec "$0" "$@"`, mebibytes, small)
+	command := exec.Command(unshare, "--mount", "sh", "-c", script, os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$")
+	command.Env = append(os.Environ(), small+"="+t.TempDir())
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Errorf("on a small disk: %v", err)
+	}
+	t.Logf("%s", out)
+	return ""
 }
 
 // Everything reports KITH_TEST=all: nothing may be skipped, and what is

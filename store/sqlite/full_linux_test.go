@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -12,15 +11,12 @@ import (
 	"kith.alt/kith/kithtest/require"
 )
 
-const fullVariable = "KITH_SQLITE_TEST_FULL" // a small file system, in the child
-
 // TestDiskFullForReal fills a small file system, and checks that what was
 // stored remains, that other commits fail with a clear kind, and that writing
 // goes on once there is room.
 func TestDiskFullForReal(t *testing.T) {
-	dir := os.Getenv(fullVariable)
+	dir := require.SmallDisk(t, 3)
 	if dir == "" {
-		withSmallDisk(t)
 		return
 	}
 	ballast := filepath.Join(dir, "ballast")
@@ -65,20 +61,4 @@ func TestDiskFullForReal(t *testing.T) {
 		t.Errorf("insert once there is room: %v", err)
 	}
 	expectStored(t, s, stored+1)
-}
-
-// withSmallDisk runs the test again with a file system of 3 MiB.
-func withSmallDisk(t *testing.T) {
-	t.Helper()
-	require.Root(t)
-	unshare := require.Tool(t, "unshare")
-	if err := exec.Command(unshare, "--mount", "true").Run(); err != nil {
-		t.Skipf("mount namespaces are not permitted here: %v", err)
-	}
-	const script = `mount -t tmpfs -o size=3m none "$` + fullVariable + `" && exec "$0" "$@"`
-	command := exec.Command(unshare, "--mount", "sh", "-c", script, os.Args[0], "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), fullVariable+"="+t.TempDir())
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Errorf("%v:\n%s", err, out)
-	}
 }
