@@ -68,7 +68,10 @@ func (f *File) export(ctx context.Context, path string) error {
 	os.Remove(temporary)
 	err = clone(f.path(dataSuffix), temporary)
 	if err == nil {
-		return publish(temporary, path, mode)
+		if err := publish(temporary, path, mode); err != nil {
+			return err
+		}
+		return f.handOver(path, false)
 	} else if !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
@@ -82,6 +85,30 @@ func (f *File) export(ctx context.Context, path string) error {
 		return err
 	}
 	return f.handOver(path, true)
+}
+
+// Unchanged reports whether the file at path is one that the store has made or
+// was handed, of that root, and looks as it did then: by its size, when it was
+// modified, and its inode.
+func (s *Store) Unchanged(ctx context.Context, root Root, size int64, path string) bool {
+	f, err := s.File(ctx, root, size)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	file, err := openShared(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	r, now, err := referTo(file, path)
+	if err != nil || now != size || f.blocks == 0 || f.open() != nil {
+		return false
+	}
+	defer f.use.RUnlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.references, r)
 }
 
 // temporaryName returns the name under which the file for path is made: always the

@@ -19,15 +19,12 @@ func (s *Swarm) export(ctx context.Context, d *bittorrent.Description, path stri
 		}
 		return taken(path)
 	}
-	if d.Single {
-		return s.exportFile(ctx, d.Files[0], path)
-	}
-	if replace {
-		return s.exportInto(ctx, d, path)
+	if d.Single || replace {
+		return s.update(ctx, d, path)
 	}
 	// The folder appears under its name when all of it is there.
 	part := path + partSuffix
-	if err := s.exportInto(ctx, d, part); err != nil {
+	if err := s.update(ctx, d, part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, path); err != nil {
@@ -81,29 +78,6 @@ func (s *Swarm) moved(ctx context.Context, d *bittorrent.Description, from, to s
 
 // partSuffix ends the name of a folder that is not complete.
 const partSuffix = ".kith-part"
-
-func (s *Swarm) exportInto(ctx context.Context, d *bittorrent.Description, folder string) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("make folder: %w", err)
-	}
-	// Names in a description are checked, and os.Root keeps what the folder
-	// itself holds, such as links, from leading out of it.
-	root, err := os.OpenRoot(folder)
-	if err != nil {
-		return fmt.Errorf("open folder: %w", err)
-	}
-	defer root.Close()
-	for _, f := range d.Files {
-		name := filepath.Join(f.Path...)
-		if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return fmt.Errorf("make folder: %w", err)
-		}
-		if err := s.exportFile(ctx, f, filepath.Join(folder, name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 func (s *Swarm) exportFile(ctx context.Context, f bittorrent.File, path string) error {
 	if f.Size == 0 {

@@ -252,6 +252,9 @@ func (s *Swarm) removeGone(ctx context.Context, old, newer *holding) error {
 	for i := range after.Files {
 		kept = append(kept, contentPath(after, i))
 	}
+	if after.Single {
+		return nil // the folder made way
+	}
 	root, err := os.OpenRoot(old.Path)
 	if err != nil {
 		return fmt.Errorf("open folder: %w", err)

@@ -128,7 +128,7 @@ func (h *villager) start(t testing.TB) {
 		Paths:   func() map[kith.ID]Path { return nil },
 		Private: func(path string) bool { return path == h.data },
 		Inside:  func(path string) bool { return path == h.data },
-		Event:   func(text string) { log.Info("event", "text", text) },
+		Event:   func(text string) { fmt.Fprintln(&h.said, "event:", text); log.Info("event", "text", text) },
 		Log:     log, Metrics: new(kith.Metrics),
 	})
 	if err := s.Load(t.Context()); err != nil {
