@@ -180,6 +180,7 @@ func (l *link) write() error {
 			l.mu.Lock()
 			l.control = append(l.control, 0, 0, 0, 0) // BEP 3: keep-alive
 			l.mu.Unlock()
+			out = nil // it may have grown
 		}
 		l.mu.Lock()
 		if l.gone {
@@ -199,9 +200,6 @@ func (l *link) write() error {
 			if err := l.send(out, len(load) > 0); err != nil {
 				return err
 			}
-		}
-		if cap(out) > 64<<10 && len(out) < 32<<10 {
-			out = nil
 		}
 		if len(load) > 0 {
 			l.mu.Lock()

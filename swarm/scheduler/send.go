@@ -183,12 +183,16 @@ func (s *Scheduler) rarestWant(p *peer) int {
 	return int(block)
 }
 
-// freshBlock returns a block that nobody has, of the taker's run: which one is up to
-// chance, so that two seeds that happen on the same group rarely happen on the same block.
+// freshBlock returns a block that nobody has, of the taker's run: the first one, as neighbours
+// in order cost a disk less, but where there are other seeds one by chance: two that happen
+// on the same group then rarely happen on the same block.
 func (s *Scheduler) freshBlock(p *peer) (int, bool) {
 	for {
 		if fresh := p.run.fresh(s.available); fresh > 0 {
-			skip := s.random.IntN(fresh)
+			skip := 0
+			if s.otherSeeds() {
+				skip = s.random.IntN(fresh)
+			}
 			for block := p.run.start; ; block++ {
 				if s.available[block] > 0 {
 					continue
@@ -202,6 +206,10 @@ func (s *Scheduler) freshBlock(p *peer) (int, bool) {
 			return 0, false
 		}
 	}
+}
+
+func (s *Scheduler) otherSeeds() bool {
+	return slices.ContainsFunc(s.peers, func(p *peer) bool { return p.complete(s) })
 }
 
 // newRun gives a taker a group of which nobody has anything, by chance; else what is left of
