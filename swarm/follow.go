@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"kith.alt/kith"
 	"kith.alt/kith/swarm/watch"
@@ -16,13 +15,9 @@ import (
 
 // target is what to watch for a publication.
 func target(p kith.Publication, mark watch.Mark) watch.Target {
-	return watch.Target{Path: p.Path, Mark: mark, Skip: func(entry fs.DirEntry) bool { return skips(p.Kind, entry.Name()) }}
-}
-
-// skips reports whether what is called name is no part of what is published: what
-// begins with a dot, of a site, and what is still being taken.
-func skips(kind, name string) bool {
-	return kind == kith.EntrySite && strings.HasPrefix(name, ".") || strings.HasSuffix(name, partSuffix)
+	return watch.Target{Path: p.Path, Mark: mark, Skip: func(entry fs.DirEntry) bool {
+		return skips(p.Kind, entry.Name()) || p.Kind != kith.EntrySite && entry.Type() == fs.ModeSymlink
+	}}
 }
 
 // followAll watches what is published to be followed. What changed while this host

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,71 +145,6 @@ func pieceLength(size int64) int64 {
 	return length
 }
 
-// A foundFile is a regular file to publish. Its name is below what is published.
-type foundFile struct {
-	path string
-	name []string
-	size int64
-}
-
-// walk lists what is to be published: regular files, in the order of their names.
-// Links are left out, as they may lead anywhere, and so are dot files of sites.
-func (s *Swarm) walk(p kith.Publication) ([]foundFile, error) {
-	info, err := os.Stat(p.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no file or folder %s: %w", p.Path, kith.NotFound)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%s cannot be read; make it readable for you: %w", p.Path, kith.Denied)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %v: %w", p.Path, err, kith.Invalid)
-	case info.Mode().IsRegular():
-		return []foundFile{{path: p.Path, size: info.Size()}}, nil
-	case !info.IsDir():
-		return nil, fmt.Errorf("%s is neither a file nor a folder: %w", p.Path, kith.Invalid)
-	}
-	var found []foundFile
-	err = filepath.WalkDir(p.Path, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if path == p.Path {
-			return nil
-		}
-		if skips(p.Kind, entry.Name()) {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !entry.Type().IsRegular() {
-			return nil
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(p.Path, path)
-		if err != nil {
-			return err
-		}
-		if len(found) >= maxFiles {
-			return fmt.Errorf("more than %d files; share folders inside it: %w", maxFiles, kith.Quota)
-		}
-		found = append(found, foundFile{path: path, name: strings.Split(filepath.ToSlash(name), "/"), size: info.Size()})
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read folder %s: %w", p.Path, err)
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%s has no files to share: %w", p.Path, kith.Invalid)
-	}
-	return found, nil
-}
-
-const maxFiles = 100_000
-
 // list puts what was read into the library, and gives it to whoever asks.
 func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d *bittorrent.Description) (kith.Entry, error) {
 	id := kith.ContentID(d.ID())
@@ -241,6 +175,7 @@ func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d
 	}
 	h.describe(d)
 	h.Path, h.Entry, h.own, h.complete, h.used = p.Path, entry, true, true, time.Now()
+	h.replace, h.full = false, false
 	h.State, h.Reason, h.Have = kith.HoldingComplete, "", h.Size
 	s.mu.Unlock()
 	if err := s.save(ctx, h, d.Raw); err != nil {

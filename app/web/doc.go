@@ -20,7 +20,9 @@
 // Sites survive the sleep of their hosts. Every published folder, unless its
 // owner does not want that or it is too large, is also an entry of the group's
 // library (kith.EntrySite) under its path on the site; shares keeps the
-// library in step with what is published. Members whose browser opens a site
+// library in step with what is published. What is in it is what the site
+// serves: no hidden files but /.well-known (RFC 8615), and what links lead to
+// inside the folder. Members whose browser opens a site
 // take its entries as copies (kith.Copies), within the quota of their swarm,
 // which follows newer versions. While the host sleeps, their gateways answer
 // from the newest version that is complete there, or else fetch what is asked

@@ -120,18 +120,22 @@ func sitePath(typed string) (string, error) {
 	switch {
 	case len(path) > maxPath:
 		return "", fmt.Errorf("path %.20q... has %d bytes, at most %d: %w", path, len(path), maxPath, kith.Invalid)
-	case !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl) || strings.Contains(path, `\`):
+	case !utf8.ValidString(path) || strings.ContainsFunc(path, misleads) || strings.Contains(path, `\`):
 		return "", fmt.Errorf("path %q has characters that no address has; use letters, digits, - and _: %w", path, kith.Invalid)
 	case path == "/":
 		return path, nil
 	}
 	for part := range strings.SplitSeq(path[1:], "/") {
-		if part == "" || part[0] == '.' {
+		if folders.Hidden(part) {
 			return "", fmt.Errorf("--at %s: no part of the path may be empty or begin with a dot: %w", path, kith.Invalid)
 		}
 	}
 	return path, nil
 }
+
+// misleads reports characters that have a path look like another: controls, and
+// those that turn the direction of writing.
+func misleads(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }
 
 // checkDir says why a folder cannot be published.
 func (w *web) checkDir(dir string) error {

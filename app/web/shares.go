@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/folders"
 	"kith.alt/kith/ui"
 )
 
@@ -214,7 +214,7 @@ func measure(dir string) error {
 		switch {
 		case err != nil:
 			return err
-		case name != dir && strings.HasPrefix(entry.Name(), "."):
+		case name != dir && folders.Hidden(entry.Name()) && name != filepath.Join(dir, folders.WellKnown):
 			if entry.IsDir() {
 				return fs.SkipDir
 			}

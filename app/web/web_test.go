@@ -206,6 +206,11 @@ func TestSitePath(t *testing.T) {
 			t.Errorf("sitePath(%q) = %q, %v", typed, got, err)
 		}
 	}
+	for _, typed := range []string{"/.git", "/a/.b", "/\u200c.git", "/a\u202efdp.exe", "/a\nb", "/a//b", `/a\b`} {
+		if got, err := sitePath(typed); err == nil {
+			t.Errorf("sitePath(%q) = %q", typed, got)
+		}
+	}
 }
 
 // FuzzSitePath has any text for a path: what is accepted stays as it is when

@@ -58,7 +58,7 @@ func look(ctx context.Context, t Target, files map[string]Mark) (Mark, error) {
 	return Mark(all.Sum(nil)[:len(Mark{})]), nil
 }
 
-// walk notes the regular files of a folder in the order of their names. What
+// walk notes the regular files and links of a folder in the order of their names. What
 // cannot be read, or goes meanwhile, is noted as such.
 func walk(ctx context.Context, t Target, note func(string, fs.FileInfo) error) error {
 	return fs.WalkDir(os.DirFS(t.Path), ".", func(path string, entry fs.DirEntry, err error) error {
@@ -72,7 +72,7 @@ func walk(ctx context.Context, t Target, note func(string, fs.FileInfo) error) e
 				return fs.SkipDir
 			}
 			return nil
-		case !entry.Type().IsRegular():
+		case !entry.Type().IsRegular() && entry.Type() != fs.ModeSymlink:
 			return nil
 		}
 		info, err := entry.Info()

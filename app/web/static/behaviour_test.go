@@ -245,17 +245,6 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-func TestWindowsAlias(t *testing.T) {
-	for name, want := range map[string]bool{
-		"GIT~1": true, "a.txt::$DATA": true, `..\x`: true, "a.": true, "a ": true, "b~12.txt": true,
-		"a~": false, "a~b": false, "a.txt": false, "ä": false,
-	} {
-		if got := windowsAlias(name); got != want {
-			t.Errorf("windowsAlias(%q) = %v", name, got)
-		}
-	}
-}
-
 // FuzzPath asks for any path: nothing outside of the site is ever read.
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{"/", "/in.txt", "/../secret.txt", "/a/../../secret.txt", "/%2e%2e/secret.txt", "/.hidden", "//x", "/a\x00", "/docs", "/docs/in.txt", "/\\..\\secret.txt", "/up/secret.txt"} {

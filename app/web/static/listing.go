@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kith.alt/kith/folders"
 )
 
 // A Listing is the content of a directory.
@@ -41,7 +43,7 @@ func (s *Server) serveListing(w http.ResponseWriter, r *http.Request, root folde
 	}
 	listing := Listing{Path: r.URL.Path, At: at, More: len(found) > maxListed}
 	for _, f := range found[:min(len(found), maxListed)] {
-		if hidden(f.Name()) {
+		if folders.Hidden(f.Name()) {
 			continue
 		}
 		info, err := root.stat(path.Join(dir.name, f.Name())) // follows links that stay inside

@@ -2,10 +2,9 @@ package static
 
 import (
 	"net/url"
-	"runtime"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"kith.alt/kith/folders"
 )
 
 // fileName returns the name of the file that u asks for, relative to the
@@ -26,34 +25,10 @@ func fileName(u *url.URL, at string) (name string, slash, ok bool) {
 		if part == "" {
 			continue
 		}
-		if hidden(part) && (len(parts) > 0 || part != ".well-known") {
+		if folders.Hidden(part) && (len(parts) > 0 || part != folders.WellKnown) {
 			return "", false, false
 		}
 		parts = append(parts, part)
 	}
 	return strings.Join(parts, "/"), strings.HasSuffix(rest, "/"), true
-}
-
-// hidden reports whether a name in a directory is not served: "." and "..",
-// dot files, and whatever the file system takes for one of them.
-func hidden(name string) bool {
-	if name[0] == '.' || strings.ContainsRune(name, 0) {
-		return true
-	}
-	// HFS+ ignores invisible characters: U+200C before .git is .git.
-	if first, _ := utf8.DecodeRuneInString(name); unicode.Is(unicode.Cf, first) {
-		return true
-	}
-	return runtime.GOOS == "windows" && windowsAlias(name)
-}
-
-// windowsAlias reports whether Windows may take name for another name: with
-// an alternate stream, another separator, a trailing dot or space, or in the
-// short form GIT~1, which may be that of .git.
-func windowsAlias(name string) bool {
-	if strings.ContainsAny(name, `:\`) || strings.HasSuffix(name, ".") || strings.HasSuffix(name, " ") {
-		return true
-	}
-	_, number, ok := strings.Cut(name, "~")
-	return ok && number != "" && number[0] >= '0' && number[0] <= '9'
 }
