@@ -17,6 +17,7 @@ import (
 // so that only what changed is fetched. It needs the hashes of the files that changed,
 // which a member gives beforehand; where nobody does, everything is fetched.
 func (s *Swarm) adopt(ctx context.Context, h *holding, d *bittorrent.Description) {
+	mute := make(map[kith.ID]bool) // members that did not give hashes: not asked for those of each file
 	for _, old := range s.olderVersions(h) {
 		before := make(map[string]bittorrent.File)
 		for i, f := range old.Files {
@@ -27,7 +28,7 @@ func (s *Swarm) adopt(ctx context.Context, h *holding, d *bittorrent.Description
 			if !ok || was.Root == f.Root || was.Size == 0 || f.Size == 0 {
 				continue
 			}
-			n, err := s.adoptFile(ctx, h, f, was)
+			n, err := s.adoptFile(ctx, h, f, was, mute)
 			if err != nil {
 				s.log.Debug("nothing reused of the version before", "file", contentPath(d, i), "err", err)
 				continue
@@ -56,7 +57,7 @@ func (s *Swarm) olderVersions(h *holding) []*bittorrent.Description {
 	return older
 }
 
-func (s *Swarm) adoptFile(ctx context.Context, h *holding, f, was bittorrent.File) (int, error) {
+func (s *Swarm) adoptFile(ctx context.Context, h *holding, f, was bittorrent.File, mute map[kith.ID]bool) (int, error) {
 	to, err := s.store.File(ctx, f.Root, f.Size)
 	if err != nil {
 		return 0, err
@@ -71,9 +72,13 @@ func (s *Swarm) adoptFile(ctx context.Context, h *holding, f, was bittorrent.Fil
 	}
 	defer from.Close()
 	for _, host := range s.holdersOf(h) {
+		if mute[host] {
+			continue
+		}
 		if err = s.fetchHashes(ctx, host, h.Content, to); err == nil {
 			return to.Adopt(ctx, from)
 		}
+		mute[host] = true
 		if errors.Is(err, kith.Invalid) {
 			s.bans.add(h.Content, host, time.Now())
 		}
@@ -158,10 +163,10 @@ func (s *Swarm) answerHashes(ctx context.Context, conn net.Conn, id kith.Content
 		return err
 	}
 	s.mu.Lock()
-	paused := h.State == kith.HoldingPaused
+	shared := h.shared()
 	s.mu.Unlock()
 	d, err := s.described(id)
-	if err != nil || paused {
+	if err != nil || !shared {
 		return err
 	}
 	roots := make(map[content.Root]int64)

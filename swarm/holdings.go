@@ -31,10 +31,22 @@ type holding struct {
 	end      context.CancelFunc // of the exchange
 	ending   bool               // end was called
 
+	full     bool               // paused until the disk has room
 	fetched  chan struct{}      // closed when fetching has ended; nil while nothing is fetched
 	stop     context.CancelFunc // of fetching
 	again    bool               // fetch again when it has stopped
 	checking bool
+}
+
+// differs reports that the person's file or folder is not any more as it was
+// published. What is still right is given to others all the same.
+func (h *holding) differs() bool {
+	return h.own && !h.complete && h.State == kith.HoldingPaused && h.Reason != ""
+}
+
+// shared reports that others can have what is here.
+func (h *holding) shared() bool {
+	return h.Files > 0 && (h.State != kith.HoldingPaused || h.differs())
 }
 
 // haltLocked has fetching and the exchange end, without waiting. Swarm.mu is held.
@@ -63,7 +75,7 @@ func (s *Swarm) halt(h *holding) {
 }
 
 func (s *Swarm) loadHoldings(tx *sql.Tx) error {
-	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, have, received, sent
+	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, have, received, sent, reason
 		FROM swarm_holdings`)
 	if err != nil {
 		return fmt.Errorf("load holdings: %w", err)
@@ -75,7 +87,7 @@ func (s *Swarm) loadHoldings(tx *sql.Tx) error {
 		var paused bool
 		var added, used int64
 		err := rows.Scan(&id, &description, &h.Name, &h.Path, &h.replace, &h.complete, &paused, &h.Pinned, &h.Follow, &h.own, &entry, &hosts,
-			&added, &used, &h.Have, &h.Received, &h.Sent)
+			&added, &used, &h.Have, &h.Received, &h.Sent, &h.Reason)
 		if err != nil {
 			return fmt.Errorf("load holdings: %w", err)
 		}
@@ -98,10 +110,13 @@ func (s *Swarm) loadHoldings(tx *sql.Tx) error {
 			h.describe(d)
 		}
 		switch {
-		case h.complete:
-			h.State, h.Have = kith.HoldingComplete, h.Size
 		case paused:
 			h.State = kith.HoldingPaused
+		case h.complete:
+			h.State = kith.HoldingComplete
+		}
+		if h.complete {
+			h.Have = h.Size
 		}
 		s.holdings[h.Content] = h
 	}
@@ -135,14 +150,18 @@ func (s *Swarm) save(ctx context.Context, h *holding, description []byte) error 
 			return fmt.Errorf("entry: %w", err)
 		}
 	}
+	paused, reason := row.State == kith.HoldingPaused && !row.full, row.Reason
+	if !paused {
+		reason = ""
+	}
 	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`INSERT INTO swarm_holdings (content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, received, sent)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err := tx.Exec(`INSERT INTO swarm_holdings (content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, received, sent, reason)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (content) DO UPDATE SET description = coalesce(excluded.description, description), name = excluded.name, path = excluded.path,
 				replaces = excluded.replaces, complete = excluded.complete, paused = excluded.paused, pinned = excluded.pinned, follow = excluded.follow,
-				own = excluded.own, entry = excluded.entry, hosts = excluded.hosts, used = excluded.used`,
-			row.Content[:], description, row.Name, row.Path, row.replace, row.complete, row.State == kith.HoldingPaused, row.Pinned, row.Follow, row.own,
-			entry, hosts, row.Added.Unix(), row.used.Unix(), row.Received, row.Sent)
+				own = excluded.own, entry = excluded.entry, hosts = excluded.hosts, used = excluded.used, reason = excluded.reason`,
+			row.Content[:], description, row.Name, row.Path, row.replace, row.complete, paused, row.Pinned, row.Follow, row.own,
+			entry, hosts, row.Added.Unix(), row.used.Unix(), row.Received, row.Sent, reason)
 		return err
 	})
 	if err != nil {
@@ -188,7 +207,7 @@ func (s *Swarm) exchangeOf(id kith.ContentID) (*exchange, error) {
 		s.mu.Lock()
 		h, ctx := s.holdings[id], s.ctx
 		switch {
-		case h == nil || h.Size == 0 && h.Files == 0 || h.State == kith.HoldingPaused:
+		case h == nil || !h.shared():
 			s.mu.Unlock()
 			return nil, fmt.Errorf("content %s is not exchanged here: %w", id, kith.NotFound)
 		case ctx == nil:
@@ -222,7 +241,7 @@ func (s *Swarm) exchangeOf(id kith.ContentID) (*exchange, error) {
 		}
 		ctx, end := context.WithCancel(ctx)
 		h.exchange, h.end, h.ending = x, end, false
-		if h.State == kith.HoldingPaused || s.holdings[id] != h {
+		if !h.shared() || s.holdings[id] != h {
 			h.haltLocked()
 		}
 		s.active = append(slices.Clone(s.active), x)

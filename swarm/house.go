@@ -3,10 +3,12 @@ package swarm
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/folders"
 	"kith.alt/kith/proto/bittorrent"
 )
 
@@ -39,6 +41,7 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 			s.followEntries(ctx)
 			s.endQuiet(now)
 			s.makeRoom(ctx)
+			s.goOn(ctx)
 		}
 		if now.Sub(saved) > saveEvery {
 			saved = now
@@ -52,7 +55,7 @@ func (s *Swarm) announce() {
 	s.mu.Lock()
 	var held []kith.ContentID
 	for id, h := range s.holdings {
-		if h.Files > 0 && h.State != kith.HoldingPaused {
+		if h.shared() {
 			held = append(held, id)
 		}
 	}
@@ -150,6 +153,9 @@ func (s *Swarm) replaced(ctx context.Context, old, newer *holding) error {
 	return s.Drop(ctx, old.Content)
 }
 
+// errTooLarge is of a copy that is larger than the room for copies.
+var errTooLarge = fmt.Errorf("get it to a folder of yours, or raise the limit: %w", kith.Quota)
+
 // checkRoom says whether a copy fits into what its owner gives.
 func (s *Swarm) checkRoom(h *holding, d *bittorrent.Description) error {
 	if h.Path != "" || h.Pinned {
@@ -157,10 +163,10 @@ func (s *Swarm) checkRoom(h *holding, d *bittorrent.Description) error {
 	}
 	limits := s.Limits()
 	if most := limits.MemberDisk; d.Size() > orDefault(most, kith.DefaultMemberDisk) {
-		return fmt.Errorf("%s has %d bytes, more than the copies of a member may have here: %w", d.Name, d.Size(), kith.Quota)
+		return fmt.Errorf("%s has %d bytes, more than the copies of a member may have here: %w", d.Name, d.Size(), errTooLarge)
 	}
 	if d.Size() > orDefault(limits.Copies, kith.DefaultCopies) {
-		return fmt.Errorf("%s has %d bytes, more than all copies may have here: %w", d.Name, d.Size(), kith.Quota)
+		return fmt.Errorf("%s has %d bytes, more than all copies may have here: %w", d.Name, d.Size(), errTooLarge)
 	}
 	return nil
 }
@@ -174,16 +180,30 @@ func orDefault(n, otherwise int64) int64 {
 
 // makeRoom drops copies that were not used for longest where they take more
 // than they may: of one member, and all together.
-func (s *Swarm) makeRoom(ctx context.Context) {
+func (s *Swarm) makeRoom(ctx context.Context) { s.makeRoomFor(ctx, nil) }
+
+// makeRoomFor is makeRoom where newest, if not nil, is used now.
+func (s *Swarm) makeRoomFor(ctx context.Context, newest *holding) {
 	limits := s.Limits()
 	s.mu.Lock()
+	if newest != nil && s.holdings[newest.Content] != newest {
+		s.mu.Unlock()
+		return // it had to make room itself
+	}
 	var copies []*holding
 	for _, h := range s.holdings {
 		if h.Path == "" && !h.Pinned && !h.own {
 			copies = append(copies, h)
 		}
 	}
-	slices.SortFunc(copies, func(a, b *holding) int { return b.used.Compare(a.used) }) // newest first
+	slices.SortFunc(copies, func(a, b *holding) int {
+		if a == newest {
+			return -1
+		} else if b == newest {
+			return 1
+		}
+		return b.used.Compare(a.used)
+	})
 	total, members := int64(0), make(map[kith.ID]int64)
 	var dropped []*holding
 	for _, h := range copies {
@@ -193,12 +213,41 @@ func (s *Swarm) makeRoom(ctx context.Context) {
 			total -= h.Size
 			members[h.Entry.Host] -= h.Size
 			dropped = append(dropped, h)
+			delete(s.holdings, h.Content) // so that it does not drop others in its turn
 		}
 	}
 	s.mu.Unlock()
 	for _, h := range dropped {
-		if err := s.Drop(ctx, h.Content); err != nil {
+		if err := s.discard(context.WithoutCancel(ctx), h); err != nil {
 			s.log.Warn("copy not dropped", "name", h.Name, "err", err)
+		}
+	}
+}
+
+// spare is what is left free for other things when a holding goes on.
+const spare = 16 << 20
+
+// goOn has what was paused because the disk was full go on when there is room for
+// the rest.
+func (s *Swarm) goOn(ctx context.Context) {
+	s.mu.Lock()
+	var waiting []kith.Holding
+	for _, h := range s.holdings {
+		if h.full && h.exchange == nil && h.fetched == nil {
+			waiting = append(waiting, h.Holding)
+		}
+	}
+	s.mu.Unlock()
+	for _, h := range waiting {
+		free, need := s.store.FreeSpace, h.Size-h.Have
+		if need == 0 && h.Path != "" { // all of it is here, but not at its place
+			free, need = func() (int64, error) { return folders.Free(filepath.Dir(h.Path)) }, h.Size
+		}
+		if room, err := free(); err != nil || room < need+spare {
+			continue
+		}
+		if err := s.Pause(ctx, h.Content, false); err != nil {
+			s.log.Warn("content does not go on", "name", h.Name, "err", err)
 		}
 	}
 }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -177,103 +174,4 @@ func (x *exchange) want(first, n int) {
 	defer x.mu.Unlock()
 	x.plan.Want(x.now(), first, first+n, x.now())
 	x.actLocked()
-}
-
-// Verify reads all of a holding again.
-func (s *Swarm) Verify(ctx context.Context, id kith.ContentID, progress func(done, total int64)) error {
-	h, err := s.holding(id)
-	if err != nil {
-		return err
-	}
-	d, err := s.described(id)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	h.checking = true
-	s.mu.Unlock()
-	s.change()
-	defer func() {
-		s.mu.Lock()
-		h.checking = false
-		s.mu.Unlock()
-		s.change()
-	}()
-	var done int64
-	bad := 0
-	for _, f := range d.Files {
-		if f.Size == 0 {
-			continue
-		}
-		n, err := s.store.Verify(ctx, f.Root, f.Size, func(n int64) {
-			if progress != nil {
-				progress(done+n, d.Size())
-			}
-		})
-		if err != nil {
-			return fmt.Errorf("verify %s: %w", d.Name, err)
-		}
-		bad += n
-		done += f.Size
-	}
-	if bad == 0 {
-		return nil
-	}
-	s.endExchange(h) // begins anew with what is there
-	s.mu.Lock()
-	own := h.own
-	if h.complete = false; h.State == kith.HoldingComplete {
-		h.State = kith.HoldingTaking
-	}
-	s.mu.Unlock()
-	s.cfg.Event(fmt.Sprintf("%s has changed on disk: %d blocks are not as they were, and are fetched again.", d.Name, bad))
-	if err := s.save(ctx, h, nil); err != nil {
-		return err
-	}
-	if own {
-		return fmt.Errorf("%s has changed since it was shared; share it again, to list it as it is now: %w", h.Path, kith.Expired)
-	}
-	s.fetch(h)
-	return nil
-}
-
-// removeGone deletes files of an older version that the newer one does not have,
-// and folders that are empty then. What the person changed since stays.
-func (s *Swarm) removeGone(ctx context.Context, old, newer *holding) error {
-	before, err := s.described(old.Content)
-	if err != nil || before.Single {
-		return err
-	}
-	after, err := s.described(newer.Content)
-	if err != nil {
-		return err
-	}
-	var kept []string
-	for i := range after.Files {
-		kept = append(kept, contentPath(after, i))
-	}
-	if after.Single {
-		return nil // the folder made way
-	}
-	root, err := os.OpenRoot(old.Path)
-	if err != nil {
-		return fmt.Errorf("open folder: %w", err)
-	}
-	defer root.Close()
-	slices.Sort(kept)
-	for i := range before.Files {
-		name := filepath.FromSlash(contentPath(before, i))
-		if _, found := slices.BinarySearch(kept, contentPath(before, i)); found || !hasRoot(ctx, filepath.Join(old.Path, name), before.Files[i]) {
-			continue
-		}
-		if err := root.Remove(name); err != nil {
-			return fmt.Errorf("delete a file that is not in the newer version: %w", err)
-		}
-		for folder := filepath.Dir(name); folder != "."; folder = filepath.Dir(folder) {
-			if root.Remove(folder) != nil { // others are in it
-				break
-			}
-		}
-	}
-	return nil
 }

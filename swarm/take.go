@@ -30,17 +30,14 @@ func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
 	case t.Path != "" && t.Path == h.Path && h.complete && !h.own: // once more, should the person's file have changed
 		h.complete = false
 	case t.Path == "", t.Path == h.Path:
-	case h.Path == "" || !h.own && !h.complete:
+	case h.Path == "" || !h.complete:
 		h.Path, h.complete = t.Path, false // a copy becomes a person's, or the place changes
 	default: // it is here already: once more elsewhere
 		s.mu.Unlock()
 		return s.again(ctx, h, t)
 	}
 	if h.State == kith.HoldingPaused || h.State == kith.HoldingComplete && !h.complete {
-		h.State, h.Reason = kith.HoldingAsking, ""
-		if h.Files > 0 {
-			h.State = kith.HoldingTaking
-		}
+		h.resumeLocked()
 	}
 	var ended []chan struct{}
 	for _, other := range s.holdings { // what was on its way to that place
@@ -183,6 +180,7 @@ func (s *Swarm) complete(ctx context.Context, h *holding) error {
 	if err := s.checkRoom(h, d); err != nil {
 		return err
 	}
+	s.makeRoomFor(ctx, h)
 	if err := s.retain(ctx, h.Content, d); err != nil {
 		return err
 	}
@@ -289,15 +287,31 @@ func (s *Swarm) failed(id kith.ContentID, err error) {
 		return
 	}
 	h.State, h.Reason = kith.HoldingPaused, kith.Sentence(err)
-	name := h.Name
+	if h.full = errors.Is(err, kith.Quota) && !errors.Is(err, errTooLarge); h.full {
+		h.Reason = "The disk is full; it goes on by itself when there is room for the rest."
+	}
+	name, reason := h.Name, h.Reason
 	h.haltLocked()
 	s.mu.Unlock()
 	s.log.Warn("content paused", "name", name, "err", err)
-	s.cfg.Event(fmt.Sprintf("%s is paused: %s", name, kith.Sentence(err)))
+	s.cfg.Event(fmt.Sprintf("%s is paused: %s", name, reason))
 	if err := s.save(context.Background(), h, nil); err != nil {
 		s.log.Warn("pause not stored", "err", err)
 	}
 	s.change()
+}
+
+// resumeLocked has a holding that is paused go on. Swarm.mu is held.
+func (h *holding) resumeLocked() {
+	h.Reason, h.full = "", false
+	switch {
+	case h.complete:
+		h.State = kith.HoldingComplete
+	case h.Files > 0:
+		h.State = kith.HoldingTaking
+	default:
+		h.State = kith.HoldingAsking
+	}
 }
 
 // Pause stops a holding for now, or has it go on.
@@ -309,14 +323,20 @@ func (s *Swarm) Pause(ctx context.Context, id kith.ContentID, paused bool) error
 	s.mu.Lock()
 	switch {
 	case paused:
-		h.State, h.Reason = kith.HoldingPaused, ""
+		h.State, h.Reason, h.full = kith.HoldingPaused, "", false
 		h.haltLocked()
-	case h.complete:
-		h.State, h.Reason = kith.HoldingComplete, ""
-	case h.Files > 0:
-		h.State, h.Reason = kith.HoldingTaking, ""
+	case h.own && !h.complete && !h.replace: // it may be as it was again
+		h.differLocked()
+		if s.ctx != nil {
+			ctx := s.ctx
+			s.work.Go(func() {
+				if err := s.Verify(ctx, id, nil); err != nil {
+					s.log.Info("what is shared is not as it was", "err", err)
+				}
+			})
+		}
 	default:
-		h.State, h.Reason = kith.HoldingAsking, ""
+		h.resumeLocked()
 	}
 	s.mu.Unlock()
 	if !paused {
@@ -349,8 +369,14 @@ func (s *Swarm) Drop(ctx context.Context, id kith.ContentID) error {
 	s.mu.Lock()
 	delete(s.holdings, id)
 	s.mu.Unlock()
+	return s.discard(ctx, h)
+}
+
+// discard deletes what the node keeps of a holding that is not in the table any more.
+func (s *Swarm) discard(ctx context.Context, h *holding) error {
 	s.halt(h)
-	err = s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+	id := h.Content
+	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.Exec("DELETE FROM swarm_holdings WHERE content = ?", id[:])
 		return err
 	})

@@ -302,3 +302,44 @@ func (u *update) report() {
 		u.swarm.cfg.Event(fmt.Sprintf("What you changed was not overwritten by the newer %s: %d files are kept, such as %s.", u.d.Name, n, u.kept[0]))
 	}
 }
+
+// removeGone deletes files of an older version that the newer one does not have,
+// and folders that are empty then. What the person changed since stays.
+func (s *Swarm) removeGone(ctx context.Context, old, newer *holding) error {
+	before, err := s.described(old.Content)
+	if err != nil || before.Single {
+		return err
+	}
+	after, err := s.described(newer.Content)
+	if err != nil {
+		return err
+	}
+	var kept []string
+	for i := range after.Files {
+		kept = append(kept, contentPath(after, i))
+	}
+	if after.Single {
+		return nil // the folder made way
+	}
+	root, err := os.OpenRoot(old.Path)
+	if err != nil {
+		return fmt.Errorf("open folder: %w", err)
+	}
+	defer root.Close()
+	slices.Sort(kept)
+	for i := range before.Files {
+		name := filepath.FromSlash(contentPath(before, i))
+		if _, found := slices.BinarySearch(kept, contentPath(before, i)); found || !hasRoot(ctx, filepath.Join(old.Path, name), before.Files[i]) {
+			continue
+		}
+		if err := root.Remove(name); err != nil {
+			return fmt.Errorf("delete a file that is not in the newer version: %w", err)
+		}
+		for folder := filepath.Dir(name); folder != "."; folder = filepath.Dir(folder) {
+			if root.Remove(folder) != nil { // others are in it
+				break
+			}
+		}
+	}
+	return nil
+}
