@@ -35,15 +35,15 @@
 // blocks that nobody else announced), so that fast uplinks get more than slow ones, and who
 // passes nothing on gets little. Neighbouring blocks whose hashes share a proof
 // (Config.Group) go to the same taker. Seeds know nothing of each other but
-// what takers announce; they begin at groups of which nobody has anything, by chance, and take
-// the blocks of a group by chance, so that they rarely choose the same. When nothing
+// what takers announce; they begin at groups of which nobody has anything, by chance, and where
+// there are several they take the blocks of a group by chance, so that they rarely choose the same. When nothing
 // fresh is left, or what is left went away with who had it, the seed unchokes
 // and requests rule: whoever is unchoked stays so.
 //
 // # Pull: requests
 //
 // All else is asked for. Each peer is asked for as much as keeps it busy for a quarter of
-// a second at the rate it has shown, near peers first, for the rarest blocks of a sample of
+// a second at the rate it has shown, several blocks in a message where that is due, near peers first, for the rarest blocks of a sample of
 // those it has and we lack. A block is asked of one peer at a time. A peer with nothing to do
 // takes over a request from one that would answer clearly later, and the
 // loser is cancelled: not only in the end game, as a busy relay is the usual
