@@ -85,10 +85,21 @@ func (b *bucket) take(n int) time.Duration {
 	return b.next.Sub(now)
 }
 
-// wait uses n bytes and waits until the bucket is ready, a while at most.
-func (b *bucket) wait(n int) {
-	if d := b.take(n); d > 0 {
-		time.Sleep(min(d, 5*time.Second))
+// longestWait is how long a socket is not read at most because of a limit: less than
+// the other side waits.
+const longestWait = linkIdle / 4
+
+// wait uses n bytes and waits until the bucket is ready, or quit is closed.
+func (b *bucket) wait(n int, quit <-chan struct{}) {
+	d := b.take(n)
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(min(d, longestWait))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-quit:
 	}
 }
 

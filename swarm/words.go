@@ -104,10 +104,12 @@ type allowance struct {
 }
 
 const (
-	maxWords  = 16384 // messages that move nothing
-	wordsTime = 1000  // a second are forgotten
-	wordsEach = 4     // for each block
-	maxWanted = 2000  // blocks; our own kind asks for 512 at most
+	maxWords     = 16384 // messages that move nothing
+	wordsTime    = 1000  // a second are forgotten
+	wordsEach    = 4     // for each block
+	wordsUnasked = 16    // that a block counts which is here, or was not asked for
+	wordBytes    = 1024  // that a message may have, or bring about, to count as one
+	maxWanted    = 2000  // blocks; our own kind asks for 512 at most
 )
 
 // spend takes n messages down, or for a block puts some back, and reports
@@ -126,15 +128,19 @@ func (l *link) bear(m bittorrent.Message) error {
 	defer x.mu.Unlock()
 	switch m.Type {
 	case bittorrent.Piece:
-		if words = wordsEach; x.plan.Expects(l.number, int(m.Index)) && !x.plan.Has(int(m.Index)) {
+		if words = wordsUnasked; x.plan.Expects(l.number, int(m.Index)) && !x.plan.Has(int(m.Index)) {
 			words = -wordsEach
 		}
 	case bittorrent.Have:
-		if int(m.Index) < x.description.Blocks() && l.has[m.Index/8]&(0x80>>(m.Index%8)) == 0 {
+		if m.Index < uint32(x.description.Blocks()) && l.has[m.Index/8]&(0x80>>(m.Index%8)) == 0 {
 			words = 0 // each block once
 		}
 	case bittorrent.Request:
 		words -= float64(wordsEach * l.unpaid.Swap(0))
+	case bittorrent.HashRequest:
+		words += float64(min(m.HashLength, maxHashes)*uint32(len(m.Root))) / wordBytes
+	default:
+		words += float64(len(m.Payload)+len(m.Hashes)) / wordBytes
 	}
 	if !l.patient.spend(words, time.Now()) {
 		return fmt.Errorf("it says much that moves nothing: %w", kith.Invalid)
