@@ -141,7 +141,14 @@ func (l *leg) run(ctx context.Context, b *harness.Bench, c client, label, file s
 		})
 		s := newSwarm(t, ctx, b, dir, file, size, computers...)
 		s.label = label
-		r := s.transfer(c, plan{limit: patience + time.Duration(float64(size)/slowest*float64(time.Second))})
+		r := s.transfer(c, plan{
+			limit: patience + time.Duration(float64(size)/slowest*float64(time.Second)),
+			begins: func() {
+				if err := touch(size + size/4); err != nil {
+					t.Fatal(err)
+				}
+			},
+		})
 		from := time.Now()
 		if err := syncFile(s.hosts[1].out()); err != nil {
 			t.Fatal(err)

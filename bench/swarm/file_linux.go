@@ -61,3 +61,19 @@ func syncFile(path string) error {
 	defer file.Close()
 	return file.Sync()
 }
+
+// touch has the system give this process so much memory, as far as it has it, and
+// takes it back. Virtual machines may have handed to their host what has been free for a few
+// seconds, and to get it back costs more than to fill it.
+func touch(size int64) error {
+	var info syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&info); err != nil {
+		return err
+	}
+	size = min(size, int64(info.Freeram)*int64(info.Unit)/2)
+	memory, err := syscall.Mmap(-1, 0, int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS|syscall.MAP_POPULATE)
+	if err != nil {
+		return fmt.Errorf("touch %d bytes: %w", size, err)
+	}
+	return syscall.Munmap(memory)
+}

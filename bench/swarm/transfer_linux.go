@@ -10,7 +10,7 @@ import (
 // A plan is who comes when. Only limit is needed.
 type plan struct {
 	limit    time.Duration
-	begins   func()                           // called when the clock starts
+	begins   func()                           // called just before the clock starts
 	comes    func(taker int) time.Duration    // after the start
 	away     time.Duration                    // so long the first taker is gone once it has half
 	received func(*netlab.Computer) (n int64) // so far, by a computer
