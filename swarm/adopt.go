@@ -157,7 +157,7 @@ func lacksHashes(f *content.File, first, last int) bool {
 }
 
 // answerHashes is the other side of fetchHashes.
-func (s *Swarm) answerHashes(ctx context.Context, conn net.Conn, id kith.ContentID) error {
+func (s *Swarm) answerHashes(ctx context.Context, conn net.Conn, peer kith.ID, id kith.ContentID) error {
 	h, err := s.holding(id)
 	if err != nil {
 		return err
@@ -189,6 +189,8 @@ func (s *Swarm) answerHashes(ctx context.Context, conn net.Conn, id kith.Content
 		}
 		size, ok := roots[m.Root]
 		switch {
+		case !s.isMember(peer):
+			return fmt.Errorf("host %s is not in the group: %w", peer.Short(), kith.NotMember)
 		case m.Type != bittorrent.HashRequest:
 			return fmt.Errorf("message %d where hashes are asked for: %w", m.Type, kith.Invalid)
 		case !ok || size == 0:

@@ -24,6 +24,7 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	awake := make(map[kith.ID]*candidate)
+	var members map[kith.ID]kith.Member
 	var looked, saved time.Time
 	for {
 		select {
@@ -34,6 +35,7 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 			return
 		}
 		now := time.Now()
+		members = s.expel(members)
 		came := s.talk(ctx, awake, now)
 		if now.Sub(looked) > lookEvery || came {
 			looked = now

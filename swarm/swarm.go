@@ -69,7 +69,7 @@ type Swarm struct {
 	active   []*exchange
 	turn     int // of active
 	accounts map[kith.ID]*account
-	talking  map[kith.ID]struct{} // members with whom a conversation of the library is open
+	talking  map[kith.ID]net.Conn // conversations about the library
 	members  map[kith.ID]kith.Member
 	paths    map[kith.ID]Path
 	asked    time.Time // when members were
@@ -87,7 +87,7 @@ func New(cfg Config) *Swarm {
 	s := &Swarm{
 		cfg: cfg, log: cfg.Log, blank: make([]byte, content.BlockSize),
 		holdings: make(map[kith.ContentID]*holding), accounts: make(map[kith.ID]*account),
-		talking: make(map[kith.ID]struct{}), changed: make(chan struct{}), looks: make(chan struct{}, 1),
+		talking: make(map[kith.ID]net.Conn), changed: make(chan struct{}), looks: make(chan struct{}, 1),
 	}
 	s.metrics = newMetrics(cfg.Metrics, s)
 	s.limits.Store(new(kith.SwarmLimits))
@@ -141,7 +141,12 @@ func (s *Swarm) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ln, err := s.cfg.Listen(ctx)
-	if err != nil {
+	if ctx.Err() != nil {
+		if err == nil {
+			ln.Close()
+		}
+		return nil // it ended before it began
+	} else if err != nil {
 		return fmt.Errorf("listen for content: %w", err)
 	}
 	defer ln.Close()
@@ -205,7 +210,7 @@ func (s *Swarm) answer(ctx context.Context, conn net.Conn) {
 	case askBlocks:
 		s.answerBlocks(ctx, conn, peer.ID, g)
 	case askHashes:
-		if err := s.answerHashes(ctx, conn, g.content); err != nil {
+		if err := s.answerHashes(ctx, conn, peer.ID, g.content); err != nil {
 			s.log.Debug("no more hashes given", "peer", peer.ID.Short(), "err", err)
 		}
 	case askLibrary:

@@ -37,6 +37,7 @@ type villager struct {
 	files   string // the person's folder
 	store   *sqlite.Store
 	online  bool
+	revoked bool
 	stop    func()
 	said    journal
 }
@@ -121,6 +122,9 @@ func (h *villager) start(t testing.TB) {
 			defer h.village.mu.Unlock()
 			var members []kith.Member
 			for _, other := range h.village.hosts {
+				if other.revoked {
+					continue
+				}
 				members = append(members, kith.Member{ID: other.id, Host: other.name, Online: other.online})
 			}
 			return members
@@ -308,6 +312,16 @@ func TestShareFolder(t *testing.T) {
 	}
 	if holding.Received > 64<<10 {
 		t.Errorf("%d bytes came for a change of 7", holding.Received)
+	}
+}
+
+// TestEndsBeforeItBegins starts and stops a host in the same moment: that is no error.
+func TestEndsBeforeItBegins(t *testing.T) {
+	v := newVillage(t, "maple")
+	maple := v.host("maple")
+	for range 100 {
+		maple.stop()
+		maple.start(t)
 	}
 }
 

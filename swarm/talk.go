@@ -39,7 +39,7 @@ func (s *Swarm) talk(ctx context.Context, awake map[kith.ID]*candidate, now time
 			awake[id] = c
 		}
 		s.mu.Lock()
-		_, talking := s.talking[id]
+		talking := s.talking[id] != nil
 		if talking && !c.dialing {
 			c.failed, c.next = 0, now.Add(s.patienceWith(id)) // it called
 		}
@@ -97,12 +97,12 @@ func (s *Swarm) beginTalk(ctx context.Context, id kith.ID) error {
 func (s *Swarm) converse(ctx context.Context, conn net.Conn, peer kith.ID) {
 	defer conn.Close()
 	s.mu.Lock()
-	_, talking := s.talking[peer]
-	s.talking[peer] = struct{}{}
-	s.mu.Unlock()
-	if talking {
+	if s.talking[peer] != nil {
+		s.mu.Unlock()
 		return
 	}
+	s.talking[peer] = conn
+	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		delete(s.talking, peer)
@@ -112,4 +112,40 @@ func (s *Swarm) converse(ctx context.Context, conn net.Conn, peer kith.ID) {
 	if err := s.library.Sync(ctx, conn, peer); err != nil {
 		s.log.Debug("talk about the library ended", "peer", peer.Short(), "err", err)
 	}
+}
+
+// expel ends what goes on with hosts that are no members any more. Before is who
+// were members at the last call; it returns who are now.
+func (s *Swarm) expel(before map[kith.ID]kith.Member) map[kith.ID]kith.Member {
+	members := s.membersSince(0)
+	gone := func(host kith.ID) bool { _, ok := members[host]; return !ok }
+	var sockets []net.Conn
+	s.mu.Lock()
+	active := s.active
+	for host, conn := range s.talking {
+		if gone(host) {
+			sockets = append(sockets, conn)
+		}
+	}
+	s.mu.Unlock()
+	for _, x := range active {
+		x.mu.Lock()
+		for _, l := range x.links {
+			if gone(l.host) {
+				x.log.Info("exchange ends with a host that is no member any more", "peer", l.host.Short())
+				sockets = append(sockets, l.conn)
+			}
+		}
+		x.mu.Unlock()
+	}
+	for _, conn := range sockets {
+		conn.Close()
+	}
+	for host := range before {
+		if gone(host) {
+			s.libraryChanged()
+			break
+		}
+	}
+	return members
 }
