@@ -17,7 +17,9 @@ import (
 // a port for them the rest goes on.
 func (s *Swarm) serveClients(ctx context.Context) {
 	ln, err := s.cfg.ListenClients(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() != nil {
+		return
+	} else if err != nil {
 		s.log.Warn("torrent clients are not served", "err", err)
 		return
 	}
