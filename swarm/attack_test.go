@@ -48,7 +48,7 @@ func underAttack(t *testing.T, prepare func(*attacker), seen func(oak *villager,
 	oak.until(t, "seen by oak", func() bool { return seen(oak, a) })
 	maple.start(t)
 	oak.untilComplete(t, entry.Content, target, data)
-	if oak.said.has("peer="+maple.id.Short()) && blocked(oak, maple.id) {
+	if blocked(oak, maple.id) {
 		t.Error("the honest host is blocked")
 	}
 	a.village.mu.Lock()
@@ -58,7 +58,19 @@ func underAttack(t *testing.T, prepare func(*attacker), seen func(oak *villager,
 
 // blocked reports whether a host blocked another and named it in the log.
 func blocked(h *villager, other kith.ID) bool {
-	return h.said.has(`msg="member blocked for this content"`) && h.said.has("peer="+other.Short()+" host=")
+	return h.says(`msg="member blocked for this content"`, other)
+}
+
+// says reports whether a host's log has a message about another.
+func (h *villager) says(message string, other kith.ID) bool {
+	h.said.mu.Lock()
+	defer h.said.mu.Unlock()
+	for line := range bytes.Lines(h.said.text.Bytes()) {
+		if bytes.Contains(line, []byte(message)) && bytes.Contains(line, []byte("peer="+other.Short()+" host=")) {
+			return true
+		}
+	}
+	return false
 }
 
 // together runs tests beside each other, however few processors there are: most
@@ -114,6 +126,13 @@ func TestAttackedTaker(t *testing.T) {
 				}
 			}
 		},
+		"wrong hashes first": func(a *attacker) {
+			a.talk = func(c talk) {
+				answer := c.hashes(hashRequest(a.file, 0))
+				rand.Read(answer.Hashes[len(answer.Hashes)-32:])
+				c.say(answer, haveAll, unchoke)
+			}
+		},
 		"hashes of another file": says(bittorrent.Message{Type: bittorrent.Hashes, Root: [32]byte{1}, HashLength: 32, Hashes: make([]byte, 32*32)}),
 		"hashes of a layer far up": func(a *attacker) {
 			a.talk = func(c talk) {
@@ -144,6 +163,24 @@ func TestAttackedTaker(t *testing.T) {
 			m := hashRequest(a.file, 0)
 			m.Type = bittorrent.HashRequest
 			a.talk = func(c talk) { offer(c); c.repeat(200_000, m) }
+		},
+		"refuses for ever": floods(bittorrent.Message{Type: bittorrent.Reject, Length: content.BlockSize}),
+		"asks for many hashes": func(a *attacker) {
+			m := hashRequest(a.file, 0)
+			m.Type, m.HashLength = bittorrent.HashRequest, maxHashes
+			a.talk = func(c talk) { offer(c); c.repeat(20_000, m) }
+		},
+		"says much at a time": func(a *attacker) {
+			a.talk = func(c talk) { offer(c); c.repeat(200, extended(99, make([]byte, maxMessage-2))) }
+		},
+		"answers a credit with one block": func(a *attacker) {
+			a.talk = func(c talk) { c.say(haveAll) }
+			a.hear = func(c talk, m bittorrent.Message) {
+				if m.Type == bittorrent.Extended && m.ExtendedID == extCredit {
+					c.say(c.hashes(hashRequest(a.file, 0)))
+					c.repeat(20_000, c.block(0))
+				}
+			}
 		},
 		"asks for blocks for ever": floods(bittorrent.Message{Type: bittorrent.Request, Length: content.BlockSize}),
 		"the same block for ever": func(a *attacker) {
@@ -184,28 +221,45 @@ func TestPoorPeers(t *testing.T) {
 	}
 	silent := func(talk, bittorrent.Message) {}
 	for name, c := range map[string]struct {
-		kind bittorrent.Type
-		then func(talk, bittorrent.Message)
+		kind  bittorrent.Type
+		named bool // in the log: it is asked for little
+		then  func(talk, bittorrent.Message)
 	}{
-		"claims all and sends nothing": {bittorrent.Request, silent},
-		"claims all and refuses": {bittorrent.Request, func(c talk, m bittorrent.Message) {
+		"claims all and sends nothing": {bittorrent.Request, false, silent},
+		"claims all and refuses": {bittorrent.Request, true, func(c talk, m bittorrent.Message) {
 			if m.Type == bittorrent.Request {
 				m.Type = bittorrent.Reject
 				c.say(m)
 			}
 		}},
-		"gives blocks without hashes": {bittorrent.HashRequest, func(c talk, m bittorrent.Message) {
+		"refuses and announces again": {bittorrent.Request, true, func(c talk, m bittorrent.Message) {
+			if m.Type == bittorrent.Request {
+				m.Type = bittorrent.Reject
+				c.say(m, bittorrent.Message{Type: bittorrent.Have, Index: m.Index})
+			}
+		}},
+		"a byte of a block a second": {bittorrent.Request, false, func(c talk, m bittorrent.Message) {
+			if m.Type == bittorrent.Request {
+				c.dribble(c.block(int(m.Index)))
+			}
+		}},
+		"a byte of hashes a second": {bittorrent.HashRequest, false, func(c talk, m bittorrent.Message) {
+			if m.Type == bittorrent.HashRequest {
+				c.dribble(c.hashes(m))
+			}
+		}},
+		"gives blocks without hashes": {bittorrent.HashRequest, false, func(c talk, m bittorrent.Message) {
 			if m.Type == bittorrent.Request {
 				c.say(c.block(int(m.Index)))
 			}
 		}},
-		"refuses hashes": {bittorrent.HashRequest, func(c talk, m bittorrent.Message) {
+		"refuses hashes": {bittorrent.HashRequest, false, func(c talk, m bittorrent.Message) {
 			if m.Type == bittorrent.HashRequest {
 				m.Type = bittorrent.HashReject
 				c.say(m)
 			}
 		}},
-		"goes after each block": {bittorrent.Request, func(c talk, m bittorrent.Message) {
+		"goes after each block": {bittorrent.Request, false, func(c talk, m bittorrent.Message) {
 			if m.Type == bittorrent.Request {
 				honest(c, m)
 				c.Close()
@@ -214,7 +268,9 @@ func TestPoorPeers(t *testing.T) {
 	} {
 		tests[name] = func(t *testing.T) {
 			prepare, seen := asked(c.kind, c.then)
-			underAttack(t, prepare, seen)
+			underAttack(t, prepare, func(oak *villager, a *attacker) bool {
+				return seen(oak, a) && (!c.named || oak.says(`msg="member is asked for little from now on"`, a.id))
+			})
 		}
 	}
 	together(t, tests)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/content"
@@ -52,6 +53,22 @@ func (c talk) repeat(n int, m bittorrent.Message) {
 	text := bittorrent.AppendMessage(nil, m)
 	for range n {
 		if _, err := c.Write(text); err != nil {
+			return
+		}
+	}
+}
+
+// dribble says something a byte a second, until the other side has enough.
+func (c talk) dribble(m bittorrent.Message) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for text := bittorrent.AppendMessage(nil, m); len(text) > 0; text = text[1:] {
+		if _, err := c.Write(text[:1]); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-c.a.t.Context().Done():
 			return
 		}
 	}
