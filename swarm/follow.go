@@ -33,7 +33,8 @@ func (s *Swarm) followAll(ctx context.Context) error {
 	return nil
 }
 
-// followed returns what is published to be followed, and how it looked then.
+// followed returns what is published to be followed, and how it looked then; in
+// this group, not in one before.
 func (s *Swarm) followed(ctx context.Context) (list []kith.Publication, marks []watch.Mark, err error) {
 	err = s.cfg.Store.View(ctx, func(tx *sql.Tx) error {
 		rows, err := tx.Query("SELECT title, kind, path, mark FROM swarm_publications WHERE follow")
@@ -46,6 +47,9 @@ func (s *Swarm) followed(ctx context.Context) (list []kith.Publication, marks []
 			var stored []byte
 			if err := rows.Scan(&p.Title, &p.Kind, &p.Path, &stored); err != nil {
 				return err
+			}
+			if e, ok := s.library.Entry(s.cfg.Self, p.Title); !ok || e.Withdrawn {
+				continue
 			}
 			var mark watch.Mark
 			copy(mark[:], stored)

@@ -35,7 +35,7 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 			return
 		}
 		now := time.Now()
-		members = s.expel(members)
+		members = s.expel(ctx, members)
 		came := s.talk(ctx, awake, now)
 		if now.Sub(looked) > lookEvery || came {
 			looked = now

@@ -32,6 +32,7 @@ type Config struct {
 	// ListenClients opens the port for torrent clients of this host.
 	ListenClients func(context.Context) (net.Listener, error)
 	Members       func() []kith.Member
+	Group         func() [32]byte         // names the group that they are members of; nil is always the same
 	Paths         func() map[kith.ID]Path // to members to whom there is one
 	Private       func(path string) bool  // holds what is never shared, or lies there
 	Inside        func(path string) bool  // lies there
@@ -93,7 +94,7 @@ func New(cfg Config) *Swarm {
 	s.limits.Store(new(kith.SwarmLimits))
 	s.store = content.NewStore(content.Config{Dir: cfg.Dir, Store: cfg.Store, Log: cfg.Log, Metrics: cfg.Metrics})
 	s.library = library.New(library.Config{
-		Key: cfg.Key, Store: cfg.Store, Member: s.isMember, Changed: s.libraryChanged, Log: cfg.Log,
+		Key: cfg.Key, Store: cfg.Store, Group: cfg.Group, Member: s.isMember, Changed: s.libraryChanged, Log: cfg.Log,
 	})
 	s.watcher = watch.New(watch.Config{Changed: s.changedOnDisk, Log: cfg.Log})
 	s.uplink = newUplink(

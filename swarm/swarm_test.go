@@ -38,6 +38,7 @@ type villager struct {
 	store   *sqlite.Store
 	online  bool
 	revoked bool
+	group   byte
 	stop    func()
 	said    journal
 }
@@ -128,6 +129,11 @@ func (h *villager) start(t testing.TB) {
 				members = append(members, kith.Member{ID: other.id, Host: other.name, Online: other.online})
 			}
 			return members
+		},
+		Group: func() [32]byte {
+			h.village.mu.Lock()
+			defer h.village.mu.Unlock()
+			return [32]byte{h.group}
 		},
 		Paths:   func() map[kith.ID]Path { return nil },
 		Private: func(path string) bool { return path == h.data },

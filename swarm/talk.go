@@ -116,7 +116,10 @@ func (s *Swarm) converse(ctx context.Context, conn net.Conn, peer kith.ID) {
 
 // expel ends what goes on with hosts that are no members any more. Before is who
 // were members at the last call; it returns who are now.
-func (s *Swarm) expel(before map[kith.ID]kith.Member) map[kith.ID]kith.Member {
+func (s *Swarm) expel(ctx context.Context, before map[kith.ID]kith.Member) map[kith.ID]kith.Member {
+	if err := s.library.Regroup(ctx); err != nil {
+		s.log.Warn("the library is not that of the group", "err", err)
+	}
 	members := s.membersSince(0)
 	gone := func(host kith.ID) bool { _, ok := members[host]; return !ok }
 	var sockets []net.Conn

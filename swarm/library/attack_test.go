@@ -62,6 +62,7 @@ func TestNonsense(t *testing.T) {
 	}{
 		"no hello":             {func(i *intruder) { i.say(frameAsk, nil) }, kith.Invalid},
 		"a hello of version 0": {func(i *intruder) { i.say(frameHello, []byte(`{"v":0,"digest":""}`)) }, kith.Invalid},
+		"a hello of version 1": {func(i *intruder) { i.say(frameHello, []byte(`{"v":1,"digest":"00000000000000000000000000000000"}`)) }, kith.Invalid},
 		"two hellos":           {func(i *intruder) { i.greet(); i.greet() }, kith.Invalid},
 		"a frame of 4 GiB":     {func(i *intruder) { i.conn.Write([]byte{0xff, 0xff, 0xff, 0xff, 1}) }, kith.Invalid},
 		"an empty frame":       {func(i *intruder) { i.conn.Write([]byte{0, 0, 0, 0, 1}) }, kith.Invalid},

@@ -17,15 +17,18 @@ const (
 )
 
 // take takes what is new in records that the member from brought. What is not
-// new, not of a member, or comes too fast is passed over. A wrong signature is
+// new, of another group, not of a member, or comes too fast is passed over. A wrong signature is
 // an error.
 func (l *Library) take(ctx context.Context, records []*record, from kith.ID) error {
 	l.changing.Lock()
 	defer l.changing.Unlock()
-	now := time.Now()
+	if err := l.regroup(ctx); err != nil {
+		return err
+	}
+	now, group := time.Now(), *l.group.Load()
 	var fresh []*record
 	for _, r := range records {
-		if !l.member(r.host()) || !r.counts(now) {
+		if r.group != group || !l.member(r.host()) || !r.counts(now) {
 			continue
 		}
 		old := l.newest(r, fresh)
@@ -78,15 +81,15 @@ func (l *Library) goOn(r, old *record, now time.Time) (*record, error) {
 	case l.returns(r, old, now):
 		e := tombstone(old)
 		e.Version, e.Published = above(max(r.entry.Version, old.entry.Version)), stamp(now, old)
-		return signEntry(l.cfg.Key, e)
+		return signEntry(l.cfg.Key, r.group, e)
 	case !old.entry.Published.After(r.entry.Published):
 		return r, nil
 	case r.kind == kindEntry:
 		e := old.entry
 		e.Version = above(r.entry.Version)
-		return signEntry(l.cfg.Key, e)
+		return signEntry(l.cfg.Key, r.group, e)
 	default:
-		return signHoldings(l.cfg.Key, l.id, old.contents, above(r.entry.Version), old.entry.Published)
+		return signHoldings(l.cfg.Key, r.group, l.id, old.contents, above(r.entry.Version), old.entry.Published)
 	}
 }
 

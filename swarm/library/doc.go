@@ -5,7 +5,9 @@
 // # Records
 //
 // An entry travels and is kept as its host wrote it: a JSON object and an
-// Ed25519 signature (RFC 8032) over it, with a domain of its own. Fields that
+// Ed25519 signature (RFC 8032) over it, with a domain of its own. It names the
+// group that its host was in: in another one it counts for nothing, so that a host
+// that changes groups does not take its list along (group.go). Fields that
 // this release does not know stay in it byte for byte. Of the records with one
 // host and title the one with the highest version stays, of one version the one
 // published last, and of these the greater in bytes: so every library comes to

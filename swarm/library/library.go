@@ -5,11 +5,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kith.alt/kith"
@@ -20,6 +22,7 @@ import (
 type Config struct {
 	Key     ed25519.PrivateKey // of this host
 	Store   kith.Store         // nil keeps nothing
+	Group   func() [32]byte    // names the group that this host is in; nil is always the same
 	Member  func(kith.ID) bool // is in the group
 	Changed func()             // entries or holdings have changed; may be nil
 	Log     *slog.Logger
@@ -30,6 +33,8 @@ type Config struct {
 type Library struct {
 	cfg Config
 	id  kith.ID
+
+	group atomic.Pointer[[32]byte] // whose library this is; changes with changing and mu held
 
 	changing sync.Mutex // held by whoever changes records
 	pruned   time.Time
@@ -47,14 +52,18 @@ type Library struct {
 
 // New makes a library. It opens nothing.
 func New(cfg Config) *Library {
-	return &Library{
+	l := &Library{
 		cfg: cfg, id: kith.IDOf(cfg.Key.Public().(ed25519.PublicKey)),
 		paces: make(map[kith.ID]*pace), shelves: make(map[kith.ID]*shelf), grown: make(chan struct{}), syncs: make(map[kith.ID][]*stream), leases: make(map[kith.ID]lease),
 	}
+	l.group.Store(new([32]byte))
+	return l
 }
 
 // member reports whether what the host id publishes is in the library.
-func (l *Library) member(id kith.ID) bool { return id == l.id || l.cfg.Member(id) }
+func (l *Library) member(id kith.ID) bool {
+	return l.inGroup() == *l.group.Load() && (id == l.id || l.cfg.Member(id))
+}
 
 // Publish lists an entry of this host: its title, kind, content, name, size,
 // files and folder; the rest is the library's to say. It is durable when Publish
@@ -69,7 +78,7 @@ func (l *Library) Publish(ctx context.Context, e kith.Entry) (kith.Entry, error)
 	}
 	l.changing.Lock()
 	defer l.changing.Unlock()
-	if err := l.prune(ctx); err != nil {
+	if err := errors.Join(l.regroup(ctx), l.prune(ctx)); err != nil {
 		return kith.Entry{}, fmt.Errorf("publish: %w", err)
 	}
 	old, titles := l.own(e.Title)
@@ -95,6 +104,9 @@ func (l *Library) Publish(ctx context.Context, e kith.Entry) (kith.Entry, error)
 func (l *Library) Withdraw(ctx context.Context, title string) error {
 	l.changing.Lock()
 	defer l.changing.Unlock()
+	if err := l.regroup(ctx); err != nil {
+		return fmt.Errorf("withdraw: %w", err)
+	}
 	old, _ := l.own(title)
 	if old == nil || old.entry.Withdrawn {
 		return fmt.Errorf("withdraw %.80q: this host lists no such title: %w", title, kith.NotFound)
@@ -126,7 +138,7 @@ func (l *Library) issue(ctx context.Context, e kith.Entry, old *record) (*record
 	if old != nil {
 		e.Version = above(old.entry.Version)
 	}
-	r, err := signEntry(l.cfg.Key, e)
+	r, err := signEntry(l.cfg.Key, *l.group.Load(), e)
 	if err != nil {
 		return nil, err
 	}
@@ -209,14 +221,30 @@ func (l *Library) SetHoldings(contents []kith.ContentID) {
 
 	l.changing.Lock()
 	defer l.changing.Unlock()
-	l.mu.Lock()
-	var old *record
-	if s := l.shelves[l.id]; s != nil {
-		old = s.holdings
+	err := l.regroup(context.Background())
+	if err == nil {
+		err = l.hold(context.Background(), prefixes)
 	}
-	l.mu.Unlock()
+	if err != nil {
+		l.cfg.Log.Warn("holdings not announced", "err", err)
+	}
+}
+
+// holds returns the record of this host's holdings, or nil.
+func (l *Library) holds() *record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.shelves[l.id]; s != nil {
+		return s.holdings
+	}
+	return nil
+}
+
+// hold announces holdings that have not been. The caller holds changing.
+func (l *Library) hold(ctx context.Context, prefixes []uint64) error {
+	old := l.holds()
 	if old == nil && len(prefixes) == 0 || old != nil && slices.Equal(old.contents, prefixes) {
-		return
+		return nil
 	}
 	// Numbers begin at the clock, so that a host that starts again goes on above
 	// itself.
@@ -224,13 +252,11 @@ func (l *Library) SetHoldings(contents []kith.ContentID) {
 	if old != nil {
 		version = max(version, above(old.entry.Version))
 	}
-	r, err := signHoldings(l.cfg.Key, l.id, prefixes, version, stamp(time.Now(), old))
-	if err == nil {
-		err = l.keep(context.Background(), []*record{r}, nil)
-	}
+	r, err := signHoldings(l.cfg.Key, *l.group.Load(), l.id, prefixes, version, stamp(time.Now(), old))
 	if err != nil {
-		l.cfg.Log.Warn("holdings not announced", "err", err)
+		return err
 	}
+	return l.keep(ctx, []*record{r}, nil)
 }
 
 // Holders returns the members that said they have the content, complete or in

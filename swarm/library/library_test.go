@@ -36,16 +36,30 @@ type host struct {
 	changes atomic.Int64
 	mu      sync.Mutex
 	out     map[kith.ID]bool
+	group   [32]byte
 }
 
 func newHost(t testing.TB, name string, store kith.Store) *host {
 	t.Helper()
 	h := &host{name: name, out: make(map[kith.ID]bool)}
-	h.Library = New(Config{Key: testKey(name), Store: store, Member: h.isMember, Log: slog.New(slog.DiscardHandler), Changed: func() { h.changes.Add(1) }})
+	h.Library = New(Config{Key: testKey(name), Store: store, Group: h.inGroup, Member: h.isMember, Log: slog.New(slog.DiscardHandler), Changed: func() { h.changes.Add(1) }})
 	if err := h.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+func (h *host) inGroup() [32]byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.group
+}
+
+// enter has the host change groups.
+func (h *host) enter(group string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.group = sha256.Sum256([]byte(group))
 }
 
 func (h *host) isMember(id kith.ID) bool {

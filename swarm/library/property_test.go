@@ -33,7 +33,7 @@ func (h *host) records() []*record {
 }
 
 func copyOf(r *record) *record {
-	return &record{kind: r.kind, raw: r.raw, signature: r.signature, mark: r.mark, entry: r.entry, contents: r.contents}
+	return &record{kind: r.kind, raw: r.raw, signature: r.signature, mark: r.mark, group: r.group, entry: r.entry, contents: r.contents}
 }
 
 type line struct {

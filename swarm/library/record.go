@@ -32,7 +32,7 @@ const (
 	maxHoldBody  = 24 << 10
 	maxAhead     = 24 * time.Hour // of our clock, where time decides
 
-	recordFormat = 1
+	recordFormat = 2 // 1 named no group
 )
 
 type recordKind byte
@@ -57,6 +57,7 @@ type record struct {
 	signature []byte
 	mark      mark // of raw
 
+	group    [32]byte
 	entry    kith.Entry // Host, Version and Published are there for holdings, too
 	contents []uint64   // of holdings: sorted
 
@@ -67,27 +68,29 @@ type record struct {
 }
 
 type entryBody struct {
-	Format int `json:"v"`
+	Format int    `json:"v"`
+	Group  []byte `json:"group"` // that its host was in when it wrote it
 	kith.Entry
 }
 
 type holdingsBody struct {
 	Format    int       `json:"v"`
+	Group     []byte    `json:"group"`
 	Host      kith.ID   `json:"host"`
 	Version   uint64    `json:"version"`
 	Published time.Time `json:"published"`
 	Contents  []byte    `json:"contents"` // the first eight bytes of each ID, ascending
 }
 
-var bodyFields = []string{"v", "host", "title", "kind", "version", "content", "name", "size", "files", "folder", "published", "withdrawn", "contents"}
+var bodyFields = []string{"v", "group", "host", "title", "kind", "version", "content", "name", "size", "files", "folder", "published", "withdrawn", "contents"}
 
-// signEntry makes the record that says e in the name of key's host.
-func signEntry(key ed25519.PrivateKey, e kith.Entry) (*record, error) {
-	return sign(key, kindEntry, entryBody{recordFormat, e})
+// signEntry makes the record that says e in the name of key's host, in a group.
+func signEntry(key ed25519.PrivateKey, group [32]byte, e kith.Entry) (*record, error) {
+	return sign(key, kindEntry, entryBody{recordFormat, group[:], e})
 }
 
-func signHoldings(key ed25519.PrivateKey, host kith.ID, contents []uint64, version uint64, published time.Time) (*record, error) {
-	b := holdingsBody{Format: recordFormat, Host: host, Version: version, Published: published}
+func signHoldings(key ed25519.PrivateKey, group [32]byte, host kith.ID, contents []uint64, version uint64, published time.Time) (*record, error) {
+	b := holdingsBody{Format: recordFormat, Group: group[:], Host: host, Version: version, Published: published}
 	for _, content := range contents {
 		b.Contents = binary.BigEndian.AppendUint64(b.Contents, content)
 	}
@@ -135,12 +138,23 @@ func (r *record) parseEntry() error {
 	if err := decodeExact(r.raw, &b); err != nil {
 		return err
 	}
-	if b.Format < 1 {
-		return fmt.Errorf("format %d: %w", b.Format, kith.Invalid)
+	if err := r.parseGroup(b.Format, b.Group); err != nil {
+		return err
 	}
 	r.entry = b.Entry
 	r.entry.Published = b.Published.UTC()
 	return checkEntry(&b.Entry)
+}
+
+func (r *record) parseGroup(format int, group []byte) error {
+	if format < recordFormat {
+		return fmt.Errorf("it has format %d, of an older release that named no group: %w", format, kith.Invalid)
+	}
+	if len(group) != len(r.group) {
+		return fmt.Errorf("a group is named by %d bytes: %w", len(group), kith.Invalid)
+	}
+	copy(r.group[:], group)
+	return nil
 }
 
 func (r *record) parseHoldings() error {
@@ -151,8 +165,11 @@ func (r *record) parseHoldings() error {
 	if err := decodeExact(r.raw, &b); err != nil {
 		return err
 	}
-	if b.Format < 1 || len(b.Contents)%prefixSize != 0 || len(b.Contents) > MaxHoldings*prefixSize {
-		return fmt.Errorf("holdings of format %d with %d bytes of contents: %w", b.Format, len(b.Contents), kith.Invalid)
+	if err := r.parseGroup(b.Format, b.Group); err != nil {
+		return err
+	}
+	if len(b.Contents)%prefixSize != 0 || len(b.Contents) > MaxHoldings*prefixSize {
+		return fmt.Errorf("holdings with %d bytes of contents: %w", len(b.Contents), kith.Invalid)
 	}
 	r.entry = kith.Entry{Host: b.Host, Version: b.Version, Published: b.Published}
 	r.contents = make([]uint64, 0, len(b.Contents)/prefixSize)

@@ -21,7 +21,7 @@ func entryOf(t testing.TB, name string, change func(*kith.Entry)) *record {
 	if change != nil {
 		change(&e)
 	}
-	r, err := signEntry(testKey(name), e)
+	r, err := signEntry(testKey(name), [32]byte{}, e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +43,11 @@ func TestRecordRefuses(t *testing.T) {
 		"null":                    "null",
 		"nothing":                 "{}",
 		"more than one":           good + good,
-		"format 0":                swap(`"v":1`, `"v":0`),
-		"a field twice":           swap(`"v":1`, `"v":1,"version":9,"version":1`),
-		"a field in another case": swap(`"v":1`, `"v":1,"Title":"other"`),
+		"format 0":                swap(`"v":2`, `"v":0`),
+		"of no group":             swap(`"v":2`, `"v":1`),
+		"half a group":            swap(`"group":"AAAA`, `"group":"`),
+		"a field twice":           swap(`"v":2`, `"v":2,"version":9,"version":1`),
+		"a field in another case": swap(`"v":2`, `"v":2,"Title":"other"`),
 		"version 0":               swap(`"version":1`, `"version":0`),
 		"a version too high":      swap(`"version":1`, fmt.Sprintf(`"version":%d`, uint64(MaxVersion)+1)),
 		"the highest version":     swap(`"version":1`, `"version":18446744073709551615`),
@@ -53,10 +55,10 @@ func TestRecordRefuses(t *testing.T) {
 		"nobody's":                swap(testID("maple").String(), ""),
 		"a mistyped host":         swap(testID("maple").String(), "maple"),
 		"no content":              swap(testContent("a").String(), ""),
-		"content and withdrawn":   swap(`"v":1`, `"v":1,"withdrawn":true`),
+		"content and withdrawn":   swap(`"v":2`, `"v":2,"withdrawn":true`),
 		"no UTF-8":                swap("Holiday", "Holi\xffday"),
 		"a year of five digits":   swap("2026-", "12026-"),
-		"too long":                swap(`"v":1`, `"v":1,"x":"`+strings.Repeat("x", maxEntryBody)+`"`),
+		"too long":                swap(`"v":2`, `"v":2,"x":"`+strings.Repeat("x", maxEntryBody)+`"`),
 	} {
 		if _, err := parseRecord(kindEntry, []byte(raw), signature); !errors.Is(err, kith.Invalid) {
 			t.Errorf("%s: %v", name, err)
@@ -73,7 +75,7 @@ func TestRecordRefuses(t *testing.T) {
 // TestRecordDomains has a signature over one kind of record not count for the
 // other.
 func TestRecordDomains(t *testing.T) {
-	raw := []byte(fmt.Sprintf(`{"v":1,"host":%q,"version":1,"title":"a","kind":"files","content":%q,"published":"2026-01-02T03:04:05Z","contents":""}`, testID("maple"), testContent("a")))
+	raw := []byte(fmt.Sprintf(`{"v":2,"group":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","host":%q,"version":1,"title":"a","kind":"files","content":%q,"published":"2026-01-02T03:04:05Z","contents":""}`, testID("maple"), testContent("a")))
 	entry, err := parseRecord(kindEntry, raw, ed25519.Sign(testKey("maple"), append([]byte(kindEntry.domain()), raw...)))
 	if err != nil || entry.verify() != nil {
 		t.Fatalf("entry: %v", err)
@@ -88,7 +90,7 @@ func TestRecordDomains(t *testing.T) {
 }
 
 func TestHoldingsRefuse(t *testing.T) {
-	body := holdingsBody{Format: 1, Host: testID("maple"), Version: 1, Contents: make([]byte, prefixSize)}
+	body := holdingsBody{Format: recordFormat, Group: make([]byte, 32), Host: testID("maple"), Version: 1, Contents: make([]byte, prefixSize)}
 	for name, contents := range map[string][]byte{
 		"half a prefix": make([]byte, prefixSize/2),
 		"one twice":     make([]byte, 2*prefixSize),
@@ -130,7 +132,7 @@ func FuzzRecord(f *testing.F) {
 	for kind, raw := range map[recordKind][]byte{kindEntry: entryOf(f, "maple", nil).raw} {
 		f.Add(byte(kind), raw)
 	}
-	holdings, err := signHoldings(testKey("maple"), testID("maple"), []uint64{1, 2}, 3, time.Now())
+	holdings, err := signHoldings(testKey("maple"), [32]byte{}, testID("maple"), []uint64{1, 2}, 3, time.Now())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -147,7 +149,7 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("%q is taken as %+v", raw, r.entry)
 		}
 		if r.kind == kindEntry {
-			if _, err := signEntry(testKey("maple"), r.entry); err != nil {
+			if _, err := signEntry(testKey("maple"), r.group, r.entry); err != nil {
 				t.Errorf("%q cannot be signed again: %v", raw, err)
 			}
 		}

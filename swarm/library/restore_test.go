@@ -126,7 +126,7 @@ func TestTwins(t *testing.T) {
 
 // TestLaterRelease has what this release does not know pass through it.
 func TestLaterRelease(t *testing.T) {
-	raw := []byte(`{"title":"Film","v":2,"kind":"stream","later":{"a":[1,2.50]},"host":"` + testID("ash").String() + `","version":7,"content":"` +
+	raw := []byte(`{"title":"Film","v":3,"group":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","kind":"stream","later":{"a":[1,2.50]},"host":"` + testID("ash").String() + `","version":7,"content":"` +
 		testContent("a").String() + `","published":"2026-01-02T03:04:05.678+02:00"}`)
 	r, err := parseRecord(kindEntry, raw, ed25519.Sign(testKey("ash"), append([]byte(kindEntry.domain()), raw...)))
 	if err != nil {

@@ -14,6 +14,8 @@ var migrations embed.FS
 
 // Open reads what is stored. Nothing else may be called before.
 func (l *Library) Open(ctx context.Context) error {
+	group := l.inGroup()
+	l.group.Store(&group)
 	if l.cfg.Store == nil {
 		return nil
 	}
@@ -24,30 +26,44 @@ func (l *Library) Open(ctx context.Context) error {
 	if err := l.cfg.Store.Migrate(ctx, "library", own); err != nil {
 		return fmt.Errorf("open library: %w", err)
 	}
-	err = l.cfg.Store.View(ctx, func(tx *sql.Tx) error {
+	if err := l.load(ctx); err != nil {
+		return fmt.Errorf("open library: %w", err)
+	}
+	return nil
+}
+
+// load reads what is stored of the group.
+func (l *Library) load(ctx context.Context) error {
+	if l.cfg.Store == nil {
+		return nil
+	}
+	return l.cfg.Store.View(ctx, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT body, signature, received FROM library_entries`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
+		strange := 0
 		for rows.Next() {
 			var raw, signature []byte
 			var received int64
 			if err := rows.Scan(&raw, &signature, &received); err != nil {
 				return err
 			}
-			// What this release would not take is no loss: others have it.
-			if r, err := parseRecord(kindEntry, raw, signature); err == nil {
+			r, err := parseRecord(kindEntry, raw, signature)
+			switch {
+			case err != nil:
+				strange++
+			case r.group == *l.group.Load():
 				r.received = received
 				l.shelve(r)
 			}
 		}
+		if strange > 0 {
+			l.cfg.Log.Warn("entries that another release stored are left out; what this host listed is to be shared again", "entries", strange)
+		}
 		return rows.Err()
 	})
-	if err != nil {
-		return fmt.Errorf("open library: %w", err)
-	}
-	return nil
 }
 
 // shelve puts a record that was stored where it is seen.

@@ -25,7 +25,8 @@ var errTooManySyncs = fmt.Errorf("more than %d conversations at once: %w", maxSy
 // not matter who dialled. It ends, and closes conn, when ctx ends or the peer
 // closes (nil), when the peer sends nonsense (kinds Invalid and Denied), does
 // not greet or read within 30 seconds (Temporary), or is not a member
-// (NotMember). The third with one peer ends the oldest (Quota).
+// (NotMember), or this host changes groups (NotMember). The third with one peer
+// ends the oldest (Quota).
 func (l *Library) Sync(ctx context.Context, conn net.Conn, peer kith.ID) error {
 	if err := l.sync(ctx, conn, peer); err != nil {
 		return fmt.Errorf("library of %s: %w", peer.Short(), err)
@@ -58,7 +59,7 @@ func (l *Library) sync(ctx context.Context, conn net.Conn, peer kith.ID) error {
 	cancel(nil)
 	conn.Close()
 	<-read
-	if cause := context.Cause(running); errors.Is(cause, errTooManySyncs) {
+	if cause := context.Cause(running); errors.Is(cause, errTooManySyncs) || errors.Is(cause, errOtherGroup) {
 		return cause
 	}
 	for _, err := range []error{err, readErr} {
@@ -73,7 +74,7 @@ func (l *Library) sync(ctx context.Context, conn net.Conn, peer kith.ID) error {
 func (l *Library) tidy(ctx context.Context) error {
 	l.changing.Lock()
 	defer l.changing.Unlock()
-	return l.prune(ctx)
+	return errors.Join(l.regroup(ctx), l.prune(ctx))
 }
 
 // ended reports whether err only says that the connection or ctx ended.

@@ -22,7 +22,7 @@ const (
 
 	maxSummaries = 1000 // hosts of a library that others are told of
 
-	wireVersion = 1
+	wireVersion = 2 // 1 had records that named no group
 )
 
 type frameType byte
@@ -51,7 +51,10 @@ func parseHello(payload []byte) (d digest, err error) {
 		return d, fmt.Errorf("hello: %w: %w", err, kith.Invalid)
 	}
 	sum, err := hex.DecodeString(h.Digest)
-	if h.Version < 1 || err != nil || len(sum) != len(d) {
+	if h.Version < wireVersion {
+		return d, fmt.Errorf("hello of version %d, of an older release whose entries named no group: %w", h.Version, kith.Invalid)
+	}
+	if err != nil || len(sum) != len(d) {
 		return d, fmt.Errorf("hello of version %d with the digest %.40q: %w", h.Version, h.Digest, kith.Invalid)
 	}
 	return digest(sum), nil

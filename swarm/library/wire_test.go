@@ -54,7 +54,7 @@ func TestFramesFit(t *testing.T) {
 	for i := range contents {
 		contents[i] = uint64(i)
 	}
-	if _, err := signHoldings(testKey("maple"), testID("maple"), contents, MaxVersion, time.Now()); err != nil {
+	if _, err := signHoldings(testKey("maple"), [32]byte{}, testID("maple"), contents, MaxVersion, time.Now()); err != nil {
 		t.Error(err)
 	}
 }
@@ -114,7 +114,7 @@ func FuzzRecords(f *testing.F) {
 }
 
 func FuzzHello(f *testing.F) {
-	f.Add([]byte(`{"v":1,"digest":"00000000000000000000000000000000"}`))
+	f.Add([]byte(`{"v":2,"digest":"00000000000000000000000000000000"}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if _, err := parseHello(payload); err != nil && !errors.Is(err, kith.Invalid) {
 			t.Error(err)
