@@ -63,7 +63,6 @@ func (s *Switch) Host(name string, rates Rates) *Computer {
 type end struct {
 	on     *Computer
 	device string
-	rate   int
 	queue  string
 }
 
