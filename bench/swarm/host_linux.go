@@ -101,7 +101,7 @@ type process struct {
 	done  chan struct{}
 	err   error // set when done is closed
 
-	stopped  bool
+	stopped  bool // or about to be
 	collects bool // it prints what it has in memory when it is asked
 }
 
@@ -255,6 +255,9 @@ func (p *process) stop() {
 
 // stop ends what runs on the host. The files stay.
 func (h *host) stop() {
+	for _, p := range h.processes {
+		p.stopped = true // some fail when others end
+	}
 	for _, p := range h.processes {
 		p.stop()
 	}
