@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // signBeat is a beat of host with that number.
@@ -46,7 +47,7 @@ func TestBeatsArePassedOn(t *testing.T) {
 			}
 		}
 		used := groups[1].Traffic().since(before)
-		if want := uint64(frameHead + beatSize); used.Frames != 1 || used.Beats != 1 || used.Bytes != want || want > 110 {
+		if want := uint64(gossip.FrameHead + beatSize); used.Frames != 1 || used.Beats != 1 || used.Bytes != want || want > 110 {
 			t.Errorf("the second host sent %+v, want one frame of %d bytes", used, want)
 		}
 		time.Sleep(beatPause)
@@ -222,7 +223,7 @@ func FuzzBeats(f *testing.F) {
 			g.log.add(e, 0, true)
 		}
 		g.publish(&state{roster: Merge(s.genesis, s.entries)})
-		if err := tellBeats(t, g, "oak", payload[:min(len(payload), maxFrame-1)]); err != nil && !errors.Is(err, kith.Invalid) && !errors.Is(err, kith.Denied) {
+		if err := tellBeats(t, g, "oak", payload[:min(len(payload), gossip.MaxFrame-1)]); err != nil && !errors.Is(err, kith.Invalid) && !errors.Is(err, kith.Denied) {
 			t.Errorf("error without kind: %v", err)
 		}
 		for id, h := range g.pulse.newest {

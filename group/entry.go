@@ -8,9 +8,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // Limits of entries. Whatever is beyond them is refused on arrival.
@@ -155,7 +155,7 @@ func parseEntry(raw, signature []byte) (*Entry, error) {
 		return nil, fmt.Errorf("roster entry of %d bytes with a signature of %d: %w", len(raw), len(signature), kith.Invalid)
 	}
 	e := &Entry{raw: raw, signature: signature}
-	if err := decodeExact(raw, &e.body, fields); err != nil {
+	if err := gossip.DecodeExact(raw, &e.body, fields); err != nil {
 		return nil, fmt.Errorf("roster entry: %w", err)
 	}
 	b := &e.body
@@ -185,40 +185,6 @@ func parseEntry(raw, signature []byte) (*Entry, error) {
 func (e *Entry) verify() error {
 	if !ed25519.Verify(e.body.Author.Key(), append([]byte(entryDomain), e.raw...), e.signature) {
 		return fmt.Errorf("roster entry %.8s by %s is not signed by it: %w", e.hash, e.body.Author.Short(), kith.Denied)
-	}
-	return nil
-}
-
-// decodeExact reads a JSON object so that every reader understands the same:
-// a key twice, or a known key in another case, is an error.
-func decodeExact(raw []byte, into any, known []string) error {
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("%w: %w", err, kith.Invalid)
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return fmt.Errorf("it is not a JSON object: %w", kith.Invalid)
-	}
-	seen := make(map[string]bool)
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return fmt.Errorf("%w: %w", err, kith.Invalid)
-		}
-		key, _ := token.(string)
-		if seen[key] {
-			return fmt.Errorf("field %.40q stands twice: %w", key, kith.Invalid)
-		}
-		seen[key] = true
-		for _, name := range known {
-			if key != name && strings.EqualFold(key, name) {
-				return fmt.Errorf("field %.40q is written %q: %w", key, name, kith.Invalid)
-			}
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return fmt.Errorf("%w: %w", err, kith.Invalid)
-		}
 	}
 	return nil
 }

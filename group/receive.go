@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // Frames of a peer are taken at this pace once a burst is used up.
@@ -24,7 +25,7 @@ func (s *stream) read(ctx context.Context) error {
 		return err
 	}
 	var buf []byte
-	kind, payload, err := readFrame(s.conn, &buf)
+	kind, payload, err := gossip.ReadFrame[frameType](s.conn, &buf)
 	if err != nil {
 		return err
 	}
@@ -37,20 +38,20 @@ func (s *stream) read(ctx context.Context) error {
 	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
-	frames := pace{burst: readBurst, every: readEvery}
+	frames := gossip.Pace{Burst: readBurst, Every: readEvery}
 	for {
-		kind, payload, err := readFrame(s.conn, &buf)
+		kind, payload, err := gossip.ReadFrame[frameType](s.conn, &buf)
 		if err != nil {
 			return err
 		}
-		if rest := frames.rest(); rest > 0 {
+		if rest := frames.Rest(); rest > 0 {
 			select {
 			case <-time.After(rest):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
-		frames.spend()
+		frames.Spend()
 		if err := s.take(ctx, kind, payload); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // Limits of address records.
@@ -73,7 +74,7 @@ func parseRecord(raw, signature []byte) (*record, error) {
 	if len(raw)+len(signature) > maxRecord || len(signature) != ed25519.SignatureSize {
 		return nil, fmt.Errorf("address record of %d bytes: %w", len(raw), kith.Invalid)
 	}
-	if err := decodeExact(raw, &r.body, recordFields); err != nil {
+	if err := gossip.DecodeExact(raw, &r.body, recordFields); err != nil {
 		return nil, fmt.Errorf("address record: %w", err)
 	}
 	b := &r.body

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 const (
@@ -32,7 +33,7 @@ func (s *stream) write(ctx context.Context) (verdict, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.send(append(beginFrame(frameHello), payload...), time.Now().Add(syncPatience)); err != nil {
+	if err := s.send(append(gossip.BeginFrame(frameHello), payload...), time.Now().Add(syncPatience)); err != nil {
 		return nil, err
 	}
 	var cut time.Time // when to give up, once one of the two is out
@@ -85,7 +86,7 @@ func (s *stream) send(frame []byte, deadline time.Time) error {
 	if err := s.conn.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
-	_, err := s.conn.Write(finishFrame(frame))
+	_, err := s.conn.Write(gossip.FinishFrame(frame))
 	s.group.traffic.note(frame)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("peer does not read: %w", kith.Temporary)
@@ -105,14 +106,14 @@ func (s *stream) next(state *state, member bool) (frame []byte, rest time.Durati
 		return s.nextHave(state), 0
 	case s.sequences:
 		s.sequences = false
-		frame = beginFrame(frameSequences)
+		frame = gossip.BeginFrame(frameSequences)
 		for id, n := range state.numbers() {
 			frame = binary.BigEndian.AppendUint64(append(frame, id[:]...), n)
 		}
 		return frame, 0
 	case s.owed:
 		s.owed = false
-		return beginFrame(frameTaken), 0
+		return gossip.BeginFrame(frameTaken), 0
 	case !s.entries:
 		return nil, 0
 	}
@@ -142,7 +143,7 @@ func (s *stream) nextRoster(state *state, member bool) (frame []byte, rest time.
 		return frame, rest
 	case !s.same && !s.sent:
 		s.sent = true
-		return beginFrame(frameSent), 0
+		return gossip.BeginFrame(frameSent), 0
 	case s.records && member:
 		return s.nextRecords(state)
 	}
@@ -151,7 +152,7 @@ func (s *stream) nextRoster(state *state, member bool) (frame []byte, rest time.
 
 // nextHave tells the peer what entries we have.
 func (s *stream) nextHave(state *state) []byte {
-	frame := append(beginFrame(frameHave), 0)
+	frame := append(gossip.BeginFrame(frameHave), 0)
 	if s.lacks {
 		frame[len(frame)-1] = 1
 		for _, e := range state.entries {
@@ -174,11 +175,11 @@ func (s *stream) nextEntries(state *state, paced bool) (frame []byte, rest time.
 			continue
 		}
 		if frame == nil {
-			if rest = s.entryPace.rest(); rest > 0 && paced {
+			if rest = s.entryPace.Rest(); rest > 0 && paced {
 				return nil, rest
 			}
-			s.entryPace.spend()
-			frame = beginFrame(frameEntries)
+			s.entryPace.Spend()
+			frame = gossip.BeginFrame(frameEntries)
 		}
 		frame = appendEntry(frame, e)
 		s.peerHas.set(i)
@@ -195,11 +196,11 @@ func (s *stream) nextRecords(state *state) (frame []byte, rest time.Duration) {
 			continue
 		}
 		if frame == nil {
-			if rest = s.recordPace.rest(); rest > 0 {
+			if rest = s.recordPace.Rest(); rest > 0 {
 				return nil, rest
 			}
-			s.recordPace.spend()
-			frame = beginFrame(frameRecords)
+			s.recordPace.Spend()
+			frame = gossip.BeginFrame(frameRecords)
 		}
 		frame = appendRecord(frame, r)
 		s.peerSeq[id] = r.body.Sequence
@@ -214,11 +215,11 @@ func (s *stream) nextBeats() (frame []byte, rest time.Duration) {
 	if len(s.beats) == 0 {
 		return nil, 0
 	}
-	if rest = s.beatPace.rest(); rest > 0 {
+	if rest = s.beatPace.Rest(); rest > 0 {
 		return nil, rest
 	}
-	s.beatPace.spend()
-	frame = beginFrame(frameBeats)
+	s.beatPace.Spend()
+	frame = gossip.BeginFrame(frameBeats)
 	for id, b := range s.beats {
 		frame = appendBeat(frame, b)
 		delete(s.beats, id)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 const (
@@ -102,7 +103,7 @@ func (g *Group) sync(ctx context.Context, conn net.Conn, peer kith.ID, level fun
 		return cause
 	}
 	for _, err := range []error{verdict, err, readErr, keepErr} {
-		if err != nil && (errors.Is(err, kith.NotMember) || !ended(err)) {
+		if err != nil && (errors.Is(err, kith.NotMember) || !gossip.Ended(err)) {
 			return err
 		}
 	}
@@ -151,12 +152,6 @@ func (s *syncs) newest() []*stream {
 	return streams
 }
 
-// ended reports whether err only says that the connection or ctx ended.
-func ended(err error) bool {
-	return slices.ContainsFunc([]error{context.Canceled, context.DeadlineExceeded, io.EOF, net.ErrClosed, io.ErrClosedPipe},
-		func(end error) bool { return errors.Is(err, end) })
-}
-
 // stream is one running Sync. Its reader tells its writer what the peer has, and
 // hands records to its keeper, which may have to wait with them.
 type stream struct {
@@ -177,7 +172,7 @@ type stream struct {
 	taken bool   // the peer has those that we had at ours
 
 	// The writer's.
-	entryPace, recordPace, beatPace pace
+	entryPace, recordPace, beatPace gossip.Pace
 	done                            *state // the peer lacks nothing of it
 
 	mu        sync.Mutex
@@ -200,9 +195,9 @@ func newStream(g *Group, conn net.Conn, peer kith.ID, level func(), first *state
 	s := &stream{group: g, conn: conn, peer: peer, level: level,
 		wake: make(chan struct{}, 1), came: make(chan struct{}, 1),
 		told: len(first.entries), numbers: first.numbers(),
-		entryPace:  pace{burst: entryBurst, every: entryEvery},
-		recordPace: pace{burst: recordBurst, every: recordEvery},
-		beatPace:   pace{burst: 1, every: beatEvery},
+		entryPace:  gossip.Pace{Burst: entryBurst, Every: entryEvery},
+		recordPace: gossip.Pace{Burst: recordBurst, Every: recordEvery},
+		beatPace:   gossip.Pace{Burst: 1, Every: beatEvery},
 		peerHas:    makeBits(MaxEntries), peerSent: make(map[Hash]bool), peerSeq: make(map[kith.ID]uint64),
 		beats: make(map[kith.ID]beat), inbox: make(map[kith.ID]*record)}
 	s.greeting = hello{Version: syncVersion, Genesis: first.roster.genesis, Records: digest(s.numbers),

@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // connect has two groups shake hands and sync until the returned function is
@@ -289,7 +290,7 @@ func hostile(t testing.TB, stream []byte) error {
 }
 
 func frame(kind frameType, payload []byte) []byte {
-	return finishFrame(append(beginFrame(kind), payload...))
+	return gossip.FinishFrame(append(gossip.BeginFrame(kind), payload...))
 }
 
 func validHello(t testing.TB, genesis Hash) []byte {

@@ -1,6 +1,10 @@
 package group
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"kith.alt/kith/gossip"
+)
 
 // Traffic is what [Group.Sync] has sent since the group was opened, to all
 // peers together. Bytes are those of the frames, without what the connections
@@ -18,7 +22,7 @@ type traffic struct{ frames, bytes, entries, records, beats atomic.Uint64 }
 func (t *traffic) note(frame []byte) {
 	t.frames.Add(1)
 	t.bytes.Add(uint64(len(frame)))
-	switch frameType(frame[frameHead-1]) {
+	switch frameType(frame[gossip.FrameHead-1]) {
 	case frameEntries:
 		t.entries.Add(1)
 	case frameRecords:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // An intruder talks to a library as the member name, and says what it likes.
@@ -27,7 +28,7 @@ func intrude(t testing.TB, h *host, name string) *intruder {
 	go func() {
 		var buf []byte
 		for {
-			kind, _, err := readFrame(right, &buf)
+			kind, _, err := gossip.ReadFrame[frameType](right, &buf)
 			if err != nil {
 				return
 			}
@@ -39,7 +40,7 @@ func intrude(t testing.TB, h *host, name string) *intruder {
 }
 
 func (i *intruder) say(kind frameType, payload []byte) error {
-	_, err := i.conn.Write(finishFrame(append(beginFrame(kind), payload...)))
+	_, err := i.conn.Write(gossip.FinishFrame(append(gossip.BeginFrame(kind), payload...)))
 	return err
 }
 
@@ -48,7 +49,7 @@ func (i *intruder) greet() {
 	if err != nil {
 		panic(err)
 	}
-	i.conn.Write(finishFrame(frame))
+	i.conn.Write(gossip.FinishFrame(frame))
 }
 
 // TestNonsense has a peer break the rules: the conversation ends and says why.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // What a host publishes is taken at this pace once a burst is used up.
@@ -32,7 +33,7 @@ func (l *Library) take(ctx context.Context, records []*record, from kith.ID) err
 			continue
 		}
 		old := l.newest(r, fresh)
-		if r.expired(now) && old == nil || !r.newer(old) && !l.returns(r, old, now) || l.paceOf(r.host()).rest() > 0 {
+		if r.expired(now) && old == nil || !r.newer(old) && !l.returns(r, old, now) || l.paceOf(r.host()).Rest() > 0 {
 			continue
 		}
 		if err := r.verify(); err != nil {
@@ -45,7 +46,7 @@ func (l *Library) take(ctx context.Context, records []*record, from kith.ID) err
 				return err
 			}
 		}
-		l.paceOf(r.host()).spend()
+		l.paceOf(r.host()).Spend()
 		fresh = append(fresh, r)
 	}
 	fresh, crowded := l.fit(fresh, now)
@@ -94,10 +95,10 @@ func (l *Library) goOn(r, old *record, now time.Time) (*record, error) {
 }
 
 // paceOf returns the pace of a host's records. The caller holds changing.
-func (l *Library) paceOf(host kith.ID) *pace {
+func (l *Library) paceOf(host kith.ID) *gossip.Pace {
 	p := l.paces[host]
 	if p == nil {
-		p = &pace{burst: hostBurst, every: hostEvery}
+		p = &gossip.Pace{Burst: hostBurst, Every: hostEvery}
 		l.paces[host] = p
 	}
 	return p
@@ -230,7 +231,7 @@ func (l *Library) prune(ctx context.Context) error {
 	}
 	l.mu.Unlock()
 	for id, p := range l.paces {
-		if p.rest() <= -hostBurst*hostEvery {
+		if p.Rest() <= -hostBurst*hostEvery {
 			delete(l.paces, id)
 		}
 	}

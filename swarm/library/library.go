@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // Config is what a library needs of its node. Its functions are called while
@@ -38,7 +39,7 @@ type Library struct {
 
 	changing sync.Mutex // held by whoever changes records
 	pruned   time.Time
-	paces    map[kith.ID]*pace // of what each host publishes
+	paces    map[kith.ID]*gossip.Pace // of what each host publishes
 
 	mu       sync.Mutex
 	shelves  map[kith.ID]*shelf
@@ -54,7 +55,7 @@ type Library struct {
 func New(cfg Config) *Library {
 	l := &Library{
 		cfg: cfg, id: kith.IDOf(cfg.Key.Public().(ed25519.PublicKey)),
-		paces: make(map[kith.ID]*pace), shelves: make(map[kith.ID]*shelf), grown: make(chan struct{}), syncs: make(map[kith.ID][]*stream), leases: make(map[kith.ID]lease),
+		paces: make(map[kith.ID]*gossip.Pace), shelves: make(map[kith.ID]*shelf), grown: make(chan struct{}), syncs: make(map[kith.ID][]*stream), leases: make(map[kith.ID]lease),
 	}
 	l.group.Store(new([32]byte))
 	return l

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 	"kith.alt/kith/store/sqlite"
 )
 
@@ -235,7 +236,7 @@ func TestSync(t *testing.T) {
 		before := traffic.Load()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if after := traffic.Load(); after-before > 2*(frameHead+16) {
+		if after := traffic.Load(); after-before > 2*(gossip.FrameHead+16) {
 			t.Errorf("an idle hour costs %d bytes", after-before)
 		}
 		before = traffic.Load()

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 // Limits of records. Whatever is beyond them is refused on arrival.
@@ -135,7 +136,7 @@ func (r *record) parseEntry() error {
 	if len(r.raw) > maxEntryBody {
 		return fmt.Errorf("entry of %d bytes: %w", len(r.raw), kith.Invalid)
 	}
-	if err := decodeExact(r.raw, &b); err != nil {
+	if err := decode(r.raw, &b); err != nil {
 		return err
 	}
 	if err := r.parseGroup(b.Format, b.Group); err != nil {
@@ -162,7 +163,7 @@ func (r *record) parseHoldings() error {
 	if len(r.raw) > maxHoldBody {
 		return fmt.Errorf("holdings of %d bytes: %w", len(r.raw), kith.Invalid)
 	}
-	if err := decodeExact(r.raw, &b); err != nil {
+	if err := decode(r.raw, &b); err != nil {
 		return err
 	}
 	if err := r.parseGroup(b.Format, b.Group); err != nil {
@@ -277,39 +278,10 @@ const prefixSize = 8 // bytes of a content ID in holdings
 
 func prefixOf(content kith.ContentID) uint64 { return binary.BigEndian.Uint64(content[:]) }
 
-// decodeExact reads a JSON object so that every reader understands the same:
-// a key twice, or a known key in another case, is an error.
-func decodeExact(raw []byte, into any) error {
+// decode reads a body, which has to be UTF-8.
+func decode(raw []byte, into any) error {
 	if !utf8.Valid(raw) {
 		return fmt.Errorf("it is not UTF-8: %w", kith.Invalid)
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("%w: %w", err, kith.Invalid)
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return fmt.Errorf("it is not a JSON object: %w", kith.Invalid)
-	}
-	seen := make(map[string]bool)
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return fmt.Errorf("%w: %w", err, kith.Invalid)
-		}
-		key, _ := token.(string)
-		if seen[key] {
-			return fmt.Errorf("field %.40q stands twice: %w", key, kith.Invalid)
-		}
-		seen[key] = true
-		for _, name := range bodyFields {
-			if key != name && strings.EqualFold(key, name) {
-				return fmt.Errorf("field %.40q is written %q: %w", key, name, kith.Invalid)
-			}
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return fmt.Errorf("%w: %w", err, kith.Invalid)
-		}
-	}
-	return nil
+	return gossip.DecodeExact(raw, into, bodyFields)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 const (
@@ -64,7 +65,7 @@ func (s *stream) greet() error {
 	if err != nil {
 		return err
 	}
-	s.digestPace.spend()
+	s.digestPace.Spend()
 	return s.send(frame)
 }
 
@@ -72,7 +73,7 @@ func (s *stream) send(frame []byte) error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(syncPatience)); err != nil {
 		return err
 	}
-	_, err := s.conn.Write(finishFrame(frame))
+	_, err := s.conn.Write(gossip.FinishFrame(frame))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("peer does not read: %w", kith.Temporary)
 	}
@@ -101,10 +102,10 @@ func (s *stream) next() (frame []byte, rest time.Duration) {
 }
 
 // paced waits for p, and spends of it what is there.
-func paced(p *pace) time.Duration {
-	rest := p.rest()
+func paced(p *gossip.Pace) time.Duration {
+	rest := p.Rest()
 	if rest <= 0 {
-		p.spend()
+		p.Spend()
 	}
 	return max(rest, 0)
 }
@@ -123,7 +124,7 @@ func (s *stream) nextSummaries() ([]byte, time.Duration) {
 	s.mu.Lock()
 	s.asked = false
 	s.mu.Unlock()
-	frame := beginFrame(frameSummaries)
+	frame := gossip.BeginFrame(frameSummaries)
 	list, _ := s.library.summaries()
 	for _, sum := range list {
 		frame = sum.appendTo(frame)
@@ -139,9 +140,9 @@ func (s *stream) nextNews() ([]byte, time.Duration) {
 		s.cursor = cursor
 		return nil, 0
 	}
-	kind, p, frame := news[0].kind, &s.recordPace, beginFrame(frameNews)
+	kind, p, frame := news[0].kind, &s.recordPace, gossip.BeginFrame(frameNews)
 	if kind == kindHoldings {
-		p, frame = &s.offerPace, beginFrame(frameOffer)
+		p, frame = &s.offerPace, gossip.BeginFrame(frameOffer)
 	}
 	if rest := paced(p); rest > 0 {
 		return nil, rest
@@ -195,7 +196,7 @@ func (s *stream) nextAnswer() ([]byte, time.Duration) {
 	if rest := paced(&s.recordPace); rest > 0 {
 		return nil, rest
 	}
-	frame := beginFrame(frameAnswer)
+	frame := gossip.BeginFrame(frameAnswer)
 	for len(frame) <= batch {
 		if len(s.answer) > 0 {
 			frame, s.answer = s.answer[0].appendTo(frame), s.answer[1:]
@@ -213,9 +214,9 @@ func (s *stream) nextAnswer() ([]byte, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.question = question
-	if len(frame) == frameHead {
+	if len(frame) == gossip.FrameHead {
 		s.owing, s.answer = false, nil
-		return beginFrame(frameDone), 0
+		return gossip.BeginFrame(frameDone), 0
 	}
 	return frame, 0
 }
@@ -250,10 +251,10 @@ func (s *stream) nextWant() ([]byte, time.Duration) {
 	if s.waiting || len(s.lacking) == 0 {
 		return nil, 0
 	}
-	if rest := s.wantPace.rest(); rest > 0 {
+	if rest := s.wantPace.Rest(); rest > 0 {
 		return nil, rest
 	}
-	frame := beginFrame(frameWant)
+	frame := gossip.BeginFrame(frameWant)
 	var later []summary
 	var rest time.Duration
 	for i, sum := range s.lacking {
@@ -261,7 +262,7 @@ func (s *stream) nextWant() ([]byte, time.Duration) {
 		if !lacks {
 			continue
 		}
-		if len(frame) > frameHead && len(frame)+w.size() > maxFrame {
+		if len(frame) > gossip.FrameHead && len(frame)+w.size() > gossip.MaxFrame {
 			later = append(later, s.lacking[i:]...)
 			break
 		}
@@ -274,10 +275,10 @@ func (s *stream) nextWant() ([]byte, time.Duration) {
 		frame = w.appendTo(frame)
 	}
 	s.lacking = later
-	if len(frame) == frameHead {
+	if len(frame) == gossip.FrameHead {
 		return nil, rest
 	}
-	s.wantPace.spend()
+	s.wantPace.Spend()
 	s.waiting = true
 	return frame, 0
 }
@@ -352,7 +353,7 @@ func (s *stream) nextAsk() ([]byte, time.Duration) {
 	}
 	s.compare = now.Add(s.pause)
 	s.asking = true
-	return beginFrame(frameAsk), 0
+	return gossip.BeginFrame(frameAsk), 0
 }
 
 func (l *Library) arrived() uint64 {
@@ -369,7 +370,7 @@ func (s *stream) nextDigest() ([]byte, time.Duration) {
 		return nil, 0
 	}
 	if s.telling.IsZero() {
-		s.telling = time.Now().Add(max(settle, s.digestPace.rest()))
+		s.telling = time.Now().Add(max(settle, s.digestPace.Rest()))
 	}
 	if wait := time.Until(s.telling); wait > 0 {
 		return nil, wait
@@ -380,6 +381,6 @@ func (s *stream) nextDigest() ([]byte, time.Duration) {
 		return nil, 0
 	}
 	s.told = ours
-	s.digestPace.spend()
-	return append(beginFrame(frameDigest), ours[:]...), 0
+	s.digestPace.Spend()
+	return append(gossip.BeginFrame(frameDigest), ours[:]...), 0
 }

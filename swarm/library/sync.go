@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"sync"
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 const (
@@ -63,7 +63,7 @@ func (l *Library) sync(ctx context.Context, conn net.Conn, peer kith.ID) error {
 		return cause
 	}
 	for _, err := range []error{err, readErr} {
-		if err != nil && !ended(err) {
+		if err != nil && !gossip.Ended(err) {
 			return err
 		}
 	}
@@ -75,12 +75,6 @@ func (l *Library) tidy(ctx context.Context) error {
 	l.changing.Lock()
 	defer l.changing.Unlock()
 	return errors.Join(l.regroup(ctx), l.prune(ctx))
-}
-
-// ended reports whether err only says that the connection or ctx ended.
-func ended(err error) bool {
-	return slices.ContainsFunc([]error{context.Canceled, context.DeadlineExceeded, io.EOF, net.ErrClosed, io.ErrClosedPipe},
-		func(end error) bool { return errors.Is(err, end) })
 }
 
 // enter notes a conversation, and ends what is too many with that peer.
@@ -112,7 +106,7 @@ type stream struct {
 	wake    chan struct{} // capacity 1: something below changed, for the writer
 
 	// The writer's.
-	recordPace, offerPace, summaryPace, wantPace, digestPace pace
+	recordPace, offerPace, summaryPace, wantPace, digestPace gossip.Pace
 
 	told    digest    // the last that the peer was told of ours
 	toldAt  uint64    // arrivals then
@@ -139,11 +133,11 @@ type stream struct {
 func newStream(l *Library, conn net.Conn, peer kith.ID, end context.CancelCauseFunc) *stream {
 	return &stream{
 		library: l, conn: conn, peer: peer, end: end, wake: make(chan struct{}, 1),
-		recordPace:  pace{burst: 16, every: 500 * time.Millisecond},
-		offerPace:   pace{burst: 2, every: 500 * time.Millisecond},
-		summaryPace: pace{burst: 3, every: 10 * time.Second},
-		wantPace:    pace{burst: 16, every: time.Second},
-		digestPace:  pace{burst: 1, every: digestEvery},
+		recordPace:  gossip.Pace{Burst: 16, Every: 500 * time.Millisecond},
+		offerPace:   gossip.Pace{Burst: 2, Every: 500 * time.Millisecond},
+		summaryPace: gossip.Pace{Burst: 3, Every: 10 * time.Second},
+		wantPace:    gossip.Pace{Burst: 16, Every: time.Second},
+		digestPace:  gossip.Pace{Burst: 1, Every: digestEvery},
 	}
 }
 

@@ -7,24 +7,21 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
-// Frames of [Library.Sync]: length of type and payload (4 bytes, big-endian),
-// type (1), payload. Types that this release does not know are passed over.
 const (
-	maxFrame  = 64 << 10 // of type and payload
-	frameHead = 5        // bytes of length and type
-	batch     = 32 << 10 // bytes of a frame of records after which the next one is begun
+	batch = 32 << 10 // bytes of a frame of records after which the next one is begun
 
 	maxSummaries = 1000 // hosts of a library that others are told of
 
 	wireVersion = 2 // 1 had records that named no group
 )
 
+// A frameType is of the frames of [Library.Sync]; see package gossip.
 type frameType byte
 
 const (
@@ -62,40 +59,7 @@ func parseHello(payload []byte) (d digest, err error) {
 
 func helloFrame(d digest) ([]byte, error) {
 	payload, err := json.Marshal(hello{Version: wireVersion, Digest: hex.EncodeToString(d[:])})
-	return append(beginFrame(frameHello), payload...), err
-}
-
-// beginFrame starts a frame in a buffer that finishFrame completes.
-func beginFrame(kind frameType) []byte { return []byte{0, 0, 0, 0, byte(kind)} }
-
-func finishFrame(frame []byte) []byte {
-	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
-	return frame
-}
-
-// readFrame reads a frame into buf, which it may replace by a larger one. The
-// payload is good until the next call.
-func readFrame(r io.Reader, buf *[]byte) (frameType, []byte, error) {
-	var head [frameHead]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, nil, err
-	}
-	n := binary.BigEndian.Uint32(head[:])
-	if n < 1 || n > maxFrame {
-		return 0, nil, fmt.Errorf("frame of %d bytes, at most %d: %w", n, maxFrame, kith.Invalid)
-	}
-	n--
-	if int(n) > cap(*buf) {
-		*buf = make([]byte, n)
-	}
-	payload := (*buf)[:n]
-	if _, err := io.ReadFull(r, payload); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return 0, nil, err
-	}
-	return frameType(head[4]), payload, nil
+	return append(gossip.BeginFrame(frameHello), payload...), err
 }
 
 // parseSummaries reads what summary.appendTo wrote, any number of times.

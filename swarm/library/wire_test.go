@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/gossip"
 )
 
 func TestWants(t *testing.T) {
@@ -41,13 +42,13 @@ func TestWants(t *testing.T) {
 
 // TestFramesFit has the largest of everything go into a frame.
 func TestFramesFit(t *testing.T) {
-	if n := frameHead + maxSummaries*summarySize; n > maxFrame {
+	if n := gossip.FrameHead + maxSummaries*summarySize; n > gossip.MaxFrame {
 		t.Errorf("summaries of %d bytes", n)
 	}
-	if n := frameHead + (want{has: make([]version, MaxEntries)}).size(); n > maxFrame {
+	if n := gossip.FrameHead + (want{has: make([]version, MaxEntries)}).size(); n > gossip.MaxFrame {
 		t.Errorf("a want of %d bytes", n)
 	}
-	if n := batch + frameHead + 3 + maxHoldBody + ed25519.SignatureSize; n > maxFrame {
+	if n := batch + gossip.FrameHead + 3 + maxHoldBody + ed25519.SignatureSize; n > gossip.MaxFrame {
 		t.Errorf("records of %d bytes", n)
 	}
 	contents := make([]uint64, MaxHoldings)
@@ -124,12 +125,14 @@ func FuzzHello(f *testing.F) {
 
 // FuzzSync has a member say anything, before and after its hello.
 func FuzzSync(f *testing.F) {
-	frame := func(kind frameType, payload []byte) []byte { return finishFrame(append(beginFrame(kind), payload...)) }
+	frame := func(kind frameType, payload []byte) []byte {
+		return gossip.FinishFrame(append(gossip.BeginFrame(kind), payload...))
+	}
 	good, err := helloFrame(digest{1})
 	if err != nil {
 		f.Fatal(err)
 	}
-	finishFrame(good)
+	gossip.FinishFrame(good)
 	f.Add(false, good)
 	f.Add(true, frame(frameAsk, nil))
 	f.Add(true, frame(frameDigest, make([]byte, 16)))
@@ -146,7 +149,7 @@ func FuzzSync(f *testing.F) {
 		go func() {
 			var buf []byte
 			for {
-				if _, _, err := readFrame(right, &buf); err != nil {
+				if _, _, err := gossip.ReadFrame[frameType](right, &buf); err != nil {
 					return
 				}
 			}
