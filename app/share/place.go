@@ -113,7 +113,8 @@ func fileName(name string) string {
 		}
 		return c
 	}, strings.ToValidUTF8(name, "_"))
-	name = strings.TrimLeft(strings.TrimSpace(name), ".")
+	edge := func(c rune) bool { return c == '.' || unicode.IsSpace(c) }
+	name = strings.TrimFunc(name, edge)
 	if len(name) > most {
 		ext := filepath.Ext(name)
 		if len(ext) > 20 {
@@ -121,7 +122,7 @@ func fileName(name string) string {
 		}
 		name = strings.ToValidUTF8(name[:most-len(ext)], "") + ext
 	}
-	name = strings.TrimRight(name, ". ")
+	name = strings.TrimRightFunc(name, edge)
 	if stem, _, _ := strings.Cut(name, "."); reserved[strings.ToUpper(strings.TrimSpace(stem))] {
 		name = "_" + name
 	}

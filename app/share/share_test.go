@@ -210,7 +210,7 @@ func TestRefused(t *testing.T) {
 // FuzzNames has any words name content: none does harm, and what can be a title
 // is one thing.
 func FuzzNames(f *testing.F) {
-	for _, seed := range []string{"", "notes.txt", "oak/notes.txt", "kith:", "magnet:?xt=urn:btmh:1220", "magnet:%zz", "a\x00", "../..", "CON.txt", strings.Repeat("é", 300)} {
+	for _, seed := range []string{"", "notes.txt", "oak/notes.txt", "kith:", "magnet:?xt=urn:btmh:1220", "magnet:%zz", "a\x00", "../..", ". 00000", "a\u00a0.", "CON.txt", strings.Repeat("é", 300)} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, word string) {
