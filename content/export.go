@@ -162,7 +162,7 @@ func (f *File) standsAt(path string) bool {
 	defer f.use.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.count == f.blocks && f.written.count() == 0 && slices.Contains(f.references, r)
+	return f.count == f.blocks && f.written.Count() == 0 && slices.Contains(f.references, r)
 }
 
 // settle checks that all blocks are here, and waits until those in the store
@@ -183,7 +183,7 @@ func (f *File) settle() (own bool, err error) {
 	if f.count < f.blocks {
 		return false, fmt.Errorf("%d of %d blocks are missing: %w", f.blocks-f.count, f.blocks, kith.NotFound)
 	}
-	return f.written.count() == f.blocks, nil
+	return f.written.Count() == f.blocks, nil
 }
 
 // copyBlocks writes the file to path block by block, each checked.
@@ -235,7 +235,7 @@ func (f *File) moveTo(path string, mode fs.FileMode) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.written.count() != f.blocks {
+	if f.written.Count() != f.blocks {
 		return fmt.Errorf("blocks were found wrong: %w", kith.NotFound)
 	}
 	defer f.closeAll() // to be loaded again as it is then

@@ -49,11 +49,11 @@ type File struct {
 	data       *os.File // nil while no block is written
 	references []reference
 	person     *person // the reference that is in use
-	have       bitmap  // written, or in the person's file
-	written    bitmap
-	durable    bitmap
-	seen       bitmap // read or written, and right, since they were loaded
-	proved     bitmap // groups of leaves whose path leads up to the root
+	have       Bitmap  // written, or in the person's file
+	written    Bitmap
+	durable    Bitmap
+	seen       Bitmap // read or written, and right, since they were loaded
+	proved     Bitmap // groups of leaves whose path leads up to the root
 	unsynced   int    // blocks that are written and not durable
 	saving     bool
 	warned     bool // that blocks are wrong, since they were loaded
@@ -96,13 +96,12 @@ func (f *File) Has(block int) bool {
 	defer f.use.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.have.has(block)
+	return f.have.Has(block)
 }
 
-// Bitmap returns a bit for each block that is here, the first in the highest
-// bit of the first byte. The caller may keep it.
-func (f *File) Bitmap() []byte {
-	b := newBitmap(f.blocks)
+// Bitmap returns a bit for each block that is here. The caller may keep it.
+func (f *File) Bitmap() Bitmap {
+	b := NewBitmap(f.blocks)
 	if f.blocks == 0 || f.open() != nil {
 		return b
 	}
@@ -137,11 +136,11 @@ func (f *File) ReadBlock(block int, p []byte) (int, error) {
 func (f *File) read(block int, p []byte) bool {
 	for {
 		f.mu.Lock()
-		if !f.have.has(block) {
+		if !f.have.Has(block) {
 			f.mu.Unlock()
 			return false
 		}
-		own, seen, data, person := f.written.has(block), f.seen.has(block), f.data, f.person
+		own, seen, data, person := f.written.Has(block), f.seen.Has(block), f.data, f.person
 		var leaf Root
 		known := false
 		if !seen {
@@ -156,7 +155,7 @@ func (f *File) read(block int, p []byte) bool {
 		switch {
 		case own && right(data):
 			f.mu.Lock()
-			f.seen.set(block)
+			f.seen.Set(block)
 			f.mu.Unlock()
 			return true
 		case own:
@@ -175,18 +174,18 @@ func (f *File) read(block int, p []byte) bool {
 func (f *File) lose(block int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.written.has(block) {
+	if !f.written.Has(block) {
 		return
 	}
-	if !f.durable.has(block) {
+	if !f.durable.Has(block) {
 		f.unsynced--
 	}
-	f.written.clear(block)
-	f.durable.clear(block)
-	f.seen.clear(block)
+	f.written.Clear(block)
+	f.durable.Clear(block)
+	f.seen.Clear(block)
 	f.miss(block, f.path(dataSuffix))
 	if f.person != nil { // it may have it
-		f.have.set(block)
+		f.have.Set(block)
 		f.count++
 	}
 	if err := errors.Join(f.tree.saveBitmap(durableBits, f.durable, block/8, block/8),
@@ -202,8 +201,8 @@ func (f *File) miss(block int, path string) {
 		f.store.log.Warn("blocks on disk are wrong and count as missing", "root", f.root, "path", path, "first", block)
 		f.warned = true
 	}
-	if f.have.has(block) {
-		f.have.clear(block)
+	if f.have.Has(block) {
+		f.have.Clear(block)
 		f.count--
 	}
 }
@@ -231,17 +230,17 @@ func (f *File) WriteBlock(block int, p []byte) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.written.has(block) { // somebody else was faster
+	if f.written.Has(block) { // somebody else was faster
 		return nil
 	}
-	f.written.set(block)
+	f.written.Set(block)
 	if err := f.tree.saveBitmap(writtenBits, f.written, block/8, block/8); err != nil {
-		f.written.clear(block)
+		f.written.Clear(block)
 		return fmt.Errorf("write block: %w", f.store.explain(err))
 	}
-	f.seen.set(block)
-	if !f.have.has(block) {
-		f.have.set(block)
+	f.seen.Set(block)
+	if !f.have.Has(block) {
+		f.have.Set(block)
 		f.count++
 	}
 	f.store.metrics.written.Add(uint64(len(p)))
@@ -265,7 +264,7 @@ func (f *File) accept(block int, hash Root) (*os.File, error) {
 		f.store.metrics.refused.Add(1)
 		return nil, fmt.Errorf("block %d is not of the file %s: %w", block, f.root, kith.Invalid)
 	}
-	if f.have.has(block) {
+	if f.have.Has(block) {
 		return nil, nil
 	}
 	if err := f.make(); err != nil {
@@ -320,7 +319,7 @@ func (f *File) sync() error {
 		f.mu.Unlock()
 		return nil
 	}
-	before := append(bitmap(nil), f.written...)
+	before := append(Bitmap(nil), f.written...)
 	data, tree := f.data, f.tree.file
 	f.mu.Unlock()
 	if err := errors.Join(data.Sync(), tree.Sync()); err != nil {
@@ -411,7 +410,7 @@ func (f *File) load() (err error) {
 	if f.durable, err = f.tree.bitmap(durableBits); err != nil {
 		return err
 	}
-	f.seen, f.proved = newBitmap(f.blocks), newBitmap(f.groups())
+	f.seen, f.proved = NewBitmap(f.blocks), NewBitmap(f.groups())
 	if err := f.openData(); err != nil {
 		return err
 	}
@@ -425,7 +424,7 @@ func (f *File) load() (err error) {
 // openData opens the file of the blocks that are written, and hashes those
 // again of which it is not certain that they reached the disk.
 func (f *File) openData() error {
-	written := f.written.count()
+	written := f.written.Count()
 	if written == 0 {
 		f.unsynced = 0
 		return nil
@@ -453,19 +452,19 @@ func (f *File) openData() error {
 	}
 	buf := make([]byte, BlockSize)
 	for block := range f.blocks {
-		if !f.written.has(block) || f.durable.has(block) {
+		if !f.written.Has(block) || f.durable.Has(block) {
 			continue
 		}
 		p := buf[:blockLength(f.size, block)]
 		leaf, known := f.leaf(block)
 		if _, err := data.ReadAt(p, int64(block)*BlockSize); err == nil && known && sha256.Sum256(p) == leaf {
-			f.seen.set(block)
+			f.seen.Set(block)
 		} else {
-			f.written.clear(block)
+			f.written.Clear(block)
 		}
 	}
 	f.unsynced = f.written.without(f.durable)
-	if lost := written - f.written.count(); lost > 0 {
+	if lost := written - f.written.Count(); lost > 0 {
 		f.store.log.Warn("blocks did not reach the disk before the last stop", "root", f.root, "blocks", lost)
 		return f.saveBitmaps()
 	}
@@ -483,7 +482,7 @@ func (f *File) recount() {
 	if f.person != nil {
 		f.have.fill(f.blocks)
 	}
-	f.count, f.known = f.have.count(), true
+	f.count, f.known = f.have.Count(), true
 }
 
 // drop saves the state and takes it out of memory. The caller holds f.use for

@@ -40,7 +40,7 @@ func (f *File) HasHashes(block int) bool {
 	defer f.use.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.proved.has(block / proofGroup) {
+	if f.proved.Has(block / proofGroup) {
 		return true
 	}
 	_, known := f.leaf(block)
@@ -110,7 +110,7 @@ func (f *File) SetHashes(base, index, length, proofs int, hashes []Root) error {
 	}
 	if base == 0 {
 		for g := index / proofGroup; (g+1)*proofGroup <= index+length && g < f.groups(); g++ {
-			f.proved.set(g)
+			f.proved.Set(g)
 		}
 	}
 	return nil
@@ -193,7 +193,7 @@ func (f *File) leaf(block int) (Root, bool) {
 // proveGroup reports whether all leaves of a group lead up to the root. The caller
 // holds f.mu.
 func (f *File) proveGroup(group int) bool {
-	if f.proved.has(group) {
+	if f.proved.Has(group) {
 		return true
 	}
 	leaves := make([]Root, min(proofGroup, f.width(0)))
@@ -201,7 +201,7 @@ func (f *File) proveGroup(group int) bool {
 	up := bits.Len(uint(len(leaves))) - 1
 	_, ok := f.prove(span{index: group << up, length: len(leaves)}, leaves, nil, nil)
 	if ok {
-		f.proved.set(group)
+		f.proved.Set(group)
 	}
 	return ok
 }

@@ -60,7 +60,7 @@ func (s *Store) importFile(ctx context.Context, path string, sum Summary) error 
 	if err := f.setLeaves(sum.Leaves); err != nil {
 		return s.explain(err)
 	}
-	if f.written.count() == f.blocks {
+	if f.written.Count() == f.blocks {
 		return nil // one copy is enough
 	}
 	switch err := f.cloneFrom(path); {

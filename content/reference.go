@@ -167,11 +167,11 @@ func (f *File) doubt(p *person, block int) bool {
 		f.openPerson() // finds that it has changed, or the next
 		f.recount()
 	default:
-		if !f.written.has(block) {
+		if !f.written.Has(block) {
 			f.miss(block, p.Path)
 		}
 	}
-	return f.have.has(block)
+	return f.have.Has(block)
 }
 
 // Moved tells that a person's file that has the bytes was renamed: it is used

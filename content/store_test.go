@@ -121,7 +121,7 @@ func expect(t testing.TB, f *File, data []byte, have func(int) bool) {
 		if err == nil {
 			count++
 		}
-		if f.Has(block) != have(block) || bitmap(f.Bitmap()).has(block) != have(block) {
+		if f.Has(block) != have(block) || f.Bitmap().Has(block) != have(block) {
 			t.Fatalf("block %d: Has is %v, want %v", block, f.Has(block), have(block))
 		}
 	}

@@ -108,8 +108,8 @@ const (
 )
 
 // bitmap reads a bitmap.
-func (t *treeFile) bitmap(which int) (bitmap, error) {
-	b := newBitmap(t.blocks)
+func (t *treeFile) bitmap(which int) (Bitmap, error) {
+	b := NewBitmap(t.blocks)
 	if t.file == nil {
 		return b, nil
 	}
@@ -121,7 +121,7 @@ func (t *treeFile) bitmap(which int) (bitmap, error) {
 }
 
 // saveBitmap writes the bytes from first to last of a bitmap.
-func (t *treeFile) saveBitmap(which int, b bitmap, first, last int) error {
+func (t *treeFile) saveBitmap(which int, b Bitmap, first, last int) error {
 	_, err := t.file.WriteAt(b[first:last+1], treeHeader+int64(which*len(b)+first))
 	return err
 }

@@ -80,7 +80,7 @@ func (f *File) reread(block int, p []byte) {
 	}
 	defer f.use.RUnlock()
 	f.mu.Lock()
-	f.seen.clear(block)
+	f.seen.Clear(block)
 	f.mu.Unlock()
 	f.read(block, p)
 }
@@ -92,7 +92,7 @@ func (f *File) restore(ctx context.Context) error {
 	}
 	var sources []string
 	f.mu.Lock()
-	if f.tree.file == nil || f.written.count() == f.blocks {
+	if f.tree.file == nil || f.written.Count() == f.blocks {
 		sources = append(sources, f.path(dataSuffix))
 	}
 	for _, r := range f.references {

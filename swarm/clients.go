@@ -71,7 +71,7 @@ type clientContent struct{ exchange *exchange }
 
 func (c clientContent) Description() *bittorrent.Description { return c.exchange.description }
 
-func (c clientContent) Bitmap() []byte {
+func (c clientContent) Bitmap() content.Bitmap {
 	c.exchange.mu.Lock()
 	defer c.exchange.mu.Unlock()
 	return c.exchange.bitmapLocked()
@@ -102,7 +102,7 @@ func (c clientContent) Join(p *torrent.Peer) (torrent.Part, error) {
 	}
 	x.work.Add(1)
 	x.numbers++
-	part := &client{exchange: x, number: x.numbers, peer: p, has: make([]byte, (x.description.Blocks()+7)/8), asked: make(map[int]bool)}
+	part := &client{exchange: x, number: x.numbers, peer: p, has: content.NewBitmap(x.description.Blocks()), asked: make(map[int]bool)}
 	x.clients[part.number] = part
 	x.plan.Join(x.now(), part.number, scheduler.Traits{Near: true})
 	return part, nil
@@ -117,7 +117,7 @@ type client struct {
 	down     meter
 
 	// Guarded by the exchange.
-	has   []byte // bitmap
+	has   content.Bitmap
 	had   int
 	asked map[int]bool // groups of hashes
 }
@@ -125,8 +125,8 @@ type client struct {
 func (c *client) Has(first, n int) {
 	c.act(func(x *exchange) {
 		for block := first; block < first+n; block++ {
-			if bit := byte(0x80 >> (block % 8)); c.has[block/8]&bit == 0 {
-				c.has[block/8] |= bit
+			if !c.has.Has(block) {
+				c.has.Set(block)
 				c.had++
 				x.plan.PeerHas(x.now(), c.number, block)
 			}

@@ -399,14 +399,14 @@ func (x *exchange) haveLocked() int64 {
 }
 
 // parts draws a bitmap of blocks.
-func parts(bitmap []byte, blocks int) []byte {
+func parts(bitmap content.Bitmap, blocks int) []byte {
 	n := min(blocks, kith.MaxParts)
 	drawn := make([]byte, n)
 	for i := range drawn {
 		from, to := i*blocks/n, (i+1)*blocks/n
 		have := 0
 		for b := from; b < to; b++ {
-			if bitmap[b/8]&(0x80>>(b%8)) != 0 {
+			if bitmap.Has(b) {
 				have++
 			}
 		}

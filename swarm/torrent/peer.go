@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kith.alt/kith/content"
 	"kith.alt/kith/proto/bittorrent"
 )
 
@@ -53,13 +54,13 @@ type Peer struct {
 	client     string
 	metadataID uint8 // of messages to it (BEP 10); 0: it wants none
 
-	have    []byte // bitmap of blocks that are here
-	lacking []int  // blocks of each piece; nil until the client was told what is here
-	theirs  []bool // pieces that the client has
-	wanted  int    // pieces that it has and that lack something here
-	wants   bool   // the client is told that something is wanted
-	choking bool   // the client answers no requests
-	toAsk   []int  // blocks
+	have    content.Bitmap // blocks that are here
+	lacking []int          // blocks of each piece; nil until the client was told what is here
+	theirs  []bool         // pieces that the client has
+	wanted  int            // pieces that it has and that lack something here
+	wants   bool           // the client is told that something is wanted
+	choking bool           // the client answers no requests
+	toAsk   []int          // blocks
 	asked   map[int]struct{}
 	held    map[int][]byte
 	retry   bool
@@ -121,17 +122,17 @@ func (p *Peer) greet() {
 		p.have[i] |= here[i]
 	}
 	p.lacking = make([]int, p.d.PieceCount())
-	bitfield := make([]byte, (len(p.lacking)+7)/8)
+	bitfield := content.NewBitmap(len(p.lacking))
 	complete := 0
 	for i := range p.lacking {
 		span := p.d.Piece(i)
 		for block := span.First; block < span.First+span.Blocks; block++ {
-			if !has(p.have, block) {
+			if !p.have.Has(block) {
 				p.lacking[i]++
 			}
 		}
 		if p.lacking[i] == 0 {
-			bitfield[i/8] |= 0x80 >> (i % 8)
+			bitfield.Set(i)
 			complete++
 		}
 	}
@@ -152,8 +153,6 @@ func (p *Peer) greet() {
 
 // metadataID is the number of messages about the info dictionary to this host.
 const metadataID = 1
-
-func has(bitmap []byte, i int) bool { return bitmap[i/8]&(0x80>>(i%8)) != 0 }
 
 // tell queues a message. The caller holds p.mu.
 func (p *Peer) tell(m bittorrent.Message) {
@@ -211,10 +210,10 @@ func (p *Peer) about(kind bittorrent.Type, block int) bittorrent.Message {
 func (p *Peer) Have(block int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if has(p.have, block) {
+	if p.have.Has(block) {
 		return
 	}
-	p.have[block/8] |= 0x80 >> (block % 8)
+	p.have.Set(block)
 	if p.lacking == nil {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/content"
 	"kith.alt/kith/proto/bittorrent"
 )
 
@@ -131,7 +132,7 @@ func (p *Peer) bitfield(bitmap []byte) error {
 	if len(bitmap) != (pieces+7)/8 || pieces%8 != 0 && bitmap[len(bitmap)-1]&(0xff>>(pieces%8)) != 0 {
 		return fmt.Errorf("bitfield of %d bytes for %d pieces: %w", len(bitmap), pieces, bittorrent.ErrInvalid)
 	}
-	p.has(0, pieces, func(piece int) bool { return has(bitmap, piece) })
+	p.has(0, pieces, content.Bitmap(bitmap).Has)
 	return nil
 }
 

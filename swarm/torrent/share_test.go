@@ -52,11 +52,11 @@ func (s *share) here(block int) bool {
 	return s.files[file].Has(at)
 }
 
-func (s *share) Bitmap() []byte {
-	bitmap := make([]byte, (s.d.Blocks()+7)/8)
+func (s *share) Bitmap() content.Bitmap {
+	bitmap := content.NewBitmap(s.d.Blocks())
 	for block := range s.d.Blocks() {
 		if s.here(block) {
-			bitmap[block/8] |= 0x80 >> (block % 8)
+			bitmap.Set(block)
 		}
 	}
 	return bitmap

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"kith.alt/kith"
+	"kith.alt/kith/content"
 	"kith.alt/kith/proto/bittorrent"
 )
 
@@ -25,7 +26,7 @@ type Content interface {
 
 	// Bitmap returns what is here, the first block in the highest bit. The caller
 	// may change it.
-	Bitmap() []byte
+	Bitmap() content.Bitmap
 
 	// ReadBlock reads a block into p, which has room for it, and returns its
 	// length. It fails with kind NotFound when it is not here.

@@ -200,7 +200,7 @@ func (s *Server) known(infoHash [20]byte) (Content, error) {
 func complete(c Content) bool {
 	bitmap := c.Bitmap()
 	for block := range c.Description().Blocks() {
-		if !has(bitmap, block) {
+		if !bitmap.Has(block) {
 			return false
 		}
 	}
