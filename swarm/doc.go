@@ -9,6 +9,15 @@
 // library), whose entries members pass on to each other. Files lie in the store of package
 // content.
 //
+// # A person's files
+//
+// A newer version takes the place of an older one file by file (update.go). What this
+// host put there before makes way; all else is a person's, and is kept beside the
+// new file as "NAME (kept DATE)": an edit is never overwritten. What a person
+// published and changed since is found by Verify, and pauses with a reason until it is
+// shared or taken again (verify.go); the files of it that are still right are given
+// to others.
+//
 // # Exchange
 //
 // While somebody takes a content, here or elsewhere, it has an exchange
@@ -38,7 +47,7 @@
 //
 // A link has 1 MiB of messages waiting at most, 64 blocks that wait for their hashes, and
 // on a fast line 16 blocks to send, else one. A content has 80 links, of which a taker opens 40. Who sends a block or
-// hashes that are wrong, or breaks the rules, is left for an hour, and named in the log. Rates, disk for
+// hashes that are wrong, or breaks the rules, is left for an hour (bans.go), and named in the log. Rates, disk for
 // copies, and what each member may have of them are the owner's to set (limits.go).
 //
 // # Locking

@@ -60,6 +60,7 @@ func (s *Swarm) Verify(ctx context.Context, id kith.ContentID, progress func(don
 	case bad > 0 && complete:
 		s.endExchange(h)
 		s.mu.Lock()
+		h.replace = true // what the person changed is kept beside it
 		if h.complete = false; h.State == kith.HoldingComplete {
 			h.State = kith.HoldingTaking
 		}
@@ -119,7 +120,7 @@ func (s *Swarm) findAgain(ctx context.Context, h *holding, d *bittorrent.Descrip
 		if f.Size == 0 || s.store.Unchanged(ctx, f.Root, f.Size, path) {
 			continue
 		}
-		sum, err := sumFile(ctx, path, 0, false, nil)
+		sum, err := sumFile(ctx, path, nil, 0, false, nil)
 		if err == nil && sum.Root == f.Root && sum.Size == f.Size {
 			err = s.store.Import(ctx, path, sum)
 		}

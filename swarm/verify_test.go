@@ -131,7 +131,7 @@ func TestVerifyTaken(t *testing.T) {
 	v := newVillage(t, "maple", "oak")
 	oak := v.host("oak")
 	id, data, target := shared(t, v, 1<<20, 0)
-	if _, err := oak.Take(t.Context(), kith.Taking{Content: id, Path: target, Replace: true}); err != nil {
+	if _, err := oak.Take(t.Context(), kith.Taking{Content: id, Path: target}); err != nil {
 		t.Fatal(err)
 	}
 	oak.untilComplete(t, id, target, data)
