@@ -115,7 +115,7 @@ func newAttacker(t *testing.T, v *village, path string, data []byte, d *bittorre
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { files.Close() })
-	sum, err := sumFile(t.Context(), path, d.PieceLength, false, nil)
+	sum, err := sumFile(t.Context(), path, nil, d.PieceLength, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,10 @@ package swarm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -141,4 +144,80 @@ func TestHashesMeanwhile(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// TestManyQuestions has a member open sockets and say nothing: no more than so many
+// are waited for, others are answered, and so is the member once it is done.
+func TestManyQuestions(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, "maple", "oak")
+	maple := v.host("maple")
+	id, data, target := shared(t, v, attackSize, 0)
+	d, err := maple.described(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &attacker{villager: v.add(t, "attacker"), t: t, description: d}
+	var open []talk
+	for range maxAsks {
+		c, err := a.greet(maple, wireVersion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	described := func() bool {
+		c, err := a.greet(maple, greeting{ask: askDescription, content: id}.bytes()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		text, _ := io.ReadAll(c)
+		return bytes.HasSuffix(text, d.Raw)
+	}
+	maple.until(t, "tired of questions", func() bool { return !described() })
+	oak := v.host("oak")
+	if _, err := oak.Take(t.Context(), kith.Taking{Content: id, Path: target}); err != nil {
+		t.Fatal(err)
+	}
+	oak.untilComplete(t, id, target, data)
+	for _, c := range open {
+		c.Close()
+	}
+	maple.until(t, "ready to answer again", described)
+}
+
+// TestOtherFile puts a link, and another file, in the place of one that was found in a
+// folder: it is not read.
+func TestOtherFile(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "song"), filepath.Join(dir, "secret")
+	for _, name := range []string{path, other} {
+		if err := os.WriteFile(name, []byte("la la"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sumFile(t.Context(), path, found, 0, false, nil); err != nil {
+		t.Error(err)
+	}
+	if err := os.Rename(path, path+" as it was"); err != nil { // its inode is not used again
+		t.Fatal(err)
+	}
+	for name, replace := range map[string]func() error{
+		"a link":       func() error { return os.Symlink(other, path) },
+		"another file": func() error { return os.Rename(other, path) },
+	} {
+		os.Remove(path)
+		if err := replace(); err != nil {
+			t.Skip("no links: ", err)
+		}
+		if _, err := sumFile(t.Context(), path, found, 0, false, nil); !errors.Is(err, kith.Temporary) {
+			t.Errorf("%s: %v", name, err)
+		}
+		os.WriteFile(other, []byte("la la"), 0o600)
+	}
 }

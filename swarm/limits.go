@@ -107,6 +107,7 @@ func (b *bucket) wait(n int, quit <-chan struct{}) {
 type account struct {
 	up, down       bucket
 	received, sent atomic.Int64 // bytes of content, ever
+	asks           atomic.Int32 // of the member that are being answered
 
 	mu    sync.Mutex
 	base  time.Duration // the shortest round trip on the path, 0 where none is known

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +91,7 @@ func (s *Swarm) read(ctx context.Context, p kith.Publication) (*bittorrent.Descr
 	var files []bittorrent.File
 	var pieces []byte
 	for _, f := range found {
-		sum, err := sumFile(ctx, f.path, pieceLength, !single, progress)
+		sum, err := sumFile(ctx, f.path, f.info, pieceLength, !single, progress)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", f.path, err)
 		}
@@ -115,7 +116,9 @@ func (s *Swarm) read(ctx context.Context, p kith.Publication) (*bittorrent.Descr
 	return d, nil
 }
 
-func sumFile(ctx context.Context, path string, pieceLength int64, pad bool, progress func(int64)) (content.Summary, error) {
+// sumFile reads the file that was found at a path, and no other that has come there since,
+// such as a link out of the folder; nil is any.
+func sumFile(ctx context.Context, path string, found fs.FileInfo, pieceLength int64, pad bool, progress func(int64)) (content.Summary, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return content.Summary{}, err
@@ -124,6 +127,9 @@ func sumFile(ctx context.Context, path string, pieceLength int64, pad bool, prog
 	info, err := f.Stat()
 	if err != nil {
 		return content.Summary{}, err
+	}
+	if found != nil && !os.SameFile(found, info) {
+		return content.Summary{}, fmt.Errorf("another file has taken its place; share it again: %w", kith.Temporary)
 	}
 	sum, err := content.Sum(ctx, f, info.Size(), int(pieceLength), pad, progress)
 	if err != nil {

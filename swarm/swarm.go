@@ -197,6 +197,12 @@ func (s *Swarm) answer(ctx context.Context, conn net.Conn) {
 	if !ok || peer.Program || !s.isMember(peer.ID) {
 		return
 	}
+	asks := &s.accountOf(peer.ID).asks
+	answered := sync.OnceFunc(func() { asks.Add(-1) })
+	defer answered()
+	if asks.Add(1) > maxAsks {
+		return
+	}
 	conn.SetDeadline(time.Now().Add(greetPatience))
 	g, err := readGreeting(conn)
 	if err != nil {
@@ -208,17 +214,23 @@ func (s *Swarm) answer(ctx context.Context, conn net.Conn) {
 		if err := answerDescription(conn, s.description(g.content)); err != nil {
 			s.log.Debug("description not given", "peer", peer.ID.Short(), "err", err)
 		}
-	case askBlocks:
+	case askBlocks: // there is one link for each content
+		answered()
 		s.answerBlocks(ctx, conn, peer.ID, g)
 	case askHashes:
 		if err := s.answerHashes(ctx, conn, peer.ID, g.content); err != nil {
 			s.log.Debug("no more hashes given", "peer", peer.ID.Short(), "err", err)
 		}
-	case askLibrary:
+	case askLibrary: // there is one conversation
+		answered()
 		conn.SetDeadline(time.Time{})
 		s.converse(ctx, conn, peer.ID)
 	}
 }
+
+// maxAsks is how many questions of a member are answered at a time: a description
+// is in memory until it is read.
+const maxAsks = 64
 
 // answerBlocks has a member take part in the exchange of a content.
 func (s *Swarm) answerBlocks(ctx context.Context, conn net.Conn, host kith.ID, g greeting) {

@@ -23,6 +23,7 @@ const (
 type foundFile struct {
 	path string
 	name []string
+	info fs.FileInfo
 	size int64
 }
 
@@ -39,7 +40,7 @@ func (s *Swarm) walk(p kith.Publication) ([]foundFile, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %v: %w", p.Path, err, kith.Invalid)
 	case info.Mode().IsRegular():
-		return []foundFile{{path: p.Path, size: info.Size()}}, nil
+		return []foundFile{{path: p.Path, info: info, size: info.Size()}}, nil
 	case !info.IsDir():
 		return nil, fmt.Errorf("%s is neither a file nor a folder: %w", p.Path, kith.Invalid)
 	}
@@ -119,7 +120,7 @@ func (w *walker) entry(path string, name []string, entry fs.DirEntry, above []fs
 	case info.IsDir():
 		return w.folder(path, name, append(slices.Clip(above), info))
 	default:
-		w.found = append(w.found, foundFile{path: path, name: name, size: info.Size()})
+		w.found = append(w.found, foundFile{path: path, name: name, info: info, size: info.Size()})
 	}
 	return nil
 }
