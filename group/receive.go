@@ -7,55 +7,21 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/gossip"
 )
 
-// Frames of a peer are taken at this pace once a burst is used up.
-const (
-	readBurst = 200
-	readEvery = 100 * time.Millisecond
-)
-
 // read takes the peer's frames until the connection ends.
 func (s *stream) read(ctx context.Context) error {
-	if err := s.conn.SetReadDeadline(time.Now().Add(syncPatience)); err != nil {
-		return err
-	}
-	var buf []byte
-	kind, payload, err := gossip.ReadFrame[frameType](s.conn, &buf)
-	if err != nil {
-		return err
-	}
+	return gossip.Receive(ctx, s.conn, s.takeGreeting, func(kind frameType, payload []byte) error { return s.take(ctx, kind, payload) })
+}
+
+func (s *stream) takeGreeting(kind frameType, payload []byte) error {
 	if kind != frameHello {
 		return fmt.Errorf("first frame has type %d, want hello: %w", kind, kith.Invalid)
 	}
-	if err := s.takeHello(payload); err != nil {
-		return err
-	}
-	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
-	frames := gossip.Pace{Burst: readBurst, Every: readEvery}
-	for {
-		kind, payload, err := gossip.ReadFrame[frameType](s.conn, &buf)
-		if err != nil {
-			return err
-		}
-		if rest := frames.Rest(); rest > 0 {
-			select {
-			case <-time.After(rest):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		frames.Spend()
-		if err := s.take(ctx, kind, payload); err != nil {
-			return err
-		}
-	}
+	return s.takeHello(payload)
 }
 
 func (s *stream) take(ctx context.Context, kind frameType, payload []byte) error {

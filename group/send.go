@@ -33,7 +33,7 @@ func (s *stream) write(ctx context.Context) (verdict, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.send(append(gossip.BeginFrame(frameHello), payload...), time.Now().Add(syncPatience)); err != nil {
+	if err := s.send(append(gossip.BeginFrame(frameHello), payload...), time.Now().Add(gossip.Patience)); err != nil {
 		return nil, err
 	}
 	var cut time.Time // when to give up, once one of the two is out
@@ -50,7 +50,7 @@ func (s *stream) write(ctx context.Context) (verdict, err error) {
 		for ; frame != nil; frame, rest = s.next(state, verdict == nil) {
 			deadline := cut
 			if verdict == nil {
-				deadline = time.Now().Add(syncPatience)
+				deadline = time.Now().Add(gossip.Patience)
 			}
 			if err := s.send(frame, deadline); err != nil {
 				return verdict, err

@@ -20,9 +20,8 @@ import (
 
 const (
 	syncVersion   = 1
-	syncPatience  = 30 * time.Second // for the first frame, and for each write
-	cutPatience   = time.Second      // to tell the peer that one of the two is out, and to hear that it knows
-	maxSyncs      = 2                // with one peer: one that each side opened
+	cutPatience   = time.Second // to tell the peer that one of the two is out, and to hear that it knows
+	maxSyncs      = 2           // with one peer: one that each side opened
 	maxHelloHeads = 256
 	prefixLen     = 12 // of a hash, where entries are only told apart
 )

@@ -3,9 +3,7 @@ package library
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -13,25 +11,17 @@ import (
 	"kith.alt/kith/gossip"
 )
 
-// Frames of a peer are taken at this pace once a burst is used up; the sum of
-// the paces at which we send is below it.
-const (
-	readBurst = 200
-	readEvery = 100 * time.Millisecond
-)
-
 // read takes the peer's frames until the connection ends.
 func (s *stream) read(ctx context.Context) error {
-	if err := s.conn.SetReadDeadline(time.Now().Add(syncPatience)); err != nil {
-		return err
-	}
-	var buf []byte
-	kind, payload, err := gossip.ReadFrame[frameType](s.conn, &buf)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("peer says nothing: %w", kith.Temporary)
-	} else if err != nil {
-		return err
-	}
+	return gossip.Receive(ctx, s.conn, s.takeGreeting, func(kind frameType, payload []byte) error {
+		if err := s.checkPeer(); err != nil {
+			return err
+		}
+		return s.take(ctx, kind, payload)
+	})
+}
+
+func (s *stream) takeGreeting(kind frameType, payload []byte) error {
 	if kind != frameHello {
 		return fmt.Errorf("first frame has type %d, want hello: %w", kind, kith.Invalid)
 	}
@@ -40,30 +30,7 @@ func (s *stream) read(ctx context.Context) error {
 		return err
 	}
 	s.hear(heard)
-	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
-	frames := gossip.Pace{Burst: readBurst, Every: readEvery}
-	for {
-		kind, payload, err := gossip.ReadFrame[frameType](s.conn, &buf)
-		if err != nil {
-			return err
-		}
-		if rest := frames.Rest(); rest > 0 {
-			select {
-			case <-time.After(rest):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		frames.Spend()
-		if err := s.checkPeer(); err != nil {
-			return err
-		}
-		if err := s.take(ctx, kind, payload); err != nil {
-			return err
-		}
-	}
+	return nil
 }
 
 func (s *stream) hear(heard digest) {

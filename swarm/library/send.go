@@ -70,7 +70,7 @@ func (s *stream) greet() error {
 }
 
 func (s *stream) send(frame []byte) error {
-	if err := s.conn.SetWriteDeadline(time.Now().Add(syncPatience)); err != nil {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(gossip.Patience)); err != nil {
 		return err
 	}
 	_, err := s.conn.Write(gossip.FinishFrame(frame))

@@ -13,10 +13,7 @@ import (
 	"kith.alt/kith/gossip"
 )
 
-const (
-	syncPatience = 30 * time.Second // for the first frame, and for each write
-	maxSyncs     = 2                // with one peer: one that each side opened
-)
+const maxSyncs = 2 // with one peer: one that each side opened
 
 var errTooManySyncs = fmt.Errorf("more than %d conversations at once: %w", maxSyncs, kith.Quota)
 
