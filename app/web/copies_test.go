@@ -132,14 +132,17 @@ func TestCopyOfNothing(t *testing.T) {
 func TestPrivateInCopy(t *testing.T) {
 	f, w := startInWorld(t)
 	w.take(t, w.offer("/", ".git/config", "secret", "a/.env", "secret", "\u200c.git/config", "secret", "../x", "secret", "/etc/y", "secret",
-		"b//c", "secret", "b/./c", "secret", "a/b.txt", "fine"))
-	for _, path := range []string{"/.git/config", "/a/.env", "/%E2%80%8C.git/config", "/../x", "/x", "/etc/y", "/b//c", "/b/c", "/b/./c", "//etc/y"} {
+		"b//c", "secret", "b/./c", "secret", "a/.well-known/x", "secret", "a/b.txt", "fine", ".well-known/x", "fine"))
+	if got := f.ask("GET", "/.well-known/x"); got.Body.String() != "fine" {
+		t.Errorf("what a site shows of itself: %d %s", got.Code, got.Body)
+	}
+	for _, path := range []string{"/.git/config", "/a/.env", "/%E2%80%8C.git/config", "/a/.well-known/x", "/../x", "/x", "/etc/y", "/b//c", "/b/c", "/b/./c", "//etc/y"} {
 		if got := f.ask("GET", path); got != nil && strings.Contains(got.Body.String(), "secret") {
 			t.Errorf("%s: %d %s", path, got.Code, got.Body)
 		}
 	}
 	for _, folder := range []string{"/", "/a/"} {
-		if body := f.ask("GET", folder).Body.String(); strings.Contains(body, ".git") || strings.Contains(body, ".env") || !strings.Contains(body, `href="./`) {
+		if body := f.ask("GET", folder).Body.String(); strings.Contains(body, ".git") || strings.Contains(body, ".env") || strings.Contains(body, ".well-known") || !strings.Contains(body, `href="./`) {
 			t.Errorf("%s:\n%s", folder, body)
 		}
 	}
