@@ -55,8 +55,9 @@ type link struct {
 	told    bool // what it has, all at once
 	patient allowance
 	lastOut time.Time
-	pings   map[uint64]chan struct{}
-	ping    uint64
+	pings   map[uint64]*ping // under way, or waiting for the block that is being written
+	pongs   []pong           // to go
+	ping    uint64           // the newest
 }
 
 func newLink(x *exchange, host kith.ID, conn net.Conn, dialled bool) *link {
@@ -64,7 +65,7 @@ func newLink(x *exchange, host kith.ID, conn net.Conn, dialled bool) *link {
 		exchange: x, host: host, conn: conn, dialled: dialled,
 		near: x.swarm.pathTo(host).Near, since: time.Now(),
 		wakes: make(chan struct{}, 1), member: x.swarm.accountOf(host),
-		proved: make(map[int]struct{}), held: make(map[int][]byte), pings: make(map[uint64]chan struct{}),
+		proved: make(map[int]struct{}), held: make(map[int][]byte), pings: make(map[uint64]*ping),
 	}
 }
 
@@ -187,7 +188,7 @@ func (l *link) write() error {
 			l.mu.Unlock()
 			return nil
 		}
-		out, load = append(out[:0], l.control...), append(load[:0], l.load...)
+		out, load = append(l.appendProbes(out[:0], time.Now()), l.control...), append(load[:0], l.load...)
 		l.control, l.load = l.control[:0], l.load[:0]
 		l.mu.Unlock()
 		for _, send := range load {

@@ -19,6 +19,7 @@ type pacer struct {
 	rate   float64 // bytes a second; what the link is thought to carry
 	aim    float64 // bytes a second; what to send at now
 	found  bool    // the link has been full, and may be still
+	out    float64 // bytes a second; what left lately
 	empty  int     // measurements in a row without a queue
 	at     time.Duration
 	before float64 // seconds; as it was measured last
@@ -28,20 +29,20 @@ const (
 	probeFast   = 25 * time.Millisecond  // between two measurements, while the rate grows fast
 	probeEvery  = 50 * time.Millisecond  // else,
 	probeSteady = 100 * time.Millisecond // and while the queue is as long as it should be
-	firstRate   = 1 << 20                // bytes a second
+	firstRate   = 512 << 10              // bytes a second
 	leastRate   = 8 << 10
 	mostRate    = 1 << 40
 	queueTarget = 0.0035 // seconds; beyond a frame, as are the others
 	queueFull   = 0.010  // ends the fast growth
 	queueLong   = 0.040  // more than the controller's small steps are for
 	frame       = 1514   // bytes: what is shorter is no queue, and not ours to shorten
-	doubling    = 0.060  // seconds: a third more with each measurement
+	doubling    = 0.080  // seconds: a quarter more with each measurement
 	longEmpty   = 10     // measurements: the link is faster than was found
 	proportion  = 6.7    // of the rate, per second of queue
 	integral    = 11.0   // of the rate, per second of queue and second
 )
 
-func newPacer() *pacer { return &pacer{rate: firstRate, aim: firstRate} }
+func newPacer() *pacer { return &pacer{rate: firstRate, aim: firstRate, out: firstRate} }
 
 // due returns how long after a measurement the next one is to be made.
 func (p *pacer) due() time.Duration {
@@ -56,12 +57,15 @@ func (p *pacer) due() time.Duration {
 
 // measured takes how much longer than the shortest one a round trip took, and how
 // many bytes left since the one before. Busy tells that there was always something
-// to send: only then does an empty queue mean that there is room.
+// to send: only then does an empty queue mean that there is room. Nor does it where less left
+// than was to, as the processor or the peer was the bottleneck.
 func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	// The shorter of two: a process that was not scheduled is no queue.
 	queue, grew := min(late.Seconds(), p.before), late.Seconds()-p.before
 	since := min(max((now-p.at).Seconds(), 0.001), 1)
 	p.at, p.before = now, late.Seconds()
+	p.out += (float64(sent)/since - p.out) * min(since/0.1, 1)
+	busy = busy && p.out > p.aim/3
 
 	queue = max(queue-frame/p.rate, 0)
 	if !p.found && queue > queueFull || queue > queueLong {

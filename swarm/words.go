@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"kith.alt/kith"
@@ -38,13 +39,19 @@ func (l *link) extended(m bittorrent.Message) error {
 		if len(m.Payload) != 8 {
 			return fmt.Errorf("ping of %d bytes: %w", len(m.Payload), kith.Invalid)
 		}
-		l.tell(bittorrent.Message{Type: bittorrent.Extended, ExtendedID: extPong, Payload: m.Payload})
+		l.mu.Lock()
+		if len(l.pongs) < maxPongs {
+			l.pongs = append(l.pongs, pong{[8]byte(m.Payload), time.Now()})
+		}
+		l.mu.Unlock()
+		l.wake()
 	case extPong:
-		if len(m.Payload) == 8 {
+		if len(m.Payload) == 12 {
 			l.mu.Lock()
-			if answered := l.pings[binary.BigEndian.Uint64(m.Payload)]; answered != nil {
-				delete(l.pings, binary.BigEndian.Uint64(m.Payload))
-				close(answered)
+			if p := l.pings[binary.BigEndian.Uint64(m.Payload)]; p != nil && p.took == 0 && !p.written.IsZero() {
+				p.took = time.Since(p.written)
+				p.waited = time.Duration(binary.BigEndian.Uint32(m.Payload[8:])) * time.Microsecond
+				close(p.answered)
 			}
 			l.mu.Unlock()
 		}
@@ -62,38 +69,91 @@ func (l *link) introduce(host kith.ID) {
 	l.tell(bittorrent.Message{Type: bittorrent.Extended, ExtendedID: extHosts, Payload: host[:]})
 }
 
-// roundTrip measures one, beside blocks that are under way.
-func (l *link) roundTrip(ctx context.Context, patience time.Duration) (time.Duration, bool) {
-	answered := make(chan struct{})
+// A ping measures a round trip. Both ways it may have to wait for a block that is just
+// being written, spread over the time that takes: that is no queue on the line, and is
+// not counted.
+type ping struct {
+	written  time.Time     // zero while it waits
+	took     time.Duration // from then on, once it is answered
+	waited   time.Duration // of these, at the peer
+	answered chan struct{}
+}
+
+// A pong waits to be written.
+type pong struct {
+	number [8]byte
+	since  time.Time
+}
+
+const maxPongs = 16 // that wait; no peer of ours has more than two pings under way
+
+// appendProbes appends the pings and pongs that are to go. The link is locked.
+func (l *link) appendProbes(out []byte, now time.Time) []byte {
+	word := func(id byte, payload []byte) {
+		out = bittorrent.AppendMessage(out, bittorrent.Message{Type: bittorrent.Extended, ExtendedID: id, Payload: payload})
+	}
+	for number, p := range l.pings {
+		if p.written.IsZero() {
+			p.written = now
+			word(extPing, binary.BigEndian.AppendUint64(nil, number))
+		}
+	}
+	for _, p := range l.pongs {
+		waited := min(now.Sub(p.since).Microseconds(), math.MaxUint32)
+		word(extPong, binary.BigEndian.AppendUint32(p.number[:], uint32(waited)))
+	}
+	l.pongs = l.pongs[:0]
+	return out
+}
+
+// roundTrip measures one, beside blocks that are under way, and what of it the peer was
+// busy for. It gives up after patience.
+func (l *link) roundTrip(ctx context.Context, patience time.Duration) (took, waited time.Duration, ok bool) {
+	p := &ping{answered: make(chan struct{})}
 	l.mu.Lock()
 	l.ping++
 	number := l.ping
-	l.pings[number] = answered
+	l.pings[number] = p
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
 		delete(l.pings, number)
 		l.mu.Unlock()
 	}()
-	begun := time.Now()
-	l.tell(bittorrent.Message{Type: bittorrent.Extended, ExtendedID: extPing, Payload: binary.BigEndian.AppendUint64(nil, number)})
-	select {
-	case <-answered:
-	case <-time.After(patience): // so long at least
-	case <-ctx.Done():
-		return 0, false
+	l.wake()
+	for wait := patience; ; {
+		select {
+		case <-p.answered:
+			return p.took, p.waited, true
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return 0, 0, false
+		}
+		l.mu.Lock()
+		written, gone := p.written, l.gone
+		l.mu.Unlock()
+		switch {
+		case gone:
+			return 0, 0, false
+		case written.IsZero():
+			wait = patience
+		default:
+			if wait = patience - time.Since(written); wait <= 0 {
+				return time.Since(written), 0, true // so long at least
+			}
+		}
 	}
-	return time.Since(begun), true
 }
 
-// late measures how much longer than the shortest one a round trip takes.
+// late measures how much longer than the shortest one a round trip takes. What the
+// peer says that it waited does not make another the shortest.
 func (l *link) late(ctx context.Context) (time.Duration, bool) {
 	path := l.exchange.swarm.pathTo(l.host)
-	took, ok := l.roundTrip(ctx, pongPatience+l.member.shortest(0, path))
+	took, waited, ok := l.roundTrip(ctx, pongPatience+l.member.shortest(0, path))
 	if !ok {
 		return 0, false
 	}
-	return took - l.member.shortest(took, path), true
+	return max(took-waited-l.member.shortest(took, path), 0), true
 }
 
 // An allowance bounds the messages of a peer that move nothing: each block that
