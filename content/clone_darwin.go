@@ -9,15 +9,23 @@ import (
 )
 
 // clone makes the file to, which must not exist, out of from, so that both
-// share their bytes on disk until one is written to. It fails with
+// share their bytes on disk until one is written to. The caller closes it. It fails with
 // errors.ErrUnsupported where the file system cannot.
-func clone(from, to string) error {
+func clone(from, to string) (*os.File, error) {
 	err := unix.Clonefile(from, to, 0)
 	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EXDEV) {
-		return fmt.Errorf("%w (%w)", errors.ErrUnsupported, err)
+		return nil, fmt.Errorf("%w (%w)", errors.ErrUnsupported, err)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return os.Chmod(to, 0o600)
+	file, err := os.OpenFile(to, os.O_RDONLY|unix.O_NOFOLLOW, 0) // it may not be writable yet
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Chmod(0o600); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }

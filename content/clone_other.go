@@ -2,7 +2,10 @@
 
 package content
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // clone would share the bytes of two files on disk; here it cannot.
-func clone(from, to string) error { return errors.ErrUnsupported }
+func clone(from, to string) (*os.File, error) { return nil, errors.ErrUnsupported }

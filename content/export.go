@@ -44,31 +44,39 @@ func (f *File) export(ctx context.Context, path string) error {
 	}
 	temporary := temporaryName(path)
 	defer os.Remove(temporary) // of no effect once it has its name
-	mode, err := createTemporary(temporary)
+	file, err := createTemporary(temporary, 0o666)
 	if err != nil {
 		return err
 	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	mode := info.Mode().Perm() // that this person's files have
 	own, err := f.settle()
 	if err != nil {
 		return err
 	}
 	switch {
 	case f.blocks == 0:
-		return publish(temporary, path, mode)
+		return publish(file, path, mode)
 	case !own:
-		if err := f.copyBlocks(ctx, temporary); err != nil {
+		if err := f.copyBlocks(ctx, file); err != nil {
 			return err
 		}
-		if err := publish(temporary, path, mode); err != nil {
+		if err := publish(file, path, mode); err != nil {
 			return err
 		}
 		return f.handOver(path, false)
 	}
 
+	file.Close()
 	os.Remove(temporary)
-	err = clone(f.path(dataSuffix), temporary)
+	clone, err := clone(f.path(dataSuffix), temporary)
 	if err == nil {
-		if err := publish(temporary, path, mode); err != nil {
+		defer clone.Close()
+		if err := publish(clone, path, mode); err != nil {
 			return err
 		}
 		return f.handOver(path, false)
@@ -78,10 +86,14 @@ func (f *File) export(ctx context.Context, path string) error {
 	if err = f.moveTo(path, mode); !otherDevice(err) {
 		return err
 	}
-	if err := f.copyData(ctx, temporary); err != nil {
+	if file, err = createTemporary(temporary, 0o600); err != nil {
 		return err
 	}
-	if err := publish(temporary, path, mode); err != nil {
+	defer file.Close()
+	if err := f.copyData(ctx, file); err != nil {
+		return err
+	}
+	if err := publish(file, path, mode); err != nil {
 		return err
 	}
 	return f.handOver(path, true)
@@ -118,30 +130,20 @@ func temporaryName(path string) string {
 	return filepath.Join(filepath.Dir(path), ".kith-"+hex.EncodeToString(sum[:8])+".part")
 }
 
-// createTemporary makes an empty file, and returns the mode that this person's
-// files have.
-func createTemporary(path string) (fs.FileMode, error) {
+// createTemporary makes an empty file. It is used by its descriptor until it gets its
+// name, as others may be able to write to the folder: what they put in its place is
+// not followed.
+func createTemporary(path string, mode fs.FileMode) (*os.File, error) {
 	os.Remove(path)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return 0, err
-	}
-	info, err := file.Stat()
-	if err = errors.Join(err, file.Close()); err != nil {
-		return 0, err
-	}
-	return info.Mode().Perm(), nil
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 }
 
-// publish gives a finished file its name, durably.
-func publish(temporary, path string, mode fs.FileMode) error {
-	if err := syncFile(temporary); err != nil {
+// publish closes a finished file and gives it its name, durably.
+func publish(file *os.File, path string, mode fs.FileMode) error {
+	if err := errors.Join(file.Sync(), file.Chmod(mode), file.Close()); err != nil {
 		return err
 	}
-	if err := os.Chmod(temporary, mode); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
+	if err := os.Rename(file.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
@@ -186,42 +188,40 @@ func (f *File) settle() (own bool, err error) {
 	return f.written.Count() == f.blocks, nil
 }
 
-// copyBlocks writes the file to path block by block, each checked.
-func (f *File) copyBlocks(ctx context.Context, path string) error {
-	to, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
+// copyBlocks writes the file to another block by block, each checked.
+func (f *File) copyBlocks(ctx context.Context, to *os.File) error {
 	buf := make([]byte, BlockSize)
-	for block := 0; block < f.blocks && err == nil; block++ {
-		if err = ctx.Err(); err != nil {
-			break
+	for block := range f.blocks {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		var n int
-		if n, err = f.ReadBlock(block, buf); err == nil {
-			_, err = to.Write(buf[:n])
+		n, err := f.ReadBlock(block, buf)
+		if err != nil {
+			return err
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return err
 		}
 	}
-	return errors.Join(err, to.Close())
+	return nil
 }
 
-// copyData copies what the store has to path, within the kernel where it can.
-func (f *File) copyData(ctx context.Context, path string) error {
+// copyData copies what the store has to another file, within the kernel where it can.
+func (f *File) copyData(ctx context.Context, to *os.File) error {
 	from, err := os.Open(f.path(dataSuffix))
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	for left := f.size; left > 0 && err == nil; left -= copyRun {
-		if err = ctx.Err(); err == nil {
-			_, err = io.CopyN(to, from, min(copyRun, left)) // copy_file_range on Linux
+	for left := f.size; left > 0; left -= copyRun {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(to, from, min(copyRun, left)); err != nil { // copy_file_range on Linux
+			return err
 		}
 	}
-	return errors.Join(err, to.Close())
+	return nil
 }
 
 // moveTo moves the store's file to path and refers to it there. It is written
@@ -270,7 +270,7 @@ func (f *File) moveTo(path string, mode fs.FileMode) error {
 
 // handOver refers to a copy at path, and deletes the store's own iff drop.
 func (f *File) handOver(path string, drop bool) error {
-	file, err := os.Open(path)
+	file, err := openShared(path)
 	if err != nil {
 		return err
 	}

@@ -97,11 +97,11 @@ func (f *File) setLeaves(leaves []Root) error {
 func (f *File) cloneFrom(path string) error {
 	fresh := f.path(dataSuffix) + newSuffix
 	os.Remove(fresh)
-	if err := clone(path, fresh); err != nil {
+	copied, err := clone(path, fresh)
+	if err != nil {
 		return err
 	}
-	err := syncFile(fresh)
-	if err == nil {
+	if err = errors.Join(copied.Sync(), copied.Close()); err == nil {
 		if f.data != nil {
 			f.data.Close()
 			f.data = nil
