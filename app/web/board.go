@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -178,6 +180,28 @@ func (c *content) site(path string) *Site {
 		}
 	}
 	return nil
+}
+
+// hides returns the path below a site at which something else stands, so that the
+// site does not show what its folder has of that name; "" if it shows all.
+func (c *content) hides(site Site) string {
+	for _, p := range c.places {
+		below, ok := strings.CutPrefix(p.at, folderPath(site.Path))
+		if !ok || below == "" {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(site.Dir, filepath.FromSlash(below)))
+		if err != nil {
+			continue
+		}
+		if other := c.site(p.at); other != nil && !other.NoCopies {
+			if same, err := os.Stat(other.Dir); err == nil && os.SameFile(info, same) {
+				continue // published in its own right
+			}
+		}
+		return folderPath(p.at)
+	}
+	return ""
 }
 
 // port finds an exposed port by its number on the overlay.

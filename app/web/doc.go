@@ -18,7 +18,8 @@
 // # Copies
 //
 // Sites survive the sleep of their hosts. Every published folder, unless its
-// owner does not want that or it is too large, is also an entry of the group's
+// owner does not want that, it is too large, or something else stands in front of a
+// part of it, is also an entry of the group's
 // library (kith.EntrySite) under its path on the site; shares keeps the
 // library in step with what is published. What is in it is what the site
 // serves: no hidden files but /.well-known (RFC 8615), and what links lead to

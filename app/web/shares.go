@@ -107,13 +107,18 @@ func (s *shares) reconcile(ctx context.Context) {
 			listed[e.Title] = e
 		}
 	}
-	for _, site := range s.board.content().sites {
+	content := s.board.content()
+	for _, site := range content.sites {
 		entry, ok := listed[site.Path]
+		hides := content.hides(site)
 		switch {
 		case site.NoCopies:
 			continue
 		case ok && entry.Size > maxShared: // it has grown
 			s.note(site, errTooLarge)
+			continue
+		case hides != "":
+			s.note(site, fmt.Errorf("the folder has something of its own where %s stands on your site, and copies would show that; take it out of the folder: %w", hides, kith.Exists))
 			continue
 		}
 		delete(listed, site.Path)
@@ -183,7 +188,11 @@ func (s *shares) note(site Site, err error) {
 		delete(s.problems, site.Path)
 		return
 	}
+	known := s.problems[site.Path]
 	s.problems[site.Path] = problem{site.Dir, kith.Sentence(err), time.Now()}
+	if known.dir == site.Dir && known.text == kith.Sentence(err) {
+		return
+	}
 	s.host.Log().Info("members keep no copies of a site", "path", site.Path, "err", err)
 }
 

@@ -121,3 +121,40 @@ func TestTooLarge(t *testing.T) {
 		t.Errorf("the page:\n%s", body)
 	}
 }
+
+// TestBehind has something in a folder that the site does not show, as another
+// thing stands in its place: copies would.
+func TestBehind(t *testing.T) {
+	f, w := startInWorld(t)
+	parent := folder(t, "site/index.html", "hello", "site/wiki/secret.html", "s", "site/docs/a.txt", "a", "other/b.txt", "b")
+	shared := func(want bool) {
+		t.Helper()
+		until(t, "it is as it should be", func() bool {
+			for _, e := range w.swarm.Library() {
+				if e.Host == f.ID() && e.Title == "/" {
+					return want
+				}
+			}
+			return !want
+		})
+	}
+	f.must(t, parent, "publish", "site")
+	f.must(t, parent, "publish", "site/docs", "--at", "/docs") // the same
+	f.must(t, parent, "publish", "other", "--at", "/more")
+	shared(true)
+	f.must(t, parent, "expose", "3000", "--as", "wiki")
+	shared(false)
+	if out := f.must(t, parent, "sites"); !strings.Contains(out, "something of its own where /wiki/ stands on your site") {
+		t.Errorf("sites says\n%s", out)
+	}
+	f.must(t, parent, "unexpose", "3000")
+	f.must(t, parent, "publish", "site")
+	shared(true)
+	f.must(t, parent, "publish", "other", "--at", "/docs")
+	shared(false)
+	f.must(t, parent, "unpublish", "/docs")
+	f.must(t, parent, "publish", "site")
+	shared(true)
+	f.must(t, parent, "publish", "site/docs", "--at", "/docs", "--no-copies")
+	shared(false)
+}
