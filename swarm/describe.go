@@ -57,13 +57,14 @@ func (s *Swarm) describe(ctx context.Context, h *holding) (*bittorrent.Descripti
 	}
 }
 
+// noteDescription stores a description before the holding says that it has one.
 func (s *Swarm) noteDescription(ctx context.Context, h *holding, d *bittorrent.Description) error {
-	s.mu.Lock()
-	h.describe(d)
-	s.mu.Unlock()
 	if err := s.save(ctx, h, d.Raw); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	h.describe(d)
+	s.mu.Unlock()
 	s.change()
 	return nil
 }
