@@ -34,6 +34,7 @@ func (w *web) publish(ctx context.Context, path, dir string, noCopies bool) (Sit
 	}
 	dir = filepath.Clean(dir)
 	now, replaced := time.Now(), ""
+	w.shares.again(path) // before the board says so: it is read once
 	err = w.board.change(ctx, func(c *content) error {
 		if e := c.named(path[1:]); e != nil {
 			return fmt.Errorf("%s is where exposed port %d stands; choose another path, or: kith unexpose %d: %w", path, e.Port, e.Port, kith.Exists)
@@ -49,7 +50,6 @@ func (w *web) publish(ctx context.Context, path, dir string, noCopies bool) (Sit
 	if err != nil {
 		return Site{}, err
 	}
-	w.shares.publish(path)
 	if replaced != dir {
 		w.host.Event(fmt.Sprintf("You published %s at %s.", filepath.Base(dir), folderPath(path)))
 	}

@@ -53,13 +53,12 @@ func newShares(host kith.Host, board *board, check func(string) error) *shares {
 		problems: make(map[string]problem), shared: make(map[string]string), anew: make(map[string]bool)}
 }
 
-// publish has serve share what is at a path as it is now.
-func (s *shares) publish(path string) {
+// again has serve share what is at a path as it is, once the board changes.
+func (s *shares) again(path string) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.anew[path] = true
 	delete(s.problems, path)
-	s.mu.Unlock()
-	s.changed()
 }
 
 // changed has serve look at the board.
