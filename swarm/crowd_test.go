@@ -146,8 +146,8 @@ func TestHashesMeanwhile(t *testing.T) {
 	})
 }
 
-// TestManyQuestions has a member open sockets and say nothing: no more than so many
-// are waited for, others are answered, and so is the member once it is done.
+// TestManyQuestions has a member ask for hashes on many sockets and then say nothing: its
+// next question waits, others are answered, and so is the member once it is done.
 func TestManyQuestions(t *testing.T) {
 	t.Parallel()
 	v := newVillage(t, "maple", "oak")
@@ -160,7 +160,7 @@ func TestManyQuestions(t *testing.T) {
 	a := &attacker{villager: v.add(t, "attacker"), t: t, description: d}
 	var open []talk
 	for range maxAsks {
-		c, err := a.greet(maple, wireVersion)
+		c, err := a.greet(maple, greeting{ask: askHashes, content: id}.bytes()...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,6 +172,7 @@ func TestManyQuestions(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		text, _ := io.ReadAll(c)
 		return bytes.HasSuffix(text, d.Raw)
 	}

@@ -106,8 +106,8 @@ func (b *bucket) wait(n int, quit <-chan struct{}) {
 // An account is what a member gave and took, and what it may.
 type account struct {
 	up, down       bucket
-	received, sent atomic.Int64 // bytes of content, ever
-	asks           atomic.Int32 // of the member that are being answered
+	received, sent atomic.Int64  // bytes of content, ever
+	asks           chan struct{} // has what the member asks for and is being answered
 
 	mu    sync.Mutex
 	base  time.Duration // the shortest round trip on the path, 0 where none is known
@@ -137,7 +137,7 @@ func (s *Swarm) accountOf(host kith.ID) *account {
 	defer s.mu.Unlock()
 	a := s.accounts[host]
 	if a == nil {
-		a = new(account)
+		a = &account{asks: make(chan struct{}, maxAsks)}
 		a.up.rate = func(time.Time) int64 { return s.limits.Load().MemberUp }
 		a.down.rate = func(time.Time) int64 { return s.limits.Load().MemberDown }
 		s.accounts[host] = a

@@ -197,39 +197,41 @@ func (s *Swarm) answer(ctx context.Context, conn net.Conn) {
 	if !ok || peer.Program || !s.isMember(peer.ID) {
 		return
 	}
-	asks := &s.accountOf(peer.ID).asks
-	answered := sync.OnceFunc(func() { asks.Add(-1) })
-	defer answered()
-	if asks.Add(1) > maxAsks {
-		return
-	}
 	conn.SetDeadline(time.Now().Add(greetPatience))
 	g, err := readGreeting(conn)
 	if err != nil {
 		s.log.Debug("no greeting", "peer", peer.ID.Short(), "err", err)
 		return
 	}
+	if g.ask == askDescription || g.ask == askHashes {
+		asks := s.accountOf(peer.ID).asks
+		select {
+		case asks <- struct{}{}:
+			defer func() { <-asks }()
+		case <-ctx.Done():
+			return
+		}
+	}
 	switch g.ask {
 	case askDescription:
 		if err := answerDescription(conn, s.description(g.content)); err != nil {
 			s.log.Debug("description not given", "peer", peer.ID.Short(), "err", err)
 		}
-	case askBlocks: // there is one link for each content
-		answered()
+	case askBlocks:
 		s.answerBlocks(ctx, conn, peer.ID, g)
 	case askHashes:
 		if err := s.answerHashes(ctx, conn, peer.ID, g.content); err != nil {
 			s.log.Debug("no more hashes given", "peer", peer.ID.Short(), "err", err)
 		}
-	case askLibrary: // there is one conversation
-		answered()
+	case askLibrary:
 		conn.SetDeadline(time.Time{})
 		s.converse(ctx, conn, peer.ID)
 	}
 }
 
-// maxAsks is how many questions of a member are answered at a time: a description
-// is in memory until it is read.
+// maxAsks is how many questions of a member are answered at a time, as a description
+// is in memory until it is read: others wait. Of links and of conversations about the
+// library there is one each.
 const maxAsks = 64
 
 // answerBlocks has a member take part in the exchange of a content.
