@@ -13,6 +13,7 @@ import (
 // TestFetchHashes has a member answer only when as many requests have come as may be
 // under way, and counts them.
 func TestFetchHashes(t *testing.T) {
+	t.Parallel()
 	const requests = 6
 	v := newVillage(t, "maple", "oak")
 	maple, oak := v.host("maple"), v.host("oak")

@@ -46,6 +46,7 @@ func (h *villager) has(entries ...kith.Entry) (here []bool) {
 // TestCopies has copies take more than they may: room is made before the next one
 // comes, those that were not used for longest go, and what is pinned stays.
 func TestCopies(t *testing.T) {
+	t.Parallel()
 	const size = 20 * content.BlockSize
 	v := newVillage(t, "maple", "elm", "oak")
 	oak := v.host("oak")
@@ -110,6 +111,7 @@ func (h *villager) setUsed(entry kith.Entry, order int) {
 // TestCopyTooLarge takes a copy that can never fit: it stops with a reason, and
 // nothing goes for it.
 func TestCopyTooLarge(t *testing.T) {
+	t.Parallel()
 	const size = 20 * content.BlockSize
 	v := newVillage(t, "maple", "elm", "oak")
 	oak := v.host("oak")

@@ -41,6 +41,7 @@ func (h *villager) holdingOf(t *testing.T, id kith.ContentID) kith.Holding {
 // TestRestarts stops and starts a seed and a taker at random moments: what was
 // verified is kept, nothing comes twice, and the counts outlive it all.
 func TestRestarts(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	maple, oak := v.host("maple"), v.host("oak")
 	id, data, target := shared(t, v, 4<<20+5, 2<<20)
@@ -69,6 +70,7 @@ func TestRestarts(t *testing.T) {
 
 // TestPause stops and goes on, in quick succession too.
 func TestPause(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	oak := v.host("oak")
 	id, data, target := shared(t, v, 2<<20, 1<<20)
@@ -107,6 +109,7 @@ func TestPause(t *testing.T) {
 
 // TestDrop ends what is under way and leaves nothing.
 func TestDrop(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	oak := v.host("oak")
 	id, data, target := shared(t, v, 2<<20, 1<<20)
@@ -145,6 +148,7 @@ func TestDrop(t *testing.T) {
 
 // TestOpen reads while blocks come, and from the end first.
 func TestOpen(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	oak := v.host("oak")
 	id, data, _ := shared(t, v, 2<<20+7, 1<<20)
@@ -170,6 +174,7 @@ func TestOpen(t *testing.T) {
 
 // TestSame takes a folder in which files are the same: they come once.
 func TestSame(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	maple, oak := v.host("maple"), v.host("oak")
 	data := randomBytes(1<<20 + 3)
@@ -198,6 +203,7 @@ func TestSame(t *testing.T) {
 // TestKilledBetween takes to a place where the content stands already, as after a
 // kill in the last moment.
 func TestKilledBetween(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	oak := v.host("oak")
 	id, data, target := shared(t, v, 1<<20, 0)
@@ -218,6 +224,7 @@ func TestKilledBetween(t *testing.T) {
 
 // TestFollow takes newer versions: what is gone goes, what the person changed stays.
 func TestFollow(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	maple, oak := v.host("maple"), v.host("oak")
 	for _, name := range []string{"box/stays", "box/goes/1", "box/goes/2", "box/edited"} {

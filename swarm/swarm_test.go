@@ -234,6 +234,7 @@ func (h *villager) untilComplete(t testing.TB, id kith.ContentID, path string, w
 
 // TestShare shares a file with several takers at once, who find it in the library.
 func TestShare(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak", "elm", "ash")
 	maple := v.host("maple")
 	path, want := maple.write(t, "song.ogg", 3<<20+12345)
@@ -271,6 +272,7 @@ func TestShare(t *testing.T) {
 // TestShareFolder shares a folder with files of all kinds of sizes, and then a
 // newer version of it, of which only what changed is fetched.
 func TestShareFolder(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	maple, oak := v.host("maple"), v.host("oak")
 	want := make(map[string][]byte)
@@ -323,6 +325,7 @@ func TestShareFolder(t *testing.T) {
 
 // TestEndsBeforeItBegins starts and stops a host in the same moment: that is no error.
 func TestEndsBeforeItBegins(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple")
 	maple := v.host("maple")
 	for range 100 {
@@ -333,6 +336,7 @@ func TestEndsBeforeItBegins(t *testing.T) {
 
 // TestLink takes what only a link names.
 func TestLink(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	maple, oak := v.host("maple"), v.host("oak")
 	path, want := maple.write(t, "song.ogg", 3<<20+12345)

@@ -175,6 +175,7 @@ func TestNewerVersions(t *testing.T) {
 
 // TestReplaceUnknown takes content to where something stands that nobody knows.
 func TestReplaceUnknown(t *testing.T) {
+	t.Parallel()
 	v := newVillage(t, "maple", "oak")
 	oak := v.host("oak")
 	id, data, target := shared(t, v, 100_000, 0)
