@@ -25,6 +25,7 @@ func (n *Node) openSwarm(ctx context.Context) error {
 		ListenClients: func(context.Context) (net.Listener, error) {
 			return n.listenLoopback("share", "bittorrent", config.BitTorrent)
 		},
+		Group:   func() [32]byte { return n.group().Roster().Genesis() },
 		Members: n.presentMembers,
 		Paths:   n.swarmPaths,
 		Private: n.privateDir,
