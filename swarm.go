@@ -48,7 +48,8 @@ type Swarm interface {
 	Drop(ctx context.Context, content ContentID) error             // stops it; what only the node keeps of it is deleted
 
 	// Verify reads all of a holding again; what is not right any more counts as
-	// missing. Progress may be nil.
+	// missing. Progress may be nil. It fails with kind Expired where files of this host's
+	// owner differ from what was shared.
 	Verify(ctx context.Context, content ContentID, progress func(done, total int64)) error
 
 	// Files lists what is in content whose description is here.
@@ -106,7 +107,7 @@ type Taking struct {
 	Name    string // a hint, until the description is here
 	From    []ID   // hosts that are asked first; all members that are awake are asked
 	Path    string // absolute: the file or folder to make; "": the node keeps it for itself, as a copy
-	Replace bool   // what stands at Path may be brought up to date
+	Replace bool   // what stands at Path may be brought up to date; what a person changed there is kept beside it
 	Entry   Entry  // what it was found as; zero for a bare link
 	Follow  bool   // take each newer version of Entry, too
 }
