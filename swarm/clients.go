@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/content"
@@ -103,6 +104,7 @@ func (c clientContent) Join(p *torrent.Peer) (torrent.Part, error) {
 	x.work.Add(1)
 	x.numbers++
 	part := &client{exchange: x, number: x.numbers, peer: p, has: content.NewBitmap(x.description.Blocks()), asked: make(map[int]bool)}
+	part.upCap.rate, part.downCap.rate = x.swarm.memberUp, x.swarm.memberDown
 	x.clients[part.number] = part
 	x.plan.Join(x.now(), part.number, scheduler.Traits{Near: true})
 	return part, nil
@@ -114,7 +116,10 @@ type client struct {
 	exchange *exchange
 	number   scheduler.Peer
 	peer     *torrent.Peer
-	down     meter
+	down, up meter
+
+	upCap, downCap bucket // as of a member
+	own, all       ticket // of what went to it last
 
 	// Guarded by the exchange.
 	has   content.Bitmap
@@ -140,6 +145,21 @@ func (c *client) Chokes(choked bool) {
 
 func (c *client) Refused(block int) {
 	c.act(func(x *exchange) { x.plan.PeerRefused(x.now(), c.number, block) })
+}
+
+func (c *client) Sent(n int) {
+	c.up.add(n)
+	c.own, c.all = c.upCap.take(n), c.exchange.swarm.uplink.limit.take(n)
+}
+
+func (c *client) Rest() time.Duration {
+	now := time.Now()
+	return max(c.upCap.left(c.own, now), c.exchange.swarm.uplink.limit.left(c.all, now))
+}
+
+func (c *client) Received(n int) {
+	c.downCap.wait(n, c.exchange.quit)
+	c.exchange.swarm.down.wait(n, c.exchange.quit)
 }
 
 func (c *client) act(do func(*exchange)) {

@@ -370,8 +370,9 @@ func (s *Swarm) show(h *holding, detail bool) kith.Holding {
 		}
 	}
 	for _, c := range x.clients {
-		t := kith.Taker{Client: c.peer.Client(), Near: true, Down: c.down.rate(), Received: c.peer.Received(), Sent: c.peer.Sent()}
+		t := kith.Taker{Client: c.peer.Client(), Near: true, Down: c.down.rate(), Up: c.up.rate(), Received: c.peer.Received(), Sent: c.peer.Sent()}
 		shown.Down += t.Down
+		shown.Up += t.Up
 		shown.Received += t.Received
 		shown.Sent += t.Sent
 		if detail {

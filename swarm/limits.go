@@ -49,60 +49,6 @@ func (m *meter) rate() float64 {
 	return m.bytes / meterTime.Seconds()
 }
 
-// A bucket holds a rate down.
-type bucket struct {
-	rate func(time.Time) int64 // bytes a second; 0: any
-
-	mu   sync.Mutex
-	next time.Time
-}
-
-// burst is for how long a bucket that was not used saves up.
-const burst = 250 * time.Millisecond
-
-func (b *bucket) ready(now time.Time) bool {
-	if b.rate(now) == 0 {
-		return true
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !b.next.After(now)
-}
-
-// take uses n bytes, and returns how long it is until the bucket is ready.
-func (b *bucket) take(n int) time.Duration {
-	now := time.Now()
-	rate := b.rate(now)
-	if rate == 0 {
-		return 0
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if saved := now.Add(-burst); b.next.Before(saved) {
-		b.next = saved
-	}
-	b.next = b.next.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
-	return b.next.Sub(now)
-}
-
-// longestWait is how long a socket is not read at most because of a limit: less than
-// the other side waits.
-const longestWait = linkIdle / 4
-
-// wait uses n bytes and waits until the bucket is ready, or quit is closed.
-func (b *bucket) wait(n int, quit <-chan struct{}) {
-	d := b.take(n)
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(min(d, longestWait))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-quit:
-	}
-}
-
 // An account is what a member gave and took, and what it may.
 type account struct {
 	up, down       bucket
@@ -138,11 +84,24 @@ func (s *Swarm) accountOf(host kith.ID) *account {
 	a := s.accounts[host]
 	if a == nil {
 		a = &account{asks: make(chan struct{}, maxAsks)}
-		a.up.rate = func(time.Time) int64 { return s.limits.Load().MemberUp }
-		a.down.rate = func(time.Time) int64 { return s.limits.Load().MemberDown }
+		a.up.rate, a.up.wake, a.down.rate = s.memberUp, s.uplink.kick, s.memberDown
 		s.accounts[host] = a
 	}
 	return a
+}
+
+func (s *Swarm) memberUp(time.Time) int64   { return s.limits.Load().MemberUp }
+func (s *Swarm) memberDown(time.Time) int64 { return s.limits.Load().MemberDown }
+
+// allUp and allDown are what holds for all together now.
+func (s *Swarm) allUp(now time.Time) int64 {
+	up, _ := rates(s.limits.Load(), now)
+	return up
+}
+
+func (s *Swarm) allDown(now time.Time) int64 {
+	_, down := rates(s.limits.Load(), now)
+	return down
 }
 
 // Contributions returns what members gave to this host and took from it.

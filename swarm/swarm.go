@@ -97,9 +97,8 @@ func New(cfg Config) *Swarm {
 		Key: cfg.Key, Store: cfg.Store, Group: cfg.Group, Member: s.isMember, Changed: s.libraryChanged, Log: cfg.Log,
 	})
 	s.watcher = watch.New(watch.Config{Changed: s.changedOnDisk, Log: cfg.Log})
-	s.uplink = newUplink(
-		func(now time.Time) int64 { up, _ := rates(s.limits.Load(), now); return up }, s.next, s.roundTrip)
-	s.down.rate = func(now time.Time) int64 { _, down := rates(s.limits.Load(), now); return down }
+	s.uplink = newUplink(s.allUp, s.next, s.roundTrip)
+	s.down.rate = s.allDown
 	return s
 }
 

@@ -11,7 +11,7 @@ import (
 // An uplink decides when the next block leaves this host. It asks the exchanges in
 // turn, late: when the link has room, not before.
 type uplink struct {
-	limit func(time.Time) int64 // bytes a second; 0: none
+	limit bucket // of the owner; torrent clients use it, too
 	ask   func() (size int, ok bool)
 	ping  func(context.Context) (late time.Duration, ok bool) // to a peer to whom something is being sent
 	kicks chan struct{}
@@ -25,7 +25,7 @@ type uplink struct {
 }
 
 func newUplink(limit func(time.Time) int64, ask func() (int, bool), ping func(context.Context) (time.Duration, bool)) *uplink {
-	return &uplink{limit: limit, ask: ask, ping: ping, kicks: make(chan struct{}, 1), pacer: newPacer(), start: time.Now()}
+	return &uplink{limit: bucket{rate: limit}, ask: ask, ping: ping, kicks: make(chan struct{}, 1), pacer: newPacer(), start: time.Now()}
 }
 
 // kick says that there may be something to send.
@@ -56,7 +56,7 @@ const (
 
 func (u *uplink) rateLocked(now time.Time) float64 {
 	rate := u.pacer.aim
-	if limit := u.limit(now); limit > 0 {
+	if limit := u.limit.rate(now); limit > 0 {
 		rate = min(rate, float64(limit))
 	}
 	return rate
@@ -86,21 +86,31 @@ func (u *uplink) serve(ctx context.Context) {
 			}
 			continue
 		}
-		wait := u.charge(size)
-		if wait == 0 {
-			continue
-		}
-		room.Reset(wait)
-		select {
-		case <-room.C:
-		case <-ctx.Done():
+		wait, t := u.charge(size)
+		for wait > 0 && ctx.Err() == nil {
+			room.Reset(min(wait, lookMost))
+			select {
+			case <-room.C:
+			case <-ctx.Done():
+			}
+			wait = u.left(t)
 		}
 	}
 }
 
+// left is how long it is until there is room again, after what was charged last.
+func (u *uplink) left(t ticket) time.Duration {
+	now := time.Now()
+	u.mu.Lock()
+	wait := u.next.Sub(now)
+	u.mu.Unlock()
+	return max(wait, u.limit.left(t, now), 0)
+}
+
 // charge takes size bytes off the room and returns how long it is until there is
 // some again.
-func (u *uplink) charge(size int) time.Duration {
+func (u *uplink) charge(size int) (time.Duration, ticket) {
+	t := u.limit.take(size)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
@@ -108,8 +118,8 @@ func (u *uplink) charge(size int) time.Duration {
 		u.next = late
 	}
 	u.sent += int64(size)
-	u.next = u.next.Add(time.Duration(float64(size) / u.rateLocked(now) * float64(time.Second)))
-	return max(u.next.Sub(now), 0)
+	u.next = u.next.Add(time.Duration(float64(size) / u.pacer.aim * float64(time.Second)))
+	return max(u.next.Sub(now), u.limit.left(t, now), 0), t
 }
 
 // measure measures round trips while blocks leave.
@@ -127,7 +137,8 @@ func (u *uplink) measure(ctx context.Context) {
 		u.mu.Lock()
 		now := time.Now()
 		if ok {
-			limited := u.limit(now) > 0 && float64(u.limit(now)) < u.pacer.aim
+			limit := float64(u.limit.rate(now))
+			limited := limit > 0 && limit < u.pacer.aim
 			u.pacer.measured(now.Sub(u.start), late, u.sent, !u.idle && !limited)
 			u.idle, u.sent = false, 0
 		}

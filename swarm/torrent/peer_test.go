@@ -462,7 +462,7 @@ func FuzzConversation(f *testing.F) {
 				err = p.handle(m)
 			}
 			if err == nil {
-				out, err = p.compose(out[:0])
+				out, err = p.compose(out[:0], true)
 			}
 			if err != nil {
 				break

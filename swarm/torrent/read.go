@@ -205,7 +205,11 @@ func (p *Peer) piece(m bittorrent.Message) error {
 	}
 	p.received.Add(int64(len(m.Payload)))
 	p.server.metrics.received.Add(uint64(len(m.Payload)))
-	return p.arrived(block, m.Payload)
+	if err := p.arrived(block, m.Payload); err != nil {
+		return err
+	}
+	p.part.Received(len(m.Payload))
+	return nil
 }
 
 func (p *Peer) rejected(m bittorrent.Message) error {

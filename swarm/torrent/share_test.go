@@ -111,6 +111,10 @@ func (s *share) ask() {
 	}
 }
 
+func (p *part) Sent(int)            {}
+func (p *part) Rest() time.Duration { return 0 }
+func (p *part) Received(int)        {}
+
 func (p *part) Has(first, count int) {
 	p.share.mu.Lock()
 	defer p.share.mu.Unlock()

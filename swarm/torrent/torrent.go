@@ -2,6 +2,7 @@ package torrent
 
 import (
 	"log/slog"
+	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/content"
@@ -69,6 +70,14 @@ type Part interface {
 	// Hashes takes the answer to a hash request: hashes or a hash reject. An error
 	// of kind Invalid is for hashes that are wrong: the client is let go.
 	Hashes(m bittorrent.Message) error
+
+	// Sent counts n bytes of content that went to the client. Rest is how long, at the
+	// rates that hold now, no more may go to it; 0 is not at all.
+	Sent(n int)
+	Rest() time.Duration
+
+	// Received counts n bytes that came from the client, and returns when more may come.
+	Received(n int)
 
 	// Leave ends it; no method is called after it.
 	Leave()

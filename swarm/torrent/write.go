@@ -13,14 +13,20 @@ import (
 // batch is how many bytes are put together before they are written.
 const batch = 64 << 10
 
+// lookMost is after how long rates are looked at again, which may have changed.
+const lookMost = time.Second / 4
+
 // write sends what is due until reading ends or the connection fails.
 func (p *Peer) write() error {
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
+	room := time.NewTimer(0)
+	defer room.Stop()
 	var out []byte
 	for {
+		rest := p.part.Rest()
 		var err error
-		if out, err = p.compose(out[:0]); err != nil {
+		if out, err = p.compose(out[:0], rest == 0); err != nil {
 			return err
 		}
 		if len(out) > 0 {
@@ -31,8 +37,12 @@ func (p *Peer) write() error {
 			alive.Reset(keepAlive)
 			continue
 		}
+		if rest > 0 {
+			room.Reset(min(rest, lookMost))
+		}
 		select {
 		case <-p.wakes:
+		case <-room.C:
 		case <-alive.C:
 			p.mu.Lock()
 			p.tell(bittorrent.Message{Type: bittorrent.KeepAlive})
@@ -44,8 +54,8 @@ func (p *Peer) write() error {
 }
 
 // compose appends what is to be sent next: messages that wait, one answer of each
-// other kind, and blocks.
-func (p *Peer) compose(out []byte) ([]byte, error) {
+// other kind, and blocks where there is room for them.
+func (p *Peer) compose(out []byte, room bool) ([]byte, error) {
 	p.mu.Lock()
 	out = append(out, p.control...)
 	p.control = p.control[:0]
@@ -82,7 +92,7 @@ func (p *Peer) compose(out []byte) ([]byte, error) {
 	if metadata {
 		out = p.appendMetadata(out, piece, to)
 	}
-	for len(out) < batch {
+	for room && len(out) < batch {
 		p.mu.Lock()
 		m, ok := pop(&p.requests)
 		p.mu.Unlock()
@@ -140,6 +150,7 @@ func (p *Peer) appendBlock(out []byte, m bittorrent.Message) ([]byte, error) {
 		}
 		from += int64(n)
 	}
+	p.part.Sent(int(m.Length))
 	p.sent.Add(int64(m.Length))
 	p.server.metrics.sent.Add(uint64(m.Length))
 	return out, nil
