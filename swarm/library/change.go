@@ -147,7 +147,7 @@ func (l *Library) fit(fresh []*record, now time.Time) (fitting, crowded []*recor
 		})
 		for _, r := range list[MaxEntries:] {
 			out[r] = true
-			if l.current(r) {
+			if l.shelves[r.host()].find(r) == r {
 				crowded = append(crowded, r)
 			}
 		}
@@ -189,9 +189,7 @@ func (l *Library) remove(r *record) {
 	s := l.shelves[r.host()]
 	delete(s.entries, r.entry.Title)
 	s.digest = nil
-	if r.arrival > 0 {
-		l.stale++
-	}
+	l.unlog(r)
 	if len(s.entries) == 0 && s.holdings == nil {
 		delete(l.shelves, r.host())
 	}

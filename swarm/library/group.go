@@ -40,7 +40,7 @@ func (l *Library) regroup(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	l.group.Store(&group)
-	l.shelves, l.log, l.stale = make(map[kith.ID]*shelf), nil, 0
+	l.shelves, l.log = make(map[kith.ID]*shelf), nil
 	for _, streams := range l.syncs {
 		for _, s := range streams {
 			s.end(errOtherGroup)

@@ -44,8 +44,7 @@ type Library struct {
 	mu       sync.Mutex
 	shelves  map[kith.ID]*shelf
 	arrivals uint64
-	log      []*record     // by arrival; some are superseded
-	stale    int           // of them
+	log      []*record     // those on the shelves, by arrival
 	grown    chan struct{} // closed at the next arrival
 	syncs    map[kith.ID][]*stream
 	leases   map[kith.ID]lease // by whose entries are asked for

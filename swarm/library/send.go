@@ -1,7 +1,6 @@
 package library
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -168,11 +167,11 @@ const maxNews = 200 // records that are looked at together
 func (l *Library) since(cursor uint64, peer kith.ID) (news []*record, end uint64) {
 	for end = cursor; len(news) == 0; {
 		l.mu.Lock()
-		i, _ := slices.BinarySearchFunc(l.log, end+1, func(r *record, at uint64) int { return cmp.Compare(r.arrival, at) })
+		i, _ := l.at(end + 1)
 		done := i == len(l.log)
 		for ; i < len(l.log) && len(news) < maxNews; i++ {
 			r := l.log[i]
-			if end = r.arrival; !r.quiet && r.from != peer && r.host() != peer && l.current(r) {
+			if end = r.arrival; !r.quiet && r.from != peer && r.host() != peer {
 				news = append(news, r)
 			}
 		}

@@ -2,6 +2,7 @@ package library
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -185,18 +186,23 @@ func (l *Library) place(r *record) {
 		s = newShelf()
 		l.shelves[r.host()] = s
 	}
-	if old := s.find(r); old != nil && old.arrival > 0 {
-		l.stale++
+	if old := s.find(r); old != nil {
+		l.unlog(old)
 	}
 	l.arrivals++
 	r.arrival = l.arrivals
 	s.put(r)
 	l.log = append(l.log, r)
-	if l.stale > len(l.log)/2 {
-		l.log = slices.DeleteFunc(l.log, func(r *record) bool { return !l.current(r) })
-		l.stale = 0
-	}
 }
 
-// current reports whether nothing took the place of r. The caller holds mu.
-func (l *Library) current(r *record) bool { return l.shelves[r.host()].find(r) == r }
+// at is where in the log the first record is that came at arrival or later. The caller holds mu.
+func (l *Library) at(arrival uint64) (int, bool) {
+	return slices.BinarySearchFunc(l.log, arrival, func(r *record, at uint64) int { return cmp.Compare(r.arrival, at) })
+}
+
+// unlog takes a record out of the log: some are large. The caller holds mu.
+func (l *Library) unlog(r *record) {
+	if i, ok := l.at(r.arrival); ok {
+		l.log = slices.Delete(l.log, i, i+1)
+	}
+}
