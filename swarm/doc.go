@@ -48,7 +48,8 @@
 // A link has 1 MiB of messages waiting at most, 64 blocks that wait for their hashes, and
 // on a fast line 16 blocks to send, else one. A content has 80 links, of which a taker opens 40. Who sends a block or
 // hashes that are wrong, or breaks the rules, is left for an hour (bans.go), and named in the log. Rates, disk for
-// copies, and what each member may have of them are the owner's to set (limits.go).
+// copies, and what each member may have of them are the owner's to set (limits.go); a torrent client is
+// held to the rates as a member is (bucket.go).
 //
 // # Locking
 //

@@ -16,7 +16,7 @@
 // What to take is not decided here. The owner's [Content] is told what a [Peer]
 // has and sends, and tells it what to ask for: [Peer.Request], [Peer.Cancel],
 // [Peer.Have]. What a client asks for is served at once, up to a number of clients at a
-// time, as nothing else wants the way to it. Blocks are checked by the
+// time and to the owner's rates ([Part].Rest), as nothing else wants the way to it. Blocks are checked by the
 // content; a client that sends a wrong one is let go, and not served under its
 // name for a while.
 //
