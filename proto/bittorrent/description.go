@@ -58,7 +58,8 @@ type Description struct {
 // Describe makes the description of content that both versions of BitTorrent can
 // take (hybrid). Files are sorted by path, as slices.Compare of their paths has
 // it; those of a folder are padded with zeros to whole pieces for version 1 (BEP
-// 47), the last one too. Pieces are the SHA-1s of the pieces, one after
+// 47), the last one too. It is private (BEP 27): clients do not tell the DHT and strangers of
+// it. Pieces are the SHA-1s of the pieces, one after
 // another. An error wraps [ErrInvalid] and says which name or size cannot be.
 func Describe(name string, files []File, single bool, pieceLength int64, pieces []byte) (*Description, error) {
 	d := &Description{Name: name, PieceLength: pieceLength, Files: files, Single: single, Hybrid: true, Pieces: pieces}
@@ -216,7 +217,8 @@ func (d *Description) encode() []byte {
 	b = appendIntegerEntry(b, "meta version", 2)
 	b = appendTextEntry(b, "name", d.Name)
 	b = appendIntegerEntry(b, "piece length", d.PieceLength)
-	return append(appendTextEntry(b, "pieces", d.Pieces), 'e')
+	b = appendTextEntry(b, "pieces", d.Pieces)
+	return append(appendIntegerEntry(b, "private", 1), 'e') // BEP 27
 }
 
 // pad is what a file lacks to whole pieces.

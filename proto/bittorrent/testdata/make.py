@@ -20,6 +20,7 @@ def make(root, name, out, flags=0):
     lt.add_files(storage, os.path.join(root, name))
     torrent = lt.create_torrent(storage, 65536, flags)
     torrent.add_tracker("http://127.0.0.1:6881/announce")
+    torrent.set_priv(True)
     lt.set_piece_hashes(torrent, root)
     made = torrent.generate()
     made.pop(b"creation date", None)
