@@ -428,22 +428,28 @@ func (x *exchange) length(block int) int {
 	return length
 }
 
-// next gives the next block to a link that has room for it.
-func (x *exchange) next() (size int, ok bool) {
+// next gives the next block to a link that has room for it, and returns its size. Where it
+// gives none it says whether one waits for a link that is busy.
+func (x *exchange) next() (size int, waits bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now, atOnce := time.Now(), x.swarm.uplink.atOnce()
 	send, ok := x.plan.Next(x.now(), func(p scheduler.Peer) bool {
 		l := x.links[p]
-		return l != nil && l.ready(now, atOnce)
+		if l == nil {
+			return false
+		}
+		ready, busy := l.ready(now, atOnce)
+		waits = waits || busy
+		return ready
 	})
 	if !ok {
-		return 0, false
+		return 0, waits
 	}
 	x.actLocked() // what is to be told goes with the block
 	size = x.length(send.Block)
 	x.links[send.Peer].give(send, size)
-	return size + blockOverhead, true
+	return size + blockOverhead, false
 }
 
 // What leaves costs more on the line than its bytes: a block its header and two

@@ -36,6 +36,9 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 		}
 		now := time.Now()
 		members = s.expel(ctx, members)
+		if s.unsaid.Swap(false) {
+			s.announce()
+		}
 		came := s.talk(ctx, awake, now)
 		if now.Sub(looked) > lookEvery || came {
 			looked = now
@@ -52,7 +55,10 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 	}
 }
 
-// announce tells members what is here.
+// announceSoon has members told what is here: all that changes within a second at once, as each
+// time a list of everything is signed and goes round.
+func (s *Swarm) announceSoon() { s.unsaid.Store(true) }
+
 func (s *Swarm) announce() {
 	s.mu.Lock()
 	var held []kith.ContentID

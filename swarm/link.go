@@ -150,11 +150,13 @@ func (l *link) put(messages ...bittorrent.Message) {
 	}
 }
 
-// ready reports whether a block can be given to the link, which writes so many at once.
-func (l *link) ready(now time.Time, atOnce int) bool {
+// ready reports whether a block can be given to the link, which writes so many at once,
+// and if not, whether that is because it is busy with others.
+func (l *link) ready(now time.Time, atOnce int) (ready, busy bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.under < atOnce && !l.gone && l.member.up.ready(now)
+	busy = l.under >= atOnce && !l.gone
+	return !busy && !l.gone && l.member.up.ready(now), busy
 }
 
 // give hands the link a block of size bytes to send; it is ready.

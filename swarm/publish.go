@@ -199,7 +199,7 @@ func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d
 	if known && before.Content != id {
 		s.forgetOwn(ctx, before.Content)
 	}
-	s.announce()
+	s.announceSoon()
 	s.change()
 	if p.Follow {
 		s.watcher.Watch(target(p, mark))

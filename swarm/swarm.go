@@ -61,7 +61,8 @@ type Swarm struct {
 	down    bucket
 	bans    bans
 	limits  atomic.Pointer[kith.SwarmLimits]
-	blank   []byte // a block of zeros
+	blank   []byte      // a block of zeros
+	unsaid  atomic.Bool // something came or went that members were not told
 
 	mu       sync.Mutex
 	ctx      context.Context // of Serve; nil when it does not run
@@ -293,20 +294,22 @@ func (s *Swarm) dial(ctx context.Context, host kith.ID) (net.Conn, error) {
 	return s.cfg.Dial(ctx, kith.Address{Host: host.String(), Port: Port})
 }
 
-// next gives a link the next block to send; the uplink asks when it has room.
-// The exchanges take turns.
-func (s *Swarm) next() (size int, ok bool) {
+// next gives a link the next block to send, as exchange.next does; the uplink asks when it
+// has room. The exchanges take turns.
+func (s *Swarm) next() (size int, waits bool) {
 	s.mu.Lock()
 	active := s.active
 	s.turn++
 	turn := s.turn
 	s.mu.Unlock()
 	for i := range active {
-		if size, ok = active[(turn+i)%len(active)].next(); ok {
-			return size, true
+		size, full := active[(turn+i)%len(active)].next()
+		if size > 0 {
+			return size, false
 		}
+		waits = waits || full
 	}
-	return 0, false
+	return 0, waits
 }
 
 // roundTrip measures, on a link to which blocks were sent a moment ago, best on

@@ -131,7 +131,7 @@ func (s *Swarm) resumeAll() {
 	for _, h := range list {
 		s.fetch(h)
 	}
-	s.announce()
+	s.announceSoon()
 }
 
 // fetch has a holding fetched until it is complete, unless that is under way.
@@ -190,7 +190,7 @@ func (s *Swarm) complete(ctx context.Context, h *holding) error {
 		if err != nil {
 			return err
 		}
-		s.announce()
+		s.announceSoon()
 		s.meetAll(x)
 		select {
 		case <-x.completed():
@@ -255,7 +255,7 @@ func (s *Swarm) finished(h *holding) {
 	if path != "" {
 		s.cfg.Event(fmt.Sprintf("%s is complete, in %s.", name, filepath.Dir(path)))
 	}
-	s.announce()
+	s.announceSoon()
 	s.change()
 }
 
@@ -342,7 +342,7 @@ func (s *Swarm) Pause(ctx context.Context, id kith.ContentID, paused bool) error
 	if !paused {
 		s.fetch(h)
 	}
-	s.announce()
+	s.announceSoon()
 	s.change()
 	return s.save(ctx, h, nil)
 }
@@ -386,7 +386,7 @@ func (s *Swarm) discard(ctx context.Context, h *holding) error {
 	if h.Path != "" && !h.complete {
 		os.RemoveAll(h.Path + partSuffix)
 	}
-	s.announce()
+	s.announceSoon()
 	s.change()
 	return s.store.Release(ctx, id)
 }

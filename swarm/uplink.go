@@ -11,8 +11,8 @@ import (
 // An uplink decides when the next block leaves this host. It asks the exchanges in
 // turn, late: when the link has room, not before.
 type uplink struct {
-	limit bucket // of the owner; torrent clients use it, too
-	ask   func() (size int, ok bool)
+	limit bucket                                              // of the owner; torrent clients use it, too
+	ask   func() (size int, waits bool)                       // gives the next block to a link; where it gives none, some may wait for a link that is busy
 	ping  func(context.Context) (late time.Duration, ok bool) // to a peer to whom something is being sent
 	kicks chan struct{}
 
@@ -75,10 +75,10 @@ func (u *uplink) serve(ctx context.Context) {
 	defer room.Stop()
 	<-room.C
 	for ctx.Err() == nil {
-		size, ok := u.ask()
-		if !ok {
+		size, waits := u.ask()
+		if size == 0 {
 			u.mu.Lock()
-			u.idle = true
+			u.idle = u.idle || !waits
 			u.mu.Unlock()
 			select {
 			case <-u.kicks:
