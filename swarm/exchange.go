@@ -181,6 +181,17 @@ func (x *exchange) meet(hosts ...kith.ID) {
 	x.wake()
 }
 
+// forgive has hosts that came back dialled without delay.
+func (x *exchange) forgive(hosts []kith.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, host := range hosts {
+		if c := x.known[host]; c != nil {
+			c.failed, c.next = 0, time.Time{}
+		}
+	}
+}
+
 const (
 	maxDials      = 16              // at a time
 	shortLink     = 5 * time.Second // a link that ends sooner is a failure

@@ -40,9 +40,9 @@ func (s *Swarm) keepHouse(ctx context.Context) {
 			s.announce()
 		}
 		came := s.talk(ctx, awake, now)
-		if now.Sub(looked) > lookEvery || came {
+		if now.Sub(looked) > lookEvery || len(came) > 0 {
 			looked = now
-			s.meetMembers()
+			s.meetMembers(came)
 			s.followEntries(ctx)
 			s.endQuiet(now)
 			s.makeRoom(ctx)
@@ -71,13 +71,15 @@ func (s *Swarm) announce() {
 	s.library.SetHoldings(held)
 }
 
-// meetMembers has what is taken ask members that came.
-func (s *Swarm) meetMembers() {
+// meetMembers has what is taken ask the members that are awake, and those that came at
+// once, however long they were called in vain.
+func (s *Swarm) meetMembers(came []kith.ID) {
 	s.mu.Lock()
 	active := s.active
 	s.mu.Unlock()
 	for _, x := range active {
 		if !x.isComplete() {
+			x.forgive(came)
 			x.meet(s.library.Holders(x.id)...)
 			s.meetAll(x)
 		}

@@ -15,9 +15,9 @@ const (
 )
 
 // talk begins conversations about the library with members that are awake, and
-// reports whether one has come. Awake is what the calls before knew; a member with
+// returns those that have come. Awake is what the calls before knew; a member with
 // whom no conversation lasts is called less and less often, until it comes back.
-func (s *Swarm) talk(ctx context.Context, awake map[kith.ID]*candidate, now time.Time) (came bool) {
+func (s *Swarm) talk(ctx context.Context, awake map[kith.ID]*candidate, now time.Time) (came []kith.ID) {
 	members := s.memberView()
 	for id := range members {
 		if path := s.pathTo(id); path.RoundTrip > 0 {
@@ -35,8 +35,9 @@ func (s *Swarm) talk(ctx context.Context, awake map[kith.ID]*candidate, now time
 		}
 		c := awake[id]
 		if c == nil {
-			c, came = &candidate{next: now.Add(s.patienceWith(id))}, true
+			c = &candidate{next: now.Add(s.patienceWith(id))}
 			awake[id] = c
+			came = append(came, id)
 		}
 		s.mu.Lock()
 		talking := s.talking[id] != nil
