@@ -16,11 +16,12 @@ import (
 // It begins by growing fast, until the queue shows for the first time; it also does
 // after the queue has been empty for a while, as when the link became faster.
 type pacer struct {
-	rate   float64 // bytes a second; what the link is thought to carry
-	aim    float64 // bytes a second; what to send at now
-	found  bool    // the link has been full, and may be still
-	out    float64 // bytes a second; what left lately
-	empty  int     // measurements in a row without a queue
+	rate   float64       // bytes a second; what the link is thought to carry
+	aim    float64       // bytes a second; what to send at now
+	found  bool          // the link has been full, and may be still
+	out    float64       // bytes a second; what left lately
+	empty  int           // measurements in a row without a queue
+	cut    time.Duration // when the rate was found to be too high
 	at     time.Duration
 	before float64 // seconds; as it was measured last
 }
@@ -29,6 +30,7 @@ const (
 	probeFast   = 25 * time.Millisecond  // between two measurements, while the rate grows fast
 	probeEvery  = 50 * time.Millisecond  // else,
 	probeSteady = 100 * time.Millisecond // and while the queue is as long as it should be
+	draining    = 300 * time.Millisecond // that a queue which became too long is given
 	firstRate   = 512 << 10              // bytes a second
 	leastRate   = 8 << 10
 	mostRate    = 1 << 40
@@ -36,8 +38,7 @@ const (
 	queueFull   = 0.010  // ends the fast growth
 	queueLong   = 0.040  // more than the controller's small steps are for
 	frame       = 1514   // bytes: what is shorter is no queue, and not ours to shorten
-	doubling    = 0.080  // seconds: a quarter more with each measurement
-	longEmpty   = 10     // measurements: the link is faster than was found
+	doubling    = 0.120  // seconds: a sixth more with each measurement
 	proportion  = 6.7    // of the rate, per second of queue
 	integral    = 11.0   // of the rate, per second of queue and second
 )
@@ -68,15 +69,19 @@ func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	busy = busy && p.out > p.aim/3
 
 	queue = max(queue-frame/p.rate, 0)
-	if !p.found && queue > queueFull || queue > queueLong {
+	if !p.found && queue > queueFull || queue > queueLong && now-p.cut > draining {
 		// The link was never without work, so what it carried is what left, less
 		// what the queue grew by.
-		p.rate = min(p.rate, max(float64(sent)/max(since+grew, since/4), p.rate*0.8))
-		p.found = true
+		least := 0.8
+		if p.cut > 0 && now-p.cut < 2*draining {
+			least = 0.5 // it did not drain
+		}
+		p.rate = min(p.rate, max(float64(sent)/max(since+grew, since/4), p.rate*least))
+		p.found, p.cut = true, now
 	}
 	if !p.found {
-		if busy {
-			p.rate = min(p.rate*math.Pow(2, min(since, doubling)/doubling), mostRate)
+		if busy && late.Seconds() < queueFull {
+			p.rate = min(p.rate*math.Pow(2, min(since, doubling/2)/doubling), mostRate)
 		}
 		p.aim = p.rate
 		return
@@ -87,11 +92,9 @@ func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 	case queue > queueTarget:
 		p.empty = 0
 		p.rate *= 1 + integral*max(missing, -0.03)*min(since, 0.25)
-	case busy && queue < queueTarget/3: // there is room
-		p.rate *= 1 + 0.02*min(since/probeEvery.Seconds(), 1)
-		if p.empty++; p.empty >= longEmpty {
-			p.found, p.empty = false, 0
-		}
+	case busy && queue < queueTarget/3: // there is room, and the longer so the more
+		p.empty++
+		p.rate *= 1 + min(0.003*math.Pow(2, float64(p.empty)/4), 0.3)*min(since/probeEvery.Seconds(), 1)
 	case busy:
 		p.rate *= 1 + integral*missing*min(since, 0.25)
 	}
