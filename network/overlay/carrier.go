@@ -33,6 +33,7 @@ type carrier interface {
 	remote() netip.AddrPort // invalid for carrierSelf and through a relay
 	rtt() time.Duration     // 0 until measured
 	arrived() uint64        // bytes from the peer so far, of any kind
+	wrote() time.Time       // when the last bytes went to the peer, where whatever comes is a sign of life to it; else zero
 	onArrival(tell func())  // while bytes arrive and the peer does not see it, tell is called now and then
 
 	openStream(ctx context.Context) (stream, error)

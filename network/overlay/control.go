@@ -61,7 +61,8 @@ func readNotice(r io.Reader) (notice, error) {
 
 const (
 	acknowledgeAfter = 128 << 10      // bytes read: at once,
-	acknowledgeDelay = doubtAfter / 2 // fewer: so long after the first
+	acknowledgeDelay = doubtAfter / 2 // fewer: so long after the first,
+	acknowledgeLast  = 2 * doubtAfter // or so long, where the peer hears of us anyway
 )
 
 // notices is what a link has to tell. A goroutine sends it as long as there
@@ -83,7 +84,7 @@ func (l *link) hurry() {
 }
 
 // tell has a notice sent, or the position that a socket has by then: within
-// acknowledgeDelay, or at once when it is urgent. Either may be nil.
+// acknowledgeDelay, or acknowledgeLast, or at once when it is urgent. Either may be nil.
 func (l *link) tell(s *socket, n *notice, urgent bool) {
 	q := &l.notices
 	q.mu.Lock()
@@ -114,14 +115,19 @@ func (l *link) sendNotices() {
 	defer timer.Stop()
 	var wire []byte
 	var spare map[*socket]struct{}
+	var waited time.Duration
 	for {
 		timer.Reset(acknowledgeDelay)
 		select {
 		case <-timer.C:
+			if waited += acknowledgeDelay; waited < acknowledgeLast && time.Since(l.wrote()) < acknowledgeDelay && q.patient() {
+				continue
+			}
 		case <-q.urgent:
 		case <-l.done():
 			return
 		}
+		waited = 0
 		q.mu.Lock()
 		positions, others := q.positions, q.others
 		clear(spare)
@@ -144,6 +150,28 @@ func (l *link) sendNotices() {
 			return
 		}
 	}
+}
+
+// patient reports whether nothing waits but positions of sockets that go on.
+func (q *notices) patient() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.positions) == 0 || len(q.others) > 0 {
+		return false
+	}
+	for s := range q.positions {
+		if !s.goesOn() {
+			return false
+		}
+	}
+	return true
+}
+
+// goesOn reports whether neither side has ended the socket or its direction.
+func (s *socket) goesOn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end.Load() == nil && !s.state.eof && !s.state.ended
 }
 
 // sendControl writes on our control stream, which it opens at first. Only

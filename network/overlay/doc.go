@@ -28,7 +28,7 @@
 // program has not read; what is known of the bytes is a state machine
 // (resume.go). Streams carry the bytes alone. Positions travel beside them on a
 // control stream per carrier and direction (control.go), after 128 KiB or
-// half a second. When a carrier ends, its sockets are suspended; when it retires in
+// half a second, or two where the peer hears of us anyway. When a carrier ends, its sockets are suspended; when it retires in
 // favour of another, they move. Both sides seek a path (revive.go), and the
 // side that dialled the socket resumes it there (attach.go): it opens a stream
 // that names the socket by its 128-bit ID, a generation, its position and the

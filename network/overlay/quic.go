@@ -42,6 +42,7 @@ func (c quicCarrier) local() netip.AddrPort  { return netip.AddrPort{} }
 func (c quicCarrier) remote() netip.AddrPort { return quicRemote(c.conn) }
 func (c quicCarrier) rtt() time.Duration     { return c.conn.ConnectionStats().SmoothedRTT }
 func (c quicCarrier) arrived() uint64        { return c.conn.ConnectionStats().BytesReceived }
+func (c quicCarrier) wrote() time.Time       { return time.Time{} }
 func (c quicCarrier) onArrival(func())       {} // QUIC acknowledges (RFC 9000 13.2)
 func (c quicCarrier) done() <-chan struct{}  { return c.conn.Context().Done() }
 func (c quicCarrier) close() error           { return c.conn.CloseWithError(0, "") }

@@ -61,6 +61,7 @@ func (c *yamuxCarrier) local() netip.AddrPort  { return c.near }
 func (c *yamuxCarrier) remote() netip.AddrPort { return c.far }
 func (c *yamuxCarrier) rtt() time.Duration     { return c.session.RTT() }
 func (c *yamuxCarrier) arrived() uint64        { return c.heard.bytes.Load() }
+func (c *yamuxCarrier) wrote() time.Time       { return time.Unix(0, c.heard.wrote.Load()) }
 func (c *yamuxCarrier) onArrival(tell func())  { c.heard.tell.Store(&tell) }
 func (c *yamuxCarrier) done() <-chan struct{}  { return c.session.CloseChan() }
 func (c *yamuxCarrier) close() error           { return c.session.Close() }
