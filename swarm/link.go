@@ -267,14 +267,12 @@ func (l *link) send(out []byte, paced bool) error {
 }
 
 // quantum returns how much of size bytes to write at a time at a rate. It fills frames on
-// the line to their ends, an even number: TCP acknowledges every second one, and an odd one
-// costs an acknowledgement of its own.
+// the line to their ends.
 func quantum(size int, rate float64) int {
 	frames := (size + recordOverhead + segment - 1) / segment
 	atOnce := max(int(math.Ceil(rate*quantumTime.Seconds()/frame)), 1)
 	parts := (frames + atOnce - 1) / atOnce
-	part := (frames + parts - 1) / parts
-	return (part+part%2)*segment - recordOverhead
+	return (frames+parts-1)/parts*segment - recordOverhead
 }
 
 // read takes what the peer says until the socket ends. Its error is of kind

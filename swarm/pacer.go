@@ -30,11 +30,12 @@ const (
 	probeFast   = 25 * time.Millisecond  // between two measurements, while the rate grows fast
 	probeEvery  = 50 * time.Millisecond  // else,
 	probeSteady = 100 * time.Millisecond // and while the queue is as long as it should be
-	draining    = 300 * time.Millisecond // that a queue which became too long is given
+	longEmpty   = 40                     // measurements: the link has become much faster
+	draining    = 600 * time.Millisecond // that a queue which became too long is given
 	firstRate   = 512 << 10              // bytes a second
 	leastRate   = 8 << 10
 	mostRate    = 1 << 40
-	queueTarget = 0.0035 // seconds; beyond a frame, as are the others
+	queueTarget = 0.0030 // seconds; beyond a frame, as are the others
 	queueFull   = 0.010  // ends the fast growth
 	queueLong   = 0.040  // more than the controller's small steps are for
 	frame       = 1514   // bytes: what is shorter is no queue, and not ours to shorten
@@ -94,7 +95,11 @@ func (p *pacer) measured(now, late time.Duration, sent int64, busy bool) {
 		p.rate *= 1 + integral*max(missing, -0.03)*min(since, 0.25)
 	case busy && queue < queueTarget/3: // there is room, and the longer so the more
 		p.empty++
-		p.rate *= 1 + min(0.003*math.Pow(2, float64(p.empty)/4), 0.3)*min(since/probeEvery.Seconds(), 1)
+		most := 0.05 // routers let a burst through before a queue shows
+		if p.empty > longEmpty {
+			most = 0.2
+		}
+		p.rate *= 1 + min(0.003*math.Pow(2, float64(p.empty)/6), most)*min(since/probeEvery.Seconds(), 1)
 	case busy:
 		p.rate *= 1 + integral*missing*min(since, 0.25)
 	}

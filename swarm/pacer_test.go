@@ -55,7 +55,7 @@ func TestPacer(t *testing.T) {
 			use := sent / (c.rate * float64(steps) * step.Seconds())
 			mean := time.Duration(late / float64(steps) * float64(time.Second))
 			t.Logf("found after %v with a queue of %v; use %.3f, queue %v on average, %v at worst", found, first, use, mean, worst)
-			if found > 2*time.Second || first > 90*time.Millisecond && c.rate > firstRate {
+			if found > 5*time.Second || first > 90*time.Millisecond && c.rate > firstRate {
 				t.Errorf("found after %v with a queue of %v", found, first)
 			}
 			if use < 0.97 {
@@ -98,7 +98,7 @@ func TestPacerFollows(t *testing.T) {
 			return p.rate > 0.9*c.to && p.rate < 1.2*c.to && queue/c.to < 0.01+frame/c.to
 		})
 		t.Logf("from %.0f to %.0f bytes a second: %v", c.from, c.to, took)
-		if took > 2500*time.Millisecond {
+		if took > 4*time.Second {
 			t.Errorf("from %.0f to %.0f bytes a second it takes %v", c.from, c.to, took)
 		}
 		run(c.to, 10*time.Second, never)
