@@ -27,21 +27,23 @@ func TestReadme(t *testing.T) {
 			lines = append(lines, strings.TrimSpace(code))
 		}
 	}
-	if len(lines) != 4 {
+	if len(lines) != 6 {
 		t.Fatalf("the README's five minutes have %d commands: %q", len(lines), lines)
 	}
-	run, publish, invite, join := lines[0], lines[1], lines[2], lines[3]
+	run, publish, invite, join, share, get := lines[0], lines[1], lines[2], lines[3], lines[4], lines[5]
 
 	l := netlab.New(t)
 	l.Dir = ".."
 	c := l.Computer("readme")
 	hers, his := t.TempDir(), t.TempDir()
-	garden := filepath.Join(hers, "garden")
+	garden, film := filepath.Join(hers, "garden"), filepath.Join(hers, "holiday.mp4")
 	if err := os.Mkdir(garden, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(garden, "index.html"), []byte("The garden."), 0o644); err != nil {
-		t.Fatal(err)
+	for path, text := range map[string]string{filepath.Join(garden, "index.html"): "The garden.", film: "The sea."} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	printed := c.Start(run, hers).Printed
@@ -65,6 +67,13 @@ func TestReadme(t *testing.T) {
 	status := c.Must("go run ./cmd/kith members", his)
 	for _, theirs := range regexp.MustCompile(`http://\S+`).FindAllString(status, -1) {
 		c.Must("curl -sS --fail "+theirs, his)
+	}
+
+	c.Must(strings.ReplaceAll(share, "~/Videos/holiday.mp4", film), hers)
+	c.Eventually("go run ./cmd/kith library", his, `holiday\.mp4`)
+	c.Must(get+" -o "+his, his) // not where the test is
+	if got, err := os.ReadFile(filepath.Join(his, "holiday.mp4")); err != nil || string(got) != "The sea." {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
