@@ -56,25 +56,31 @@ type account struct {
 	asks           chan struct{} // has what the member asks for and is being answered
 
 	mu    sync.Mutex
-	base  time.Duration // the shortest round trip on the path, 0 where none is known
+	base  time.Duration // the least difference of clocks and the way there, on the path
+	based time.Time     // when it was that; zero where it is not known
 	since time.Time     // of the path
 }
 
-// shortest returns the shortest round trip that was measured on a path, one that took
-// so long included; 0 is none. It does not age: while much is sent there always is
-// something of a queue.
-func (a *account) shortest(took time.Duration, path Path) time.Duration {
+// clockDrift is how much faster one clock may run than another.
+const clockDrift = 50e-6
+
+// late returns how much longer than the shortest one the way to the member took. Way is
+// when something came, by the member's clock, less when it was sent, by ours: the two began at
+// different times, so that only differences of ways mean something (RFC 6817 3.4).
+func (a *account) late(way time.Duration, path Path, now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !path.Since.Equal(a.since) {
-		a.since, a.base = path.Since, 0
+		a.since, a.based = path.Since, time.Time{}
 	}
-	for _, t := range []time.Duration{took, path.RoundTrip} {
-		if t > 0 && (a.base == 0 || t < a.base) {
-			a.base = t
-		}
+	if !a.based.IsZero() {
+		a.base += time.Duration(clockDrift * float64(now.Sub(a.based)))
 	}
-	return a.base
+	if a.based.IsZero() || way < a.base {
+		a.base = way
+	}
+	a.based = now
+	return way - a.base
 }
 
 // accountOf returns the account of a member.

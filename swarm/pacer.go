@@ -6,8 +6,8 @@ import (
 )
 
 // A pacer finds the rate at which this host may send without a queue in front of
-// its uplink that others would wait in. It is a state machine without a clock: a
-// round trip is measured every so often (see due) while there is something to send, what
+// its uplink that others would wait in. It is a state machine without a clock: the way to
+// a peer is measured every so often (see due) while there is something to send, what
 // it takes beyond the shortest one to that peer is the queue, and a controller with a proportional and
 // an integral part holds that at queueTarget. So the link is full, and a small
 // packet of somebody else waits for a few milliseconds at most: the aim of
@@ -57,7 +57,7 @@ func (p *pacer) due() time.Duration {
 	return probeEvery
 }
 
-// measured takes how much longer than the shortest one a round trip took, and how
+// measured takes how much longer than the shortest one the way to a peer took, and how
 // many bytes left since the one before. Busy tells that there was always something
 // to send: only then does an empty queue mean that there is room. Nor does it where less left
 // than was to, as the processor or the peer was the bottleneck.

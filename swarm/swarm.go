@@ -61,7 +61,8 @@ type Swarm struct {
 	down    bucket
 	bans    bans
 	limits  atomic.Pointer[kith.SwarmLimits]
-	blank   []byte      // a block of zeros
+	blank   []byte // a block of zeros
+	began   time.Time
 	unsaid  atomic.Bool // something came or went that members were not told
 
 	mu       sync.Mutex
@@ -87,7 +88,7 @@ var migrations embed.FS
 // New makes a swarm. It opens nothing.
 func New(cfg Config) *Swarm {
 	s := &Swarm{
-		cfg: cfg, log: cfg.Log, blank: make([]byte, content.BlockSize),
+		cfg: cfg, log: cfg.Log, began: time.Now(), blank: make([]byte, content.BlockSize),
 		holdings: make(map[kith.ContentID]*holding), accounts: make(map[kith.ID]*account),
 		talking: make(map[kith.ID]net.Conn), changed: make(chan struct{}), looks: make(chan struct{}, 1),
 	}
@@ -98,7 +99,7 @@ func New(cfg Config) *Swarm {
 		Key: cfg.Key, Store: cfg.Store, Group: cfg.Group, Member: s.isMember, Changed: s.libraryChanged, Log: cfg.Log,
 	})
 	s.watcher = watch.New(watch.Config{Changed: s.changedOnDisk, Log: cfg.Log})
-	s.uplink = newUplink(s.allUp, s.next, s.roundTrip)
+	s.uplink = newUplink(s.allUp, s.next, s.late)
 	s.down.rate = s.allDown
 	return s
 }
@@ -312,9 +313,9 @@ func (s *Swarm) next() (size int, waits bool) {
 	return 0, waits
 }
 
-// roundTrip measures, on a link to which blocks were sent a moment ago, best on
-// one that is free now, how much longer than the shortest one a round trip takes.
-func (s *Swarm) roundTrip(ctx context.Context) (time.Duration, bool) {
+// late measures, on a link to which blocks were sent a moment ago, best on
+// one that is free now, how much longer than the shortest one the way to the peer takes.
+func (s *Swarm) late(ctx context.Context) (time.Duration, bool) {
 	s.mu.Lock()
 	active := s.active
 	s.mu.Unlock()

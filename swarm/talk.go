@@ -19,11 +19,6 @@ const (
 // whom no conversation lasts is called less and less often, until it comes back.
 func (s *Swarm) talk(ctx context.Context, awake map[kith.ID]*candidate, now time.Time) (came []kith.ID) {
 	members := s.memberView()
-	for id := range members {
-		if path := s.pathTo(id); path.RoundTrip > 0 {
-			s.accountOf(id).shortest(path.RoundTrip, path)
-		}
-	}
 	for id := range awake {
 		if !members[id].Online {
 			delete(awake, id)

@@ -163,7 +163,7 @@ const (
 	extCredit = 1 // 4 bytes: so many blocks of your choice may be under way to me
 	extHosts  = 2 // IDs of hosts that exchange this content
 	extPing   = 3 // 8 bytes that come back in a pong
-	extPong   = 4
+	extPong   = 4 // and then 8: when the ping came, in microseconds since any fixed time
 )
 
 var errTooMany = errors.New("too many links")

@@ -11,9 +11,9 @@ import (
 	"kith.alt/kith/proto/bittorrent"
 )
 
-// pongPatience is how long the answer to a ping is waited for beyond the shortest
-// round trip: longer than a queue should be, and short, as what is sent meanwhile makes it longer.
-const pongPatience = 100 * time.Millisecond
+// pongPatience is how long the answer to a ping is waited for beyond a round trip: longer than
+// a queue should be, and than a block takes that the peer is writing on a slow line.
+const pongPatience = 300 * time.Millisecond
 
 // extended takes a message of our own.
 func (l *link) extended(m bittorrent.Message) error {
@@ -46,11 +46,11 @@ func (l *link) extended(m bittorrent.Message) error {
 		l.mu.Unlock()
 		l.wake()
 	case extPong:
-		if len(m.Payload) == 12 {
+		if len(m.Payload) == 16 {
 			l.mu.Lock()
 			if p := l.pings[binary.BigEndian.Uint64(m.Payload)]; p != nil && p.took == 0 && !p.written.IsZero() {
 				p.took = time.Since(p.written)
-				p.waited = time.Duration(binary.BigEndian.Uint32(m.Payload[8:])) * time.Microsecond
+				p.came = time.Duration(min(binary.BigEndian.Uint64(m.Payload[8:]), math.MaxInt64/1000)) * time.Microsecond
 				close(p.answered)
 			}
 			l.mu.Unlock()
@@ -69,20 +69,21 @@ func (l *link) introduce(host kith.ID) {
 	l.tell(bittorrent.Message{Type: bittorrent.Extended, ExtendedID: extHosts, Payload: host[:]})
 }
 
-// A ping measures a round trip. Both ways it may have to wait for a block that is just
+// A ping measures the way to the peer. It may have to wait for a block that is just
 // being written, spread over the time that takes: that is no queue on the line, and is
-// not counted.
+// not counted. Nor is the way back, which has a queue of the peer's: the pong says when
+// the ping came, by the peer's clock.
 type ping struct {
 	written  time.Time     // zero while it waits
 	took     time.Duration // from then on, once it is answered
-	waited   time.Duration // of these, at the peer
+	came     time.Duration // since the peer began
 	answered chan struct{}
 }
 
 // A pong waits to be written.
 type pong struct {
 	number [8]byte
-	since  time.Time
+	came   time.Time
 }
 
 const maxPongs = 16 // that wait; no peer of ours has more than two pings under way
@@ -99,17 +100,17 @@ func (l *link) appendProbes(out []byte, now time.Time) []byte {
 		}
 	}
 	for _, p := range l.pongs {
-		waited := min(now.Sub(p.since).Microseconds(), math.MaxUint32)
-		word(extPong, binary.BigEndian.AppendUint32(p.number[:], uint32(waited)))
+		came := p.came.Sub(l.exchange.swarm.began).Microseconds()
+		word(extPong, binary.BigEndian.AppendUint64(p.number[:], uint64(came)))
 	}
 	l.pongs = l.pongs[:0]
 	return out
 }
 
-// roundTrip measures one, beside blocks that are under way, and what of it the peer was
-// busy for. It gives up after patience.
-func (l *link) roundTrip(ctx context.Context, patience time.Duration) (took, waited time.Duration, ok bool) {
-	p := &ping{answered: make(chan struct{})}
+// probe sends a ping, beside blocks that are under way, and returns it once it is answered. It gives
+// up after patience, and then reports false and how long that was.
+func (l *link) probe(ctx context.Context, patience time.Duration) (p *ping, lost time.Duration, ok bool) {
+	p = &ping{answered: make(chan struct{})}
 	l.mu.Lock()
 	l.ping++
 	number := l.ping
@@ -124,36 +125,36 @@ func (l *link) roundTrip(ctx context.Context, patience time.Duration) (took, wai
 	for wait := patience; ; {
 		select {
 		case <-p.answered:
-			return p.took, p.waited, true
+			return p, 0, true
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return 0, 0, false
+			return nil, 0, false
 		}
 		l.mu.Lock()
 		written, gone := p.written, l.gone
 		l.mu.Unlock()
 		switch {
 		case gone:
-			return 0, 0, false
+			return nil, 0, false
 		case written.IsZero():
 			wait = patience
 		default:
 			if wait = patience - time.Since(written); wait <= 0 {
-				return time.Since(written), 0, true // so long at least
+				return nil, time.Since(written), false
 			}
 		}
 	}
 }
 
-// late measures how much longer than the shortest one a round trip takes. What the
-// peer says that it waited does not make another the shortest.
+// late measures how much longer than the shortest one the way to the peer takes.
 func (l *link) late(ctx context.Context) (time.Duration, bool) {
-	path := l.exchange.swarm.pathTo(l.host)
-	took, waited, ok := l.roundTrip(ctx, pongPatience+l.member.shortest(0, path))
+	s := l.exchange.swarm
+	path := s.pathTo(l.host)
+	p, lost, ok := l.probe(ctx, pongPatience+path.RoundTrip)
 	if !ok {
-		return 0, false
+		return max(lost-path.RoundTrip, 0), lost > 0 // so long at least
 	}
-	return max(took-waited-l.member.shortest(took, path), 0), true
+	return l.member.late(p.came-p.written.Sub(s.began), path, time.Now()), true
 }
 
 // An allowance bounds the messages of a peer that move nothing: each block that
