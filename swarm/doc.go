@@ -39,7 +39,7 @@
 //
 // One uplink (uplink.go) serves all exchanges. It decides late, a block at a time,
 // and at the rate that the link carries: a controller (pacer.go) measures
-// round trips beside the blocks and holds the queue in front of the link at 3 ms. So
+// one-way delays beside the blocks and holds the queue in front of the link at 2 ms. So
 // a call or a key stroke on the same line is not disturbed, and the link is full all the same.
 // Blocks that take long to leave are written in pieces, spread over that time.
 //

@@ -35,7 +35,7 @@ const (
 	firstRate   = 512 << 10              // bytes a second
 	leastRate   = 8 << 10
 	mostRate    = 1 << 40
-	queueTarget = 0.0030 // seconds; beyond a frame, as are the others
+	queueTarget = 0.0022 // seconds; beyond a frame, as are the others
 	queueFull   = 0.010  // ends the fast growth
 	queueLong   = 0.040  // more than the controller's small steps are for
 	frame       = 1514   // bytes: what is shorter is no queue, and not ours to shorten
