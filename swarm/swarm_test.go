@@ -113,10 +113,14 @@ func (h *villager) start(t testing.TB) {
 	}
 	network := h.village.hub.Network(h.id)
 	log := h.log(t)
+	listening := make(chan struct{})
 	s := New(Config{
 		Self: h.id, Key: h.key, Dir: filepath.Join(h.data, "content"), Store: store,
-		Dial:          network.Dial,
-		Listen:        func(ctx context.Context) (net.Listener, error) { return network.Listen(ctx, kith.Address{Port: Port}) },
+		Dial: network.Dial,
+		Listen: func(ctx context.Context) (net.Listener, error) {
+			defer close(listening)
+			return network.Listen(ctx, kith.Address{Port: Port})
+		},
 		ListenClients: func(context.Context) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") },
 		Members: func() []kith.Member {
 			h.village.mu.Lock()
@@ -147,6 +151,7 @@ func (h *villager) start(t testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
+	<-listening
 	h.village.mu.Lock()
 	h.Swarm, h.store, h.online = s, store, true
 	h.village.mu.Unlock()

@@ -332,15 +332,13 @@ func TestAskedAfterwards(t *testing.T) {
 // TestBetterCarrier has TLS over TCP appear while a socket rides on QUIC.
 func TestBetterCarrier(t *testing.T) {
 	c := newClub()
-	a, b := c.member(t, 1), c.member(t, 2)
-	a.cfg.Carriers = []string{carrierQUIC}
+	a, b := c.member(t, 1, only(carrierQUIC)), c.member(t, 2)
 	dialed, accepted := connected(t, a, b)
 	done := make(chan error, 2)
 	go func() { done <- transfer(accepted, dialed, 3, 32<<20) }()
 	go func() { done <- transfer(dialed, accepted, 4, 32<<20) }()
 	waitFor(t, "the transfer to begin", func() bool { return a.Sockets()[0].Received > 1<<20 })
-	a.cfg.Carriers = []string{carrierTLS}
-	if _, err := a.connect(t.Context(), b.id); err != nil {
+	if _, err := a.reach(t.Context(), b.id, a.ways(c.where(b.id), []string{carrierTLS})); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "the socket to move", func() bool { return len(a.Peers()) == 1 && a.Peers()[0].Carrier == carrierTLS })
