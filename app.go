@@ -2,6 +2,7 @@ package kith
 
 import (
 	"context"
+	"database/sql"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -51,6 +52,16 @@ type Service struct {
 
 	// Copies stand in for the sites of hosts that sleep. It may be nil.
 	Copies Copies
+
+	// Receive takes a letter within the transaction that marks it as received: what
+	// it does to the store happens once, all else at least once. An error of kind
+	// Invalid, NotFound, Denied or Expired refuses the letter, with its text as the reason; after
+	// any other the letter comes again later. It may be nil: letters are refused.
+	Receive func(ctx context.Context, tx *sql.Tx, letter Letter) error
+
+	// Ended learns, in a transaction, that a letter of the application was delivered
+	// or will not be. An error has it called again later. It may be nil.
+	Ended func(ctx context.Context, tx *sql.Tx, letter LetterStatus) error
 }
 
 // Copies are what an application keeps of other hosts' sites. The gateway shows

@@ -1,0 +1,54 @@
+package kith
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+)
+
+// A BlobID names bytes by their SHA-256. The zero ID names nothing.
+type BlobID [32]byte
+
+// String returns the text form: 52 lower-case base32 characters.
+func (b BlobID) String() string { return idEncoding.EncodeToString(b[:]) }
+
+// IsZero reports whether the ID is the zero ID.
+func (b BlobID) IsZero() bool { return b == BlobID{} }
+
+// ParseBlobID reads the text form. It fails with an [Invalid] error.
+func ParseBlobID(text string) (BlobID, error) {
+	decoded, err := idEncoding.DecodeString(text)
+	if err != nil || len(decoded) != len(BlobID{}) || idEncoding.EncodeToString(decoded) != text {
+		return BlobID{}, fmt.Errorf("%.60q is not 52 letters and digits from a to z and 2 to 7: %w", text, Invalid)
+	}
+	return BlobID(decoded), nil
+}
+
+// A Blob is bytes that do not change.
+type Blob struct {
+	ID   BlobID
+	Size int64 // bytes
+}
+
+// Blobs keep what is too large for a table: letters, messages. There is one copy of
+// a blob however often it is kept, and it is there exactly as long as a committed
+// transaction says so. They are private to this host: what is for others is
+// shared ([Swarm]) or sent ([Post]). Blobs are safe for concurrent use.
+type Blobs interface {
+	// Write reads r to its end. The blob can be opened from now until ctx ends, and
+	// after that if a transaction has kept it. More than limit bytes are an error of
+	// kind Invalid, a full disk one of kind Quota; then nothing is there.
+	Write(ctx context.Context, r io.Reader, limit int64) (Blob, error)
+
+	// Keep has a blob stay when tx commits: until Release has been called as often as
+	// Keep. It fails with kind NotFound. The blob is durable when the transaction is.
+	Keep(ctx context.Context, tx *sql.Tx, id BlobID) error
+
+	// Release takes back a Keep when tx commits. It fails with kind NotFound.
+	Release(ctx context.Context, tx *sql.Tx, id BlobID) error
+
+	// Open reads a blob, which the caller closes. Who opened it reads on while
+	// others release it. It fails with kind NotFound.
+	Open(ctx context.Context, id BlobID) (io.ReadSeekCloser, error)
+}
