@@ -27,14 +27,13 @@ func (s *Swarm) Torrent(ctx context.Context, id kith.ContentID) ([]byte, string,
 		}
 		layers[f.Root] = layer
 	}
-	url, peer := s.announceURL()
-	file, err := bittorrent.EncodeTorrent(d, layers, url)
+	magnet := bittorrent.Magnet{ID: d.ID(), IDv1: d.IDv1(), Name: d.Name}
+	if url, peer := s.announceURL(); url != "" {
+		magnet.Trackers, magnet.Peers = []string{url}, []string{peer}
+	}
+	file, err := bittorrent.EncodeTorrent(d, layers, magnet.Trackers...)
 	if err != nil {
 		return nil, "", fmt.Errorf("torrent of %s: %w", d.Name, err)
-	}
-	magnet := bittorrent.Magnet{ID: d.ID(), IDv1: d.IDv1(), Name: d.Name}
-	if url != "" {
-		magnet.Trackers, magnet.Peers = []string{url}, []string{peer}
 	}
 	return file, magnet.String(), nil
 }

@@ -209,7 +209,7 @@ func TestParseTorrentRefuses(t *testing.T) {
 		}
 	}
 	d, _ := describeGolden(t, false)
-	if _, err := EncodeTorrent(d, nil, ""); !errors.Is(err, ErrInvalid) {
+	if _, err := EncodeTorrent(d, nil); !errors.Is(err, ErrInvalid) {
 		t.Errorf("made without layers: %v", err)
 	}
 }
@@ -220,6 +220,26 @@ func TestTrackers(t *testing.T) {
 	torrent, err := ParseTorrent(text)
 	if want := []string{"http://127.0.0.1:6881/announce", "a", "b", "c"}; err != nil || !slices.Equal(torrent.Trackers, want) {
 		t.Errorf("%+v, %v", torrent, err)
+	}
+}
+
+func TestEncodeTrackers(t *testing.T) {
+	d, layers := describeGolden(t, true)
+	all := []string{"http://127.0.0.1:6881/announce", "http://192.168.1.7:6881/announce", "http://[fd00::7]:6881/announce"}
+	for trackers, want := range [][]byte{
+		[]byte("d4:info"),
+		[]byte("d8:announce30:http://127.0.0.1:6881/announce4:info"),
+		[]byte("d8:announce30:http://127.0.0.1:6881/announce13:announce-listll30:http://127.0.0.1:6881/announceel32:http://192.168.1.7:6881/announceee4:info"),
+		[]byte("d8:announce30:http://127.0.0.1:6881/announce13:announce-listll30:http://127.0.0.1:6881/announceel32:http://192.168.1.7:6881/announceel30:http://[fd00::7]:6881/announceee4:info"),
+	} {
+		text, err := EncodeTorrent(d, layers, all[:trackers]...)
+		if err != nil || !bytes.HasPrefix(text, want) {
+			t.Errorf("%d trackers: %q, %v", trackers, text[:min(len(text), len(want))], err)
+			continue
+		}
+		if torrent, err := ParseTorrent(text); err != nil || !slices.Equal(torrent.Trackers, all[:trackers]) {
+			t.Errorf("%d trackers are read as %+v, %v", trackers, torrent, err)
+		}
 	}
 }
 
@@ -235,7 +255,7 @@ func FuzzParseTorrent(f *testing.F) {
 			}
 			return
 		}
-		again, err := EncodeTorrent(torrent.Description, torrent.Layers, "")
+		again, err := EncodeTorrent(torrent.Description, torrent.Layers)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,11 +25,19 @@ type Torrent struct {
 
 // EncodeTorrent returns a .torrent file. Layers are as in [Torrent]; those that
 // are not of the description are left out, and it fails where one is missing.
-// Announce is the tracker's URL; "" leaves it out.
-func EncodeTorrent(d *Description, layers map[[32]byte][]byte, announce string) ([]byte, error) {
+// Trackers are URLs, which clients try in this order: several are a list with one
+// in each tier (BEP 12).
+func EncodeTorrent(d *Description, layers map[[32]byte][]byte, trackers ...string) ([]byte, error) {
 	b := []byte{'d'}
-	if announce != "" {
-		b = appendTextEntry(b, "announce", announce)
+	if len(trackers) > 0 {
+		b = appendTextEntry(b, "announce", trackers[0])
+	}
+	if len(trackers) > 1 {
+		b = append(appendText(b, "announce-list"), 'l')
+		for _, url := range trackers {
+			b = append(appendText(append(b, 'l'), url), 'e')
+		}
+		b = append(b, 'e')
 	}
 	b = append(appendText(b, "info"), d.Raw...)
 	b = append(appendText(b, "piece layers"), 'd')
