@@ -3,6 +3,7 @@ package kith
 import (
 	"context"
 	"io"
+	"net/netip"
 	"time"
 )
 
@@ -63,6 +64,21 @@ type Swarm interface {
 	// Torrent returns the content as a .torrent file for standard clients, and as a
 	// magnet link, both of which lead them to this node.
 	Torrent(ctx context.Context, content ContentID) (file []byte, magnet string, err error)
+
+	// MakePublic marks content that this host has for torrent clients on other
+	// computers, or takes the mark back, which ends what such clients take. They get it
+	// where the door is open, and by its hash alone, without the group's encryption. The mark is
+	// of this host: others do not see it. What this host publishes
+	// under a title keeps it from one version to the next; what it took from another does not.
+	MakePublic(ctx context.Context, content ContentID, public bool) error
+
+	// SetTorrentDoor lets torrent clients on other computers in, on the port that those
+	// of this one use, or ends that and what they take: to OpenLAN, OpenAny, an
+	// address of this computer, or "". It is remembered. It fails with kind Invalid, with NotFound where this
+	// computer does not have the address, and where it can listen on none
+	// with what was in the way, such as InUse; then it stays as it was.
+	SetTorrentDoor(ctx context.Context, to string) error
+	TorrentDoor() TorrentDoor
 
 	Limits() SwarmLimits
 	SetLimits(ctx context.Context, limits SwarmLimits) error
@@ -132,6 +148,7 @@ type Holding struct {
 	State    string        `json:"state"`
 	Reason   string        `json:"reason,omitempty"` // why it is paused or does not go on, as a sentence
 	Pinned   bool          `json:"pinned"`
+	Public   bool          `json:"public"` // for torrent clients on other computers, where they are let in
 	Follow   bool          `json:"follow"` // newer versions of Entry are taken, too
 	Added    time.Time     `json:"added"`
 	Entry    Entry         `json:"entry,omitzero"` // of the library, if it is or was there
@@ -152,7 +169,7 @@ const MaxParts = 128
 type Taker struct {
 	Host     ID      `json:"host,omitzero"`
 	Client   string  `json:"client,omitempty"` // a torrent client's own word for itself, where it is no member
-	Near     bool    `json:"near"`             // on a network of ours
+	Near     bool    `json:"near"`             // on a network of ours; a client: on this computer
 	Have     float64 `json:"have"`             // 0 to 1
 	Parts    []byte  `json:"parts,omitempty"`  // as a Holding's
 	Down     float64 `json:"down"`             // bytes a second from it
@@ -166,6 +183,20 @@ type ContentFile struct {
 	Path string `json:"path"` // with slashes; "" for content that is one file
 	Size int64  `json:"size"`
 	Have int64  `json:"have"`
+}
+
+// Whom a TorrentDoor may let in, beside those who come to one address.
+const (
+	OpenLAN = "lan" // this computer's addresses on local networks, for those there
+	OpenAny = "any" // all of its addresses, and all who reach them
+)
+
+// A TorrentDoor is where torrent clients on other computers, members or not, reach this
+// host.
+type TorrentDoor struct {
+	Open      string           `json:"open"`                // OpenLAN, OpenAny or an address; "": nobody is let in
+	Addresses []netip.AddrPort `json:"addresses,omitempty"` // where they are served now
+	Problems  []string         `json:"problems,omitempty"`  // why they are not where they should be, as sentences
 }
 
 // SwarmLimits are what sharing may use of this host. Rates are in bytes a

@@ -8,6 +8,7 @@ import (
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
 	"kith.alt/kith/folders"
+	"kith.alt/kith/network/underlay"
 	"kith.alt/kith/swarm"
 )
 
@@ -24,6 +25,9 @@ func (n *Node) openSwarm(ctx context.Context) error {
 		},
 		ListenClients: func(context.Context) (net.Listener, error) {
 			return n.listenLoopback("share", "bittorrent", config.BitTorrent)
+		},
+		Outside: swarm.Outside{
+			Interfaces: underlay.System().Interfaces, Changes: underlay.System().Changes, Listen: underlay.System().ListenTCP,
 		},
 		Group:   func() [32]byte { return n.group().Roster().Genesis() },
 		Members: n.presentMembers,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -29,29 +31,45 @@ func (s *Swarm) serveClients(ctx context.Context) {
 	s.clientAddress = ln.Addr()
 	s.mu.Unlock()
 	server := torrent.New(torrent.Config{Content: s.contentOfClient, Client: "kith", Log: s.log, Metrics: s.cfg.Metrics})
+	if at, err := netip.ParseAddrPort(ln.Addr().String()); err == nil {
+		s.work.Go(func() { s.door.serve(ctx, server, at.Port()) })
+	}
 	if err := server.Serve(ctx, ln); err != nil {
 		s.log.Error("torrent clients are not served any more", "err", err)
 	}
 }
 
-// announceURL is where torrent clients of this host hear of peers, "" if nowhere;
-// clientPeer is where this host is a peer itself.
-func (s *Swarm) announceURL() (url, clientPeer string) {
+// maxTold is how many addresses outside clients are told of.
+const maxTold = 8
+
+// clientAddresses returns where torrent clients hear of peers of a content, and where this host is
+// a peer itself: those of this host first, and those outside where they may have it.
+func (s *Swarm) clientAddresses(id kith.ContentID) (trackers, peers []string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.clientAddress == nil {
-		return "", ""
+	var list []net.Addr
+	if s.clientAddress != nil {
+		list = append(list, s.clientAddress)
 	}
-	return torrent.AnnounceURL(s.clientAddress), s.clientAddress.String()
+	s.mu.Unlock()
+	if s.isPublic(id) {
+		outside := s.door.addresses()
+		for _, at := range outside[:min(len(outside), maxTold)] {
+			list = append(list, net.TCPAddrFromAddrPort(at))
+		}
+	}
+	for _, at := range list {
+		trackers, peers = append(trackers, torrent.AnnounceURL(at)), append(peers, at.String())
+	}
+	return trackers, peers
 }
 
 // contentOfClient finds what a client calls by its name in version 1, or by the
-// beginning of that in version 2.
-func (s *Swarm) contentOfClient(name [20]byte) (torrent.Content, error) {
+// beginning of that in version 2. What the client may not have is not even looked at.
+func (s *Swarm) contentOfClient(remote netip.Addr, name [20]byte) (torrent.Content, error) {
 	s.mu.Lock()
 	var found kith.ContentID
 	for id, h := range s.holdings {
-		if slices.Contains(h.names, name) {
+		if slices.Contains(h.names, name) && s.mayTakeLocked(remote, h) {
 			found = id
 			break
 		}
@@ -66,6 +84,9 @@ func (s *Swarm) contentOfClient(name [20]byte) (torrent.Content, error) {
 	}
 	return clientContent{x}, nil
 }
+
+// maxOutside is how many clients outside take part in a content, of maxLinks.
+const maxOutside = 60
 
 // A clientContent is an exchange as torrent clients take part in it.
 type clientContent struct{ exchange *exchange }
@@ -92,13 +113,28 @@ func (c clientContent) HashAnswer(m bittorrent.Message) bittorrent.Message {
 }
 
 func (c clientContent) Join(p *torrent.Peer) (torrent.Part, error) {
+	part, err := c.join(p)
+	if err == nil && p.Outside() && !c.exchange.swarm.isPublic(c.exchange.id) { // not any more
+		part.Leave()
+		return nil, errEnded
+	}
+	return part, err
+}
+
+func (c clientContent) join(p *torrent.Peer) (torrent.Part, error) {
 	x := c.exchange
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ending {
 		return nil, errEnded
 	}
-	if len(x.clients) >= maxLinks {
+	outside := 0
+	for _, other := range x.clients {
+		if other.peer.Outside() {
+			outside++
+		}
+	}
+	if len(x.clients) >= maxLinks || p.Outside() && outside >= maxOutside {
 		return nil, errTooMany
 	}
 	x.work.Add(1)
@@ -106,7 +142,7 @@ func (c clientContent) Join(p *torrent.Peer) (torrent.Part, error) {
 	part := &client{exchange: x, number: x.numbers, peer: p, has: content.NewBitmap(x.description.Blocks()), asked: make(map[int]bool)}
 	part.upCap.rate, part.downCap.rate = x.swarm.memberUp, x.swarm.memberDown
 	x.clients[part.number] = part
-	x.plan.Join(x.now(), part.number, scheduler.Traits{Near: true})
+	x.plan.Join(x.now(), part.number, scheduler.Traits{Near: !p.Outside()})
 	return part, nil
 }
 

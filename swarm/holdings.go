@@ -75,7 +75,7 @@ func (s *Swarm) halt(h *holding) {
 }
 
 func (s *Swarm) loadHoldings(tx *sql.Tx) error {
-	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, have, received, sent, reason
+	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, public, follow, own, entry, hosts, added, used, have, received, sent, reason
 		FROM swarm_holdings`)
 	if err != nil {
 		return fmt.Errorf("load holdings: %w", err)
@@ -86,7 +86,7 @@ func (s *Swarm) loadHoldings(tx *sql.Tx) error {
 		var id, description, entry, hosts []byte
 		var paused bool
 		var added, used int64
-		err := rows.Scan(&id, &description, &h.Name, &h.Path, &h.replace, &h.complete, &paused, &h.Pinned, &h.Follow, &h.own, &entry, &hosts,
+		err := rows.Scan(&id, &description, &h.Name, &h.Path, &h.replace, &h.complete, &paused, &h.Pinned, &h.Public, &h.Follow, &h.own, &entry, &hosts,
 			&added, &used, &h.Have, &h.Received, &h.Sent, &h.Reason)
 		if err != nil {
 			return fmt.Errorf("load holdings: %w", err)
@@ -155,12 +155,12 @@ func (s *Swarm) save(ctx context.Context, h *holding, description []byte) error 
 		reason = ""
 	}
 	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`INSERT INTO swarm_holdings (content, description, name, path, replaces, complete, paused, pinned, follow, own, entry, hosts, added, used, received, sent, reason)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err := tx.Exec(`INSERT INTO swarm_holdings (content, description, name, path, replaces, complete, paused, pinned, public, follow, own, entry, hosts, added, used, received, sent, reason)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (content) DO UPDATE SET description = coalesce(excluded.description, description), name = excluded.name, path = excluded.path,
-				replaces = excluded.replaces, complete = excluded.complete, paused = excluded.paused, pinned = excluded.pinned, follow = excluded.follow,
+				replaces = excluded.replaces, complete = excluded.complete, paused = excluded.paused, pinned = excluded.pinned, public = excluded.public, follow = excluded.follow,
 				own = excluded.own, entry = excluded.entry, hosts = excluded.hosts, used = excluded.used, reason = excluded.reason`,
-			row.Content[:], description, row.Name, row.Path, row.replace, row.complete, paused, row.Pinned, row.Follow, row.own,
+			row.Content[:], description, row.Name, row.Path, row.replace, row.complete, paused, row.Pinned, row.Public, row.Follow, row.own,
 			entry, hosts, row.Added.Unix(), row.used.Unix(), row.Received, row.Sent, reason)
 		return err
 	})
@@ -370,7 +370,7 @@ func (s *Swarm) show(h *holding, detail bool) kith.Holding {
 		}
 	}
 	for _, c := range x.clients {
-		t := kith.Taker{Client: c.peer.Client(), Near: true, Down: c.down.rate(), Up: c.up.rate(), Received: c.peer.Received(), Sent: c.peer.Sent()}
+		t := kith.Taker{Client: c.peer.Client(), Near: !c.peer.Outside(), Down: c.down.rate(), Up: c.up.rate(), Received: c.peer.Received(), Sent: c.peer.Sent()}
 		shown.Down += t.Down
 		shown.Up += t.Up
 		shown.Received += t.Received

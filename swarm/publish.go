@@ -182,6 +182,9 @@ func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d
 	h.describe(d)
 	h.Path, h.Entry, h.own, h.complete, h.used = p.Path, entry, true, true, time.Now()
 	h.replace, h.full = false, false
+	if older := s.holdings[before.Content]; older != nil && !before.Withdrawn && older.Public {
+		h.Public = true // who opened it means what stands under the title
+	}
 	h.State, h.Reason, h.Have = kith.HoldingComplete, "", h.Size
 	s.mu.Unlock()
 	if err := s.save(ctx, h, d.Raw); err != nil {

@@ -31,6 +31,7 @@ type Config struct {
 	Listen func(context.Context) (net.Listener, error) // on Port
 	// ListenClients opens the port for torrent clients of this host.
 	ListenClients func(context.Context) (net.Listener, error)
+	Outside       Outside // where torrent clients of other computers come from
 	Members       func() []kith.Member
 	Group         func() [32]byte         // names the group that they are members of; nil is always the same
 	Paths         func() map[kith.ID]Path // to members to whom there is one
@@ -63,6 +64,7 @@ type Swarm struct {
 	limits  atomic.Pointer[kith.SwarmLimits]
 	blank   []byte // a block of zeros
 	began   time.Time
+	door    *door
 	unsaid  atomic.Bool // something came or went that members were not told
 
 	mu       sync.Mutex
@@ -101,6 +103,7 @@ func New(cfg Config) *Swarm {
 	s.watcher = watch.New(watch.Config{Changed: s.changedOnDisk, Log: cfg.Log})
 	s.uplink = newUplink(s.allUp, s.next, s.late)
 	s.down.rate = s.allDown
+	s.door = newDoor(cfg.Outside, cfg.Log)
 	return s
 }
 
@@ -122,6 +125,9 @@ func (s *Swarm) Load(ctx context.Context) error {
 	err = s.cfg.Store.View(ctx, func(tx *sql.Tx) error {
 		if err := s.loadLimits(tx); err != nil {
 			return fmt.Errorf("load limits: %w", err)
+		}
+		if err := s.loadDoor(tx); err != nil {
+			return fmt.Errorf("load what is open: %w", err)
 		}
 		if err := s.loadAccounts(tx); err != nil {
 			return fmt.Errorf("load contributions: %w", err)

@@ -41,6 +41,7 @@ type villager struct {
 	group   byte
 	stop    func()
 	said    journal
+	street  *street // what clients outside come from
 }
 
 // A journal keeps what a host logs.
@@ -81,7 +82,7 @@ func (v *village) add(t testing.TB, name string) *villager {
 	key := ed25519.NewKeyFromSeed(seed)
 	h := &villager{
 		village: v, name: name, key: key, id: kith.IDOf(key.Public().(ed25519.PublicKey)),
-		data: t.TempDir(), files: t.TempDir(),
+		data: t.TempDir(), files: t.TempDir(), street: newStreet(),
 	}
 	v.hosts = append(v.hosts, h)
 	return h
@@ -122,6 +123,7 @@ func (h *villager) start(t testing.TB) {
 			return network.Listen(ctx, kith.Address{Port: Port})
 		},
 		ListenClients: func(context.Context) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") },
+		Outside:       h.street.outside(),
 		Members: func() []kith.Member {
 			h.village.mu.Lock()
 			defer h.village.mu.Unlock()

@@ -28,9 +28,7 @@ func (s *Swarm) Torrent(ctx context.Context, id kith.ContentID) ([]byte, string,
 		layers[f.Root] = layer
 	}
 	magnet := bittorrent.Magnet{ID: d.ID(), IDv1: d.IDv1(), Name: d.Name}
-	if url, peer := s.announceURL(); url != "" {
-		magnet.Trackers, magnet.Peers = []string{url}, []string{peer}
-	}
+	magnet.Trackers, magnet.Peers = s.clientAddresses(id)
 	file, err := bittorrent.EncodeTorrent(d, layers, magnet.Trackers...)
 	if err != nil {
 		return nil, "", fmt.Errorf("torrent of %s: %w", d.Name, err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,7 @@ type Swarm struct {
 	holdings      []*holding // newest first
 	limits        kith.SwarmLimits
 	contributions []kith.Contribution
+	open          string // of the door
 	held          bool
 }
 
@@ -418,6 +420,45 @@ func (s *Swarm) Torrent(_ context.Context, content kith.ContentID) (file []byte,
 		magnet = fmt.Sprintf("magnet:?xt=urn:btmh:1220%x&x.pe=127.0.0.1:6881", content[:])
 	})
 	return file, magnet, err
+}
+
+func (s *Swarm) MakePublic(_ context.Context, content kith.ContentID, public bool) error {
+	return s.with(content, func(h *holding) {
+		h.Public = public
+		s.tell()
+	})
+}
+
+// Own addresses of the computer of a [Swarm].
+var (
+	OnLAN      = netip.MustParseAddr("192.168.1.7")
+	OnInternet = netip.MustParseAddr("203.0.113.7")
+)
+
+// TorrentDoor serves clients at port 6881.
+func (s *Swarm) TorrentDoor() kith.TorrentDoor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := kith.TorrentDoor{Open: s.open}
+	for _, a := range []netip.Addr{OnLAN, OnInternet} {
+		if s.open == kith.OpenAny || s.open == kith.OpenLAN && a.IsPrivate() || s.open == a.String() {
+			d.Addresses = append(d.Addresses, netip.AddrPortFrom(a, 6881))
+		}
+	}
+	return d
+}
+
+func (s *Swarm) SetTorrentDoor(_ context.Context, to string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a, err := netip.ParseAddr(to); err == nil && a != OnLAN && a != OnInternet {
+		return fmt.Errorf("%s is no address of this computer; it has %s, %s: %w", a, OnLAN, OnInternet, kith.NotFound)
+	} else if err != nil && !slices.Contains([]string{"", kith.OpenLAN, kith.OpenAny}, to) {
+		return fmt.Errorf("%q is no address: %w", to, kith.Invalid)
+	}
+	s.open = to
+	s.tell()
+	return nil
 }
 
 func (s *Swarm) Limits() kith.SwarmLimits {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"testing"
@@ -24,7 +25,7 @@ func fuzzed(f *testing.F) (*Server, *share) {
 	s, _ := newShare(f, d)
 	s.fill(f, sums, files, func(int) bool { return true })
 	return New(Config{
-		Content: func(name [20]byte) (Content, error) {
+		Content: func(_ netip.Addr, name [20]byte) (Content, error) {
 			for _, known := range d.InfoHashes() {
 				if known == name {
 					return s, nil

@@ -264,6 +264,9 @@ func (p *Peer) Client() string {
 // Address is where the client is.
 func (p *Peer) Address() net.Addr { return p.conn.RemoteAddr() }
 
+// Outside reports whether the client is on another computer.
+func (p *Peer) Outside() bool { return IsOutside(remoteOf(p.conn)) }
+
 // Sent is how many bytes of content went to the client.
 func (p *Peer) Sent() int64 { return p.sent.Load() }
 

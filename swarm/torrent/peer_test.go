@@ -478,8 +478,8 @@ func FuzzConversation(f *testing.F) {
 		}
 		server.forget(p)
 		p.part.Leave()
-		if len(s.parts) > 0 || len(s.asked) > 0 || server.unchoked > 0 {
-			t.Fatalf("%d parts, %d requests, %d unchoked are left", len(s.parts), len(s.asked), server.unchoked)
+		if len(s.parts) > 0 || len(s.asked) > 0 || server.unchoked.taken > 0 {
+			t.Fatalf("%d parts, %d requests, %d unchoked are left", len(s.parts), len(s.asked), server.unchoked.taken)
 		}
 		clear(s.hashed)
 	})

@@ -30,17 +30,18 @@ type Server struct {
 	tracker *tracker
 	metrics metrics
 
-	mu       sync.Mutex
-	open     int // connections
-	peers    map[*Peer]struct{}
-	unchoked int
-	banned   map[culprit]time.Time
+	mu          sync.Mutex
+	connections quota
+	origins     map[netip.Prefix]int // connections from outside
+	peers       map[*Peer]struct{}
+	unchoked    quota
+	banned      map[culprit]time.Time
 }
 
 // A culprit is who sent a wrong block: a client under its name for one content, as
-// all of this computer's have one address, or an address.
+// all of this computer's have one address, or an origin outside.
 type culprit struct {
-	address netip.Addr
+	origin  netip.Prefix
 	peer    [20]byte
 	content [32]byte
 }
@@ -51,7 +52,10 @@ type metrics struct {
 
 // New makes a server. It opens nothing.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, tracker: newTracker(), peers: make(map[*Peer]struct{}), banned: make(map[culprit]time.Time)}
+	s := &Server{
+		cfg: cfg, tracker: newTracker(), peers: make(map[*Peer]struct{}), banned: make(map[culprit]time.Time), origins: make(map[netip.Prefix]int),
+		connections: quota{most: maxConnections, mostOutside: maxOutside}, unchoked: quota{most: maxUnchoked, mostOutside: maxUnchokedOutside},
+	}
 	copy(s.id[:], "-KI0001-"+rand.Text())
 	s.metrics = metrics{
 		sent:      cfg.Metrics.Counter("kith_torrent_sent_bytes_total", "Bytes of content that torrent clients took."),
@@ -72,7 +76,8 @@ func New(cfg Config) *Server {
 func AnnounceURL(address net.Addr) string { return "http://" + address.String() + announcePath }
 
 // Serve serves the clients that a listener accepts until ctx ends, and closes
-// it. It returns nil after ctx has ended, and all its connections with it.
+// it. It returns nil after ctx has ended, and all its connections with it. It may be called
+// for several listeners.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
@@ -88,13 +93,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			}
 			return fmt.Errorf("accept torrent clients: %w", err)
 		}
-		if !s.admit() {
+		remote := remoteOf(conn)
+		if !s.admit(remote) {
 			s.metrics.refused.Add(1)
 			conn.Close()
 			continue
 		}
 		work.Go(func() {
-			defer s.dismiss()
+			defer s.dismiss(remote)
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			if err := s.answer(ctx, &work, conn); err != nil {
@@ -105,20 +111,32 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 }
 
-func (s *Server) admit() bool {
+// admit reports whether there is room for one more connection, which dismiss gives
+// back.
+func (s *Server) admit(remote netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open >= maxConnections {
+	outside, origin := IsOutside(remote), originOf(remote)
+	if outside && s.origins[origin] >= maxOfOrigin || !s.connections.take(outside) {
 		return false
 	}
-	s.open++
+	if outside {
+		s.origins[origin]++
+	}
 	return true
 }
 
-func (s *Server) dismiss() {
+func (s *Server) dismiss(remote netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open--
+	outside, origin := IsOutside(remote), originOf(remote)
+	s.connections.release(outside)
+	if !outside {
+		return
+	}
+	if s.origins[origin]--; s.origins[origin] == 0 {
+		delete(s.origins, origin)
+	}
 }
 
 // answer serves a connection that a client opened.
@@ -136,7 +154,7 @@ func (s *Server) answer(ctx context.Context, work *sync.WaitGroup, conn net.Conn
 	if err != nil {
 		return err
 	}
-	c, err := s.cfg.Content(theirs.InfoHash)
+	c, err := s.cfg.Content(remoteOf(conn), theirs.InfoHash)
 	if err != nil {
 		return fmt.Errorf("content %x: %w", theirs.InfoHash[:4], err)
 	}
@@ -208,11 +226,11 @@ func (s *Server) check(conn net.Conn, c Content, theirs bittorrent.Handshake) er
 }
 
 func culpritOf(conn net.Conn, d *bittorrent.Description, peer [20]byte) culprit {
-	address := addressOf(conn.RemoteAddr()).Addr()
-	if address.IsLoopback() {
-		return culprit{peer: peer, content: d.ID()}
+	remote := remoteOf(conn)
+	if IsOutside(remote) {
+		return culprit{origin: originOf(remote)}
 	}
-	return culprit{address: address}
+	return culprit{peer: peer, content: d.ID()}
 }
 
 // addressOf returns an address as it is; zero where it is none of IP.
@@ -286,9 +304,19 @@ func (s *Server) connected(peer [20]byte, d *bittorrent.Description) bool {
 func (s *Server) unchoke(p *Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unchoked < maxUnchoked && p.unchoke() {
-		s.unchoked++
+	s.unchokeLocked(p)
+}
+
+func (s *Server) unchokeLocked(p *Peer) bool {
+	outside := p.Outside()
+	if !s.unchoked.take(outside) {
+		return false
 	}
+	if !p.unchoke() {
+		s.unchoked.release(outside)
+		return false
+	}
+	return true
 }
 
 // choke ends that, and has another served in its place.
@@ -298,10 +326,9 @@ func (s *Server) choke(p *Peer) {
 	if !p.choke() {
 		return
 	}
-	s.unchoked--
+	s.unchoked.release(p.Outside())
 	for other := range s.peers {
-		if other != p && other.unchoke() {
-			s.unchoked++
+		if other != p && s.unchokeLocked(other) {
 			return
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/bits"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -401,21 +402,31 @@ func serve(t testing.TB, contents ...Content) (*Server, net.Addr) {
 
 func serveLogged(t testing.TB, log io.Writer, contents ...Content) (*Server, net.Addr) {
 	t.Helper()
-	s := New(Config{
-		Content: func(infoHash [20]byte) (Content, error) {
-			for _, c := range contents {
-				if slices.Contains(c.Description().InfoHashes(), infoHash) {
-					return c, nil
-				}
+	s := newServer(log, func(_ netip.Addr, infoHash [20]byte) (Content, error) {
+		for _, c := range contents {
+			if slices.Contains(c.Description().InfoHashes(), infoHash) {
+				return c, nil
 			}
-			return nil, fmt.Errorf("not here: %w", kith.NotFound)
-		},
-		Client: "kith test", Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: new(kith.Metrics),
+		}
+		return nil, fmt.Errorf("not here: %w", kith.NotFound)
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, serveOn(t, s, ln)
+}
+
+func newServer(log io.Writer, content func(netip.Addr, [20]byte) (Content, error)) *Server {
+	return New(Config{
+		Content: content, Client: "kith test", Metrics: new(kith.Metrics),
+		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+}
+
+// serveOn has a server serve a listener, until the test ends.
+func serveOn(t testing.TB, s *Server, ln net.Listener) net.Addr {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- s.Serve(ctx, ln) }()
@@ -430,5 +441,5 @@ func serveLogged(t testing.TB, log io.Writer, contents ...Content) (*Server, net
 			t.Error("the server does not end")
 		}
 	})
-	return s, ln.Addr()
+	return ln.Addr()
 }

@@ -2,6 +2,7 @@ package torrent
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"kith.alt/kith"
@@ -12,9 +13,11 @@ import (
 // Config is what a server needs of its owner.
 type Config struct {
 	// Content returns what a client calls by that name, one of those that
-	// Description.InfoHashes lists. It fails with kind NotFound. It may take a
-	// moment: a content that nobody asked for is opened.
-	Content func(infoHash [20]byte) (Content, error)
+	// Description.InfoHashes lists. It fails with kind NotFound, also for what a
+	// client at that address may not have: nothing else asks whether it may. It may take a
+	// moment: a content that nobody asked for is opened. Remote is zero where a client
+	// has no address of IP.
+	Content func(remote netip.Addr, infoHash [20]byte) (Content, error)
 
 	Client  string // what clients show: program and version
 	Log     *slog.Logger

@@ -32,13 +32,19 @@ const (
 	maxVisits   = 16
 )
 
-// A tracker knows which clients asked for content lately. Content goes by its ID,
-// as clients may use two names.
+// A tracker knows which clients asked for content lately.
 type tracker struct {
 	mu        sync.Mutex
-	clients   map[[32]byte]map[netip.AddrPort]client
-	completed map[[32]byte]int
+	clients   map[audience]map[netip.AddrPort]client
+	completed map[audience]int
 	visits    int
+}
+
+// An audience is clients that hear of each other: those that want one content, which goes by
+// its ID, as clients may use two names; of this computer, or outside of it.
+type audience struct {
+	content [32]byte
+	outside bool
 }
 
 type client struct {
@@ -47,15 +53,15 @@ type client struct {
 }
 
 func newTracker() *tracker {
-	return &tracker{clients: make(map[[32]byte]map[netip.AddrPort]client), completed: make(map[[32]byte]int)}
+	return &tracker{clients: make(map[audience]map[netip.AddrPort]client), completed: make(map[audience]int)}
 }
 
 // announce notes a client, and returns the others.
-func (t *tracker) announce(id [32]byte, address netip.AddrPort, a bittorrent.Announce, now time.Time) (others []netip.AddrPort) {
+func (t *tracker) announce(who audience, address netip.AddrPort, a bittorrent.Announce, now time.Time) (others []netip.AddrPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(now)
-	clients := t.clients[id]
+	clients := t.clients[who]
 	for other := range clients {
 		if other != address {
 			others = append(others, other)
@@ -67,37 +73,48 @@ func (t *tracker) announce(id [32]byte, address netip.AddrPort, a bittorrent.Ann
 		return nil
 	}
 	if a.Event == bittorrent.EventCompleted {
-		t.completed[id]++
+		t.completed[who]++
 	}
 	if clients == nil {
 		clients = make(map[netip.AddrPort]client)
-		t.clients[id] = clients
+		t.clients[who] = clients
 	}
-	if _, known := clients[address]; known || len(clients) < maxClients {
+	if _, known := clients[address]; known || len(clients) < maxClients && !(who.outside && crowded(clients, address.Addr())) {
 		clients[address] = client{seen: now, left: a.Left}
 	}
 	return others
 }
 
+// crowded reports whether no more clients of an address are noted, or it is none.
+func crowded(clients map[netip.AddrPort]client, address netip.Addr) bool {
+	origin, same := originOf(address), 0
+	for other := range clients {
+		if originOf(other.Addr()) == origin {
+			same++
+		}
+	}
+	return same >= maxAnnounced || !address.IsValid()
+}
+
 // expire forgets clients that did not ask again.
 func (t *tracker) expire(now time.Time) {
-	for id, clients := range t.clients {
+	for who, clients := range t.clients {
 		for address, c := range clients {
 			if now.Sub(c.seen) > expire {
 				delete(clients, address)
 			}
 		}
 		if len(clients) == 0 {
-			delete(t.clients, id)
+			delete(t.clients, who)
 		}
 	}
 }
 
-// swarm counts the clients of a content; this host is one of them.
-func (t *tracker) swarm(id [32]byte, complete bool) bittorrent.Swarm {
+// swarm counts an audience, and this host as one of it.
+func (t *tracker) swarm(who audience, complete bool) bittorrent.Swarm {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	swarm := bittorrent.Swarm{Completed: t.completed[id]}
+	swarm := bittorrent.Swarm{Completed: t.completed[who]}
 	count := func(complete bool) {
 		if complete {
 			swarm.Seeds++
@@ -106,7 +123,7 @@ func (t *tracker) swarm(id [32]byte, complete bool) bittorrent.Swarm {
 		}
 	}
 	count(complete)
-	for _, c := range t.clients[id] {
+	for _, c := range t.clients[who] {
 		count(c.left == 0)
 	}
 	return swarm
@@ -138,9 +155,9 @@ func (s *Server) respond(ctx context.Context, work *sync.WaitGroup, conn net.Con
 	var err error
 	switch r.URL.Path {
 	case announcePath:
-		body, err = s.announce(ctx, work, conn, r.URL.RawQuery)
+		body, err = s.announce(ctx, work, conn, r)
 	case scrapePath:
-		body, err = s.scrape(r.URL.RawQuery)
+		body, err = s.scrape(remoteOf(conn), r.URL.RawQuery)
 	default:
 		return plain(http.StatusNotFound)
 	}
@@ -161,35 +178,39 @@ func byAddress(host string) bool {
 	return err == nil || host == "localhost"
 }
 
-func (s *Server) announce(ctx context.Context, work *sync.WaitGroup, conn net.Conn, query string) ([]byte, error) {
-	a, err := bittorrent.ParseAnnounce(query)
+func (s *Server) announce(ctx context.Context, work *sync.WaitGroup, conn net.Conn, r *http.Request) ([]byte, error) {
+	a, err := bittorrent.ParseAnnounce(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.known(a.InfoHash)
+	remote := remoteOf(conn)
+	c, err := s.known(remote, a.InfoHash)
 	if err != nil {
 		return nil, err
 	}
 	d, complete := c.Description(), complete(c)
-	address := netip.AddrPortFrom(addressOf(conn.RemoteAddr()).Addr(), a.Port)
-	others := s.tracker.announce(d.ID(), address, a, time.Now())
-	here := addressOf(conn.LocalAddr())
+	who := audience{d.ID(), IsOutside(remote)}
+	address := netip.AddrPortFrom(remote, a.Port)
+	others := s.tracker.announce(who, address, a, time.Now())
+	here := reachedAt(conn, r)
 	// Clients take those at one address for one, so here this host stands for all.
-	others = slices.DeleteFunc(others, func(other netip.AddrPort) bool { return other.Addr() == here.Addr() })
+	others = slices.DeleteFunc(others, func(other netip.AddrPort) bool {
+		return other.Addr() == here.Addr() || !reachable(remote, other.Addr())
+	})
 	want := maxAnswered
 	if a.Want >= 0 {
 		want = min(a.Want, want)
 	}
 	peers := append([]netip.AddrPort{here}, others[:min(len(others), want)]...)
-	if !complete && a.Left < d.Size() && a.Event != bittorrent.EventStopped {
+	if !complete && a.Left < d.Size() && a.Event != bittorrent.EventStopped && !who.outside {
 		s.visit(ctx, work, address, a, c)
 	}
-	return bittorrent.AppendAnswer(nil, interval, s.tracker.swarm(d.ID(), complete), peers), nil
+	return bittorrent.AppendAnswer(nil, interval, s.tracker.swarm(who, complete), peers), nil
 }
 
 // known finds content, and says so to people where there is none.
-func (s *Server) known(infoHash [20]byte) (Content, error) {
-	c, err := s.cfg.Content(infoHash)
+func (s *Server) known(remote netip.Addr, infoHash [20]byte) (Content, error) {
+	c, err := s.cfg.Content(remote, infoHash)
 	if errors.Is(err, kith.NotFound) {
 		return nil, fmt.Errorf("this host shares no torrent %x: %w", infoHash, kith.NotFound)
 	}
@@ -207,7 +228,8 @@ func complete(c Content) bool {
 	return true
 }
 
-// visit dials a client that has what is lacking here, unless it comes by itself.
+// visit dials a client of this computer that has what is lacking here, unless it
+// comes by itself.
 func (s *Server) visit(ctx context.Context, work *sync.WaitGroup, address netip.AddrPort, a bittorrent.Announce, c Content) {
 	s.tracker.mu.Lock()
 	defer s.tracker.mu.Unlock()
@@ -220,10 +242,10 @@ func (s *Server) visit(ctx context.Context, work *sync.WaitGroup, address netip.
 		s.tracker.mu.Lock()
 		s.tracker.visits--
 		s.tracker.mu.Unlock()
-		if !waited || s.connected(a.PeerID, c.Description()) || !s.admit() {
+		if !waited || s.connected(a.PeerID, c.Description()) || !s.admit(address.Addr()) {
 			return
 		}
-		defer s.dismiss()
+		defer s.dismiss(address.Addr())
 		if err := s.dial(ctx, address, a.InfoHash, c); err != nil {
 			s.cfg.Log.Debug("torrent client not visited", "remote", address, "err", err)
 		}
@@ -242,7 +264,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (s *Server) scrape(query string) ([]byte, error) {
+func (s *Server) scrape(remote netip.Addr, query string) ([]byte, error) {
 	hashes, err := bittorrent.ParseScrape(query)
 	if err != nil {
 		return nil, err
@@ -252,9 +274,9 @@ func (s *Server) scrape(query string) ([]byte, error) {
 	known := hashes[:0]
 	var swarms []bittorrent.Swarm
 	for _, hash := range hashes {
-		if c, err := s.cfg.Content(hash); err == nil {
+		if c, err := s.cfg.Content(remote, hash); err == nil {
 			known = append(known, hash)
-			swarms = append(swarms, s.tracker.swarm(c.Description().ID(), complete(c)))
+			swarms = append(swarms, s.tracker.swarm(audience{c.Description().ID(), IsOutside(remote)}, complete(c)))
 		}
 	}
 	return bittorrent.AppendScrape(nil, known, swarms), nil

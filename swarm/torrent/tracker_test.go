@@ -119,7 +119,7 @@ func TestTrackerRefuses(t *testing.T) {
 func TestTrackerForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTracker()
-		id := [32]byte{1}
+		id := audience{content: [32]byte{1}}
 		a, b := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2")
 		if others := tr.announce(id, a, bittorrent.Announce{Left: 1}, time.Now()); len(others) > 0 {
 			t.Errorf("others: %v", others)
@@ -129,7 +129,7 @@ func TestTrackerForgets(t *testing.T) {
 			t.Errorf("others: %v", others)
 		}
 		time.Sleep(expire - time.Second)
-		if others := tr.announce([32]byte{2}, b, bittorrent.Announce{}, time.Now()); len(others) > 0 {
+		if others := tr.announce(audience{content: [32]byte{2}}, b, bittorrent.Announce{}, time.Now()); len(others) > 0 {
 			t.Errorf("others: %v", others)
 		}
 		if got, want := tr.swarm(id, true), (bittorrent.Swarm{Seeds: 2}); got != want {
@@ -142,7 +142,7 @@ func TestTrackerForgets(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		time.Sleep(expire + time.Second)
-		tr.announce([32]byte{3}, a, bittorrent.Announce{Event: bittorrent.EventStopped}, time.Now())
+		tr.announce(audience{content: [32]byte{3}}, a, bittorrent.Announce{Event: bittorrent.EventStopped}, time.Now())
 		if len(tr.clients) > 0 {
 			t.Errorf("kept: %v", tr.clients)
 		}
