@@ -75,6 +75,10 @@ func (l *ladder) name(host string) bool {
 		l.problem("This computer is not in the group itself.", "Members let nobody else in.", "'kith doctor' says why, and what to do.")
 		return false
 	}
+	if refusal := l.node.shutOut(); refusal != "" {
+		l.problem("No member lets this computer in.", kith.Sentence(errors.New(refusal)), getTicket)
+		return false
+	}
 	l.good("It is a member of %s, and so is this computer.", roster.Group())
 	return true
 }
@@ -118,7 +122,7 @@ func (l *ladder) life() bool {
 	switch {
 	case p.Refusal != "":
 		l.problem(l.member.Host+" does not let this computer in.", kith.Sentence(errors.New(p.Refusal)),
-			"If this computer was revoked by mistake, ask an admin for a new ticket; otherwise wait until the two have met a third member.")
+			getTicket)
 		return false
 	case p.Online:
 		l.good("It is awake: heard of %s.", since(p.Seen))
@@ -164,6 +168,7 @@ func (l *ladder) path(trace control.Trace) {
 }
 
 const (
+	getTicket  = "If this computer was revoked by mistake, ask an admin for a new ticket; otherwise wait until the two have met a third member."
 	openOwn   = "'kith up --public ADDRESS' on one of them, once its router passes on UDP and TCP port %d, gives a direct path."
 	introduce = "'kith up --introduce dht' on both lets them find each other through the BitTorrent DHT."
 )

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func (n *Node) Join(ctx context.Context, text string) error {
 	}
 	roster := n.group().Roster()
 	_, member := roster.Member(n.id)
-	member = member && !n.shutOut()
+	member = member && n.shutOut() == ""
 	if genesis := roster.Genesis(); member && slices.Equal(genesis[:len(ticket.Genesis)], ticket.Genesis[:]) {
 		return nil // used here before
 	}
@@ -55,18 +56,17 @@ func (n *Node) Join(ctx context.Context, text string) error {
 	return n.enter(ctx, joined)
 }
 
-// shutOut reports whether this host is out of its group, as far as can be told: a
+// shutOut says why this host is out of its group, as far as can be told, else "": a
 // member said so, and none lets it in. It was off when it was revoked, and
 // nobody brings it the news, as it is no member.
-func (n *Node) shutOut() bool {
-	refused := false
+func (n *Node) shutOut() (refusal string) {
 	for _, p := range n.mesh.Presences() {
 		if p.Carrier != "" {
-			return false
+			return ""
 		}
-		refused = refused || p.Refusal != ""
+		refusal = cmp.Or(refusal, p.Refusal)
 	}
-	return refused
+	return refusal
 }
 
 // Leave takes this host out of its group, back to a group of one, with key,

@@ -85,7 +85,7 @@ func (n *Node) members() []control.Member {
 		if m.ID == n.id {
 			member.State, member.Path, member.LastSeen = control.Online, control.PathSelf, time.Now()
 			member.NAT = n.overlay.Reach().NAT
-			if n.shutOut() {
+			if n.shutOut() != "" {
 				member.State = control.Revoked
 			}
 			list = slices.Insert(list, 0, member)

@@ -132,14 +132,17 @@ func TestForgedPositions(t *testing.T) {
 				dialed, accepted := dialOn(t, a, b)
 				other, end := dialOn(t, a, b)
 				exchange(t, dialed, accepted)
-				time.Sleep(time.Second) // all is acknowledged
+				time.Sleep(5 * time.Second) // all is acknowledged
 				s := b.socketOf(a.id, dialed.(*socket).id, true)
+				s.mu.Lock()
+				forged := c.position(s)
+				s.mu.Unlock()
 				st, err := a.currentLink(b.id).openStream(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
 				_, refusal, err := askToResume(st, header{kind: forResuming, socket: s.id, position: position{
-					generation: 1, received: c.position(s), dialler: a.instance, acceptor: b.instance,
+					generation: 1, received: forged, dialler: a.instance, acceptor: b.instance,
 				}})
 				if err != nil || !errors.Is(refusal, kith.NotFound) {
 					t.Errorf("refusal %v, %v; want kind %q", refusal, err, kith.NotFound)
