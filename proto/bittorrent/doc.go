@@ -4,7 +4,7 @@
 //   - [Description]: the info dictionary, which names content by its hash (BEP
 //     52), in the form that clients of both versions of the protocol read (hybrid:
 //     BEP 3, 27, 47, 52)
-//   - [Torrent]: a .torrent file around it; [Magnet]: a link to it (BEP 9)
+//   - [Torrent]: a .torrent file around it (BEP 3, 12, 52); [Magnet]: a link to it (BEP 9)
 //   - [Handshake] and [Message]: what peers say (BEP 3, 6, 10, 52), with
 //     [ExtendedHandshake] (BEP 10), [Metadata] (BEP 9) and [Exchange] (BEP 11)
 //     inside messages

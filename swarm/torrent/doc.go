@@ -2,8 +2,8 @@
 // the torrent clients that people have: what a group shares can be taken with
 // them, and they give what they have.
 //
-// A [Server] serves one listener, which its owner opens on loopback (6881) or
-// wherever he likes. The first byte of a connection tells a peer's handshake
+// A [Server] serves listeners, which its owner opens on loopback (6881) and
+// wherever else he likes. The first byte of a connection tells a peer's handshake
 // from a request to the tracker (HTTP, /announce and /scrape), so one port does
 // for both. The tracker knows this host, as a peer for every content, and the
 // clients that asked it lately. Clients of version 1 (BEP 3, such as aria2) and of
@@ -12,6 +12,17 @@
 // client that asks for a hybrid by its first name and understands the second is
 // answered with that. Clients that announce themselves and have what is lacking
 // here are dialled if they do not come by themselves.
+//
+// # Clients outside
+//
+// Whoever does not come from loopback is outside: on another computer, and maybe a stranger
+// ([IsOutside]). What such a client may have is the owner's to say, in one place
+// (Config.Content), which the answer to a handshake, an announce and a scrape all ask; what it may not have is
+// answered as what is not there, byte for byte. The tracker keeps the two apart: it never names a client of this
+// computer to one outside, nor the other way, and tells nobody of addresses of a local network who is not
+// on one. Clients outside are not dialled. They have a part of the connections, and of the
+// places of those who are served, so that this computer's own find room, and few of each for one address
+// or, in IPv6, one network of 64 bits.
 //
 // What to take is not decided here. The owner's [Content] is told what a [Peer]
 // has and sends, and tells it what to ask for: [Peer.Request], [Peer.Cancel],
