@@ -168,7 +168,7 @@ func (l *ladder) path(trace control.Trace) {
 }
 
 const (
-	getTicket  = "If this computer was revoked by mistake, ask an admin for a new ticket; otherwise wait until the two have met a third member."
+	getTicket = "If this computer was revoked by mistake, ask an admin for a new ticket; otherwise wait until the two have met a third member."
 	openOwn   = "'kith up --public ADDRESS' on one of them, once its router passes on UDP and TCP port %d, gives a direct path."
 	introduce = "'kith up --introduce dht' on both lets them find each other through the BitTorrent DHT."
 )
