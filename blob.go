@@ -16,6 +16,24 @@ func (b BlobID) String() string { return idEncoding.EncodeToString(b[:]) }
 // IsZero reports whether the ID is the zero ID.
 func (b BlobID) IsZero() bool { return b == BlobID{} }
 
+// MarshalText makes IDs appear in JSON in their text form, the zero ID as "".
+func (b BlobID) MarshalText() ([]byte, error) {
+	if b.IsZero() {
+		return nil, nil
+	}
+	return []byte(b.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (b *BlobID) UnmarshalText(text []byte) (err error) {
+	if len(text) == 0 {
+		*b = BlobID{}
+		return nil
+	}
+	*b, err = ParseBlobID(string(text))
+	return err
+}
+
 // ParseBlobID reads the text form. It fails with an [Invalid] error.
 func ParseBlobID(text string) (BlobID, error) {
 	decoded, err := idEncoding.DecodeString(text)
