@@ -2,6 +2,7 @@ package kith
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"io/fs"
 	"log/slog"
@@ -116,8 +117,14 @@ type Host interface {
 	// it to: from FirstProgramPort up, but for ChatPort.
 	ListenPort(ctx context.Context, port uint16) (net.Listener, error)
 
-	Swarm() Swarm      // shares content with the other members
-	Members() []Member // sorted by name, this host included
+	// TLS returns a configuration for a listener of client programs: with the
+	// certificate of this host's own authority, and without protocols (ALPN). The
+	// caller may change it.
+	TLS() *tls.Config
+
+	Accounts() Accounts // who may sign in to this host
+	Swarm() Swarm       // shares content with the other members
+	Members() []Member  // sorted by name, this host included
 	Store() Store
 	Log() *slog.Logger // "app" is set
 	Metrics() *Metrics

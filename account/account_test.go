@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,9 @@ func TestAdd(t *testing.T) {
 	list, err := a.List(t.Context())
 	if err != nil || len(list) != 4 || list[0].Name != "ada" || list[1].Name != "ben" || list[0].Password {
 		t.Errorf("list: %+v, %v; want ada first, without a password", list, err)
+	}
+	if names, err := a.Names(t.Context()); err != nil || !slices.Equal(names, []string{"ada", "ben", list[2].Name, list[3].Name}) {
+		t.Errorf("names: %v, %v", names, err)
 	}
 	if age := time.Since(list[0].Created); age < 0 || age > time.Hour {
 		t.Errorf("ada was created %v ago", age)

@@ -116,6 +116,30 @@ func (a *Accounts) List(ctx context.Context) ([]Account, error) {
 	return list, nil
 }
 
+// Names returns the names of all accounts, the first one added first.
+func (a *Accounts) Names(ctx context.Context) ([]string, error) {
+	var names []string
+	err := a.store.View(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT name FROM account_people ORDER BY number`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("names of accounts: %w", err)
+	}
+	return names, nil
+}
+
 // reserved names reach somebody else by custom: RFC 2142 and RFC 5321 4.5.1
 // for mail, RFC 1635 for files.
 var reserved = []string{"abuse", "anonymous", "hostmaster", "mailer-daemon", "postmaster", "webmaster"}

@@ -52,7 +52,7 @@ func (a *Accounts) AddAppPassword(ctx context.Context, account, label string) (i
 		return "", "", fmt.Errorf("add app password: the label has %d bytes, at most %d: %w", len(label), maxLabel, kith.Invalid)
 	}
 	id, secret = newToken(5), group(newToken(appPasswordBytes))
-	keys, err := deriveKeys(secret, a.salt(account), scramIterations)
+	made, err := deriveKeys(secret, a.salt(account), scramIterations)
 	if err != nil {
 		return "", "", err
 	}
@@ -68,7 +68,7 @@ func (a *Accounts) AddAppPassword(ctx context.Context, account, label string) (i
 			return fmt.Errorf("%s has %d: remove one: %w", account, count, kith.Quota)
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO account_app_passwords (id, account, label, stored_key, server_key, created, used) VALUES (?, ?, ?, ?, ?, ?, 0)`,
-			id, account, label, encodeKey(keys.StoredKey), encodeKey(keys.ServerKey), time.Now().Unix())
+			id, account, label, encodeKey(made.storedKey), encodeKey(made.serverKey), time.Now().Unix())
 		return err
 	})
 	if err != nil {
@@ -123,26 +123,26 @@ func (a *Accounts) checkAppPassword(ctx context.Context, account, secret, source
 	if err != nil {
 		return "", err
 	}
-	verifier, err := a.SCRAM(ctx, account)
+	all, err := a.keysOf(ctx, account)
 	if err != nil {
 		return "", err
 	}
-	keys, err := deriveKeys(secret, verifier.Salt, verifier.Iterations)
+	guessed, err := deriveKeys(secret, a.salt(account), scramIterations)
 	if err != nil {
 		return "", err
 	}
-	id := verifier.find(keys)
+	id := find(all, guessed.storedKey)
 	if id == "" {
 		a.wrong.take(guess)
 		return "", kith.Denied
 	}
 	succeeded()
-	a.Used(ctx, id) // on a full disk a person still signs in
+	a.used(ctx, id) // on a full disk a person still signs in
 	return id, nil
 }
 
-// Used notes that a client has signed in with an app password.
-func (a *Accounts) Used(ctx context.Context, id string) error {
+// used notes that a client has signed in with an app password.
+func (a *Accounts) used(ctx context.Context, id string) error {
 	now := time.Now()
 	var due bool
 	err := a.store.View(ctx, func(tx *sql.Tx) error {

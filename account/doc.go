@@ -10,10 +10,11 @@
 //     prepared by the OpaqueString profile (RFC 8265 4.2);
 //   - a session remembers a browser for thirty days from its last visit;
 //   - app passwords let client programs in, one for each program, where mail,
-//     chat and files call [Accounts.CheckAppPassword] or [Accounts.SCRAM]. They
-//     are generated, with 120 bits, shown once, and stored as SCRAM-SHA-256 keys
-//     (RFC 5802, RFC 7677), so that SASL PLAIN and SCRAM both work and a stolen
-//     database gives none of them away.
+//     chat and files call [Accounts.CheckAppPassword] or, for SCRAM, [Accounts.Salt]
+//     and [Accounts.CheckProof]. They are generated, with 120 bits, shown once, and
+//     stored as SCRAM-SHA-256 keys (RFC 5802, RFC 7677), so that SASL PLAIN and
+//     SCRAM both work and a stolen database gives none of them away. The keys never
+//     leave the package.
 //
 // All app passwords of an account share a salt, as a SCRAM client names its
 // account before the server must send the salt, and not which of the passwords

@@ -9,6 +9,8 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"fmt"
+
+	"kith.alt/kith"
 )
 
 const (
@@ -18,26 +20,69 @@ const (
 	scramSalt       = 16 // bytes
 )
 
-// A Verifier is what a SCRAM-SHA-256 server needs to know of an account (RFC
-// 5802 3). A client's proof is good when it is so for one of the Keys.
-type Verifier struct {
-	Salt       []byte
-	Iterations int
-	Keys       []Keys // none when the account has no app password, or is none
+// keys are what is stored of one app password.
+type keys struct {
+	id        string // of the app password
+	storedKey []byte
+	serverKey []byte
 }
 
-// Keys are what is stored of one app password.
-type Keys struct {
-	ID        string // of the app password
-	StoredKey []byte
-	ServerKey []byte
+// Salt returns what a SCRAM-SHA-256 server tells a client that names an account
+// (RFC 5802 5.1), whether or not there is one.
+func (a *Accounts) Salt(account string) (salt []byte, iterations int) {
+	return a.salt(account), scramIterations
 }
 
-// SCRAM returns the verifier of an account. For one that does not exist it
-// looks the same and has no keys. Servers report a success with
-// [Accounts.Used].
-func (a *Accounts) SCRAM(ctx context.Context, account string) (Verifier, error) {
-	v := Verifier{Salt: a.salt(account), Iterations: scramIterations}
+// CheckProof returns which of the account's app passwords a SCRAM client proved to
+// know, and the ServerSignature that answers it. Message and proof are what RFC 5802 3
+// calls AuthMessage and ClientProof; source names where the attempt comes from.
+// Kinds: Denied, whatever is wrong; Quota after too many attempts on the account
+// or from the source.
+func (a *Accounts) CheckProof(ctx context.Context, account, message string, proof []byte, source string) (id string, signature []byte, err error) {
+	id, signature, err = a.checkProof(ctx, account, message, proof, source)
+	if err != nil {
+		return "", nil, fmt.Errorf("check proof: %w", err)
+	}
+	return id, signature, nil
+}
+
+func (a *Accounts) checkProof(ctx context.Context, account, message string, proof []byte, source string) (string, []byte, error) {
+	succeeded, err := a.attempt("app passwords of "+account, source)
+	if err != nil {
+		return "", nil, err
+	}
+	all, err := a.keysOf(ctx, account)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(all) == 0 {
+		all = []keys{{storedKey: make([]byte, sha256.Size)}} // which nothing hashes to, in the same time
+	}
+	var proved keys
+	for _, k := range all {
+		// ClientKey := ClientProof XOR HMAC(StoredKey, AuthMessage)
+		clientKey := mac(k.storedKey, message)
+		if len(proof) != len(clientKey) {
+			return "", nil, kith.Denied
+		}
+		subtle.XORBytes(clientKey, clientKey, proof)
+		stored := sha256.Sum256(clientKey)
+		if subtle.ConstantTimeCompare(stored[:], k.storedKey) == 1 {
+			proved = k
+		}
+	}
+	if proved.id == "" {
+		return "", nil, kith.Denied
+	}
+	succeeded()
+	a.used(ctx, proved.id) // on a full disk a person still signs in
+	return proved.id, mac(proved.serverKey, message), nil
+}
+
+// keysOf returns the keys of an account's app passwords: none when it has none, or
+// is no account.
+func (a *Accounts) keysOf(ctx context.Context, account string) ([]keys, error) {
+	var all []keys
 	err := a.store.View(ctx, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT id, stored_key, server_key FROM account_app_passwords WHERE account = ?`, account)
 		if err != nil {
@@ -45,33 +90,33 @@ func (a *Accounts) SCRAM(ctx context.Context, account string) (Verifier, error) 
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var id, stored, server string
-			if err := rows.Scan(&id, &stored, &server); err != nil {
+			var k keys
+			var stored, server string
+			if err := rows.Scan(&k.id, &stored, &server); err != nil {
 				return err
 			}
-			k := Keys{ID: id}
-			if k.StoredKey, err = base64.StdEncoding.DecodeString(stored); err != nil {
+			if k.storedKey, err = base64.StdEncoding.DecodeString(stored); err != nil {
 				return err
 			}
-			if k.ServerKey, err = base64.StdEncoding.DecodeString(server); err != nil {
+			if k.serverKey, err = base64.StdEncoding.DecodeString(server); err != nil {
 				return err
 			}
-			v.Keys = append(v.Keys, k)
+			all = append(all, k)
 		}
 		return rows.Err()
 	})
 	if err != nil {
-		return Verifier{}, fmt.Errorf("app passwords of %.80q: %w", account, err)
+		return nil, fmt.Errorf("app passwords of %.80q: %w", account, err)
 	}
-	return v, nil
+	return all, nil
 }
 
-// find returns the ID of the app password that has keys, or "".
-func (v Verifier) find(keys Keys) string {
+// find returns the ID of the app password among all that has a stored key, or "".
+func find(all []keys, storedKey []byte) string {
 	id := ""
-	for _, k := range v.Keys {
-		if subtle.ConstantTimeCompare(k.StoredKey, keys.StoredKey) == 1 {
-			id = k.ID
+	for _, k := range all {
+		if subtle.ConstantTimeCompare(k.storedKey, storedKey) == 1 {
+			id = k.id
 		}
 	}
 	return id
@@ -83,13 +128,13 @@ func (a *Accounts) salt(account string) []byte {
 }
 
 // deriveKeys computes what is stored of a password (RFC 5802 3).
-func deriveKeys(password string, salt []byte, iterations int) (Keys, error) {
+func deriveKeys(password string, salt []byte, iterations int) (keys, error) {
 	salted, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
 	if err != nil {
-		return Keys{}, err
+		return keys{}, err
 	}
 	stored := sha256.Sum256(mac(salted, "Client Key"))
-	return Keys{StoredKey: stored[:], ServerKey: mac(salted, "Server Key")}, nil
+	return keys{storedKey: stored[:], serverKey: mac(salted, "Server Key")}, nil
 }
 
 func mac(key []byte, text string) []byte {

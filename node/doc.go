@@ -16,8 +16,8 @@
 // What the package does, by file: node.go the type, life.go starting and
 // stopping, supervise.go the services in between; listen.go the loopback
 // listeners, port.go the overlay's port; apps.go the applications, host.go,
-// fanin.go and late.go what they get. members.go is what changes in the group,
-// join.go joining and leaving, introduce.go the same through the BitTorrent DHT,
+// fanin.go, late.go and accounts.go what they get. members.go is what changes in
+// the group, join.go joining and leaving, introduce.go the same through the BitTorrent DHT,
 // names.go which key a name has meant here. requests.go and settings.go answer
 // control.Node; status.go, reach.go, path.go, doctor.go and diagnose.go say how
 // things are, events.go what happened. relaying.go and met.go carry over a

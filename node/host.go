@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -37,11 +38,13 @@ func (n *Node) privateDir(dir string) bool {
 
 func (h *host) PrivatePort(port uint16) bool { return h.node.listensOn(int(port)) }
 
-func (h *host) Swarm() kith.Swarm      { return h.node.swarm }
-func (h *host) Store() kith.Store      { return h.node.store }
-func (h *host) Log() *slog.Logger      { return h.log }
-func (h *host) Metrics() *kith.Metrics { return h.node.metrics }
-func (h *host) Event(text string)      { h.node.event("%s", text) }
+func (h *host) TLS() *tls.Config        { return h.node.certificates.TLS() }
+func (h *host) Accounts() kith.Accounts { return logins{h.node} }
+func (h *host) Swarm() kith.Swarm       { return h.node.swarm }
+func (h *host) Store() kith.Store       { return h.node.store }
+func (h *host) Log() *slog.Logger       { return h.log }
+func (h *host) Metrics() *kith.Metrics  { return h.node.metrics }
+func (h *host) Event(text string)       { h.node.event("%s", text) }
 
 func (h *host) Dial(ctx context.Context, address kith.Address) (net.Conn, error) {
 	return h.node.sockets.Dial(ctx, address)

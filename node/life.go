@@ -103,6 +103,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.configure(); err != nil {
 		return err
 	}
+	if err := n.openCertificates(ctx); err != nil {
+		return err
+	}
 	if err := n.openSwarm(ctx); err != nil {
 		return err
 	}

@@ -12,8 +12,10 @@ func (n *Node) watchGroup(ctx context.Context) error {
 	for ctx.Err() == nil {
 		current := n.current.Load()
 		watching, cancel := current.during(ctx)
+		n.updateCertificates()
 		for change := range current.Watch(watching) {
 			n.tell(change)
+			n.updateCertificates()
 		}
 		cancel()
 	}

@@ -12,6 +12,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/account"
+	"kith.alt/kith/certificate"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
 	"kith.alt/kith/group"
@@ -59,20 +60,21 @@ type Node struct {
 	stop    chan struct{}
 	stopped sync.Once
 
-	id       kith.ID
-	key      ed25519.PrivateKey
-	dir      *config.Dir
-	store    *sqlite.Store
-	accounts *account.Accounts
-	names    *names
-	overlay  *overlay.Overlay
-	mesh     *mesh.Mesh
-	swarm    *swarm.Swarm
-	sockets  kith.Network       // for the node and its applications
-	programs *composite.Network // for local programs: kith dial, package client
-	browsing *composite.Network // for the gateway
-	current  atomic.Pointer[membership]
-	changing sync.Mutex // joining and leaving, one at a time
+	id           kith.ID
+	key          ed25519.PrivateKey
+	dir          *config.Dir
+	store        *sqlite.Store
+	accounts     *account.Accounts
+	certificates *certificate.Authority
+	names        *names
+	overlay      *overlay.Overlay
+	mesh         *mesh.Mesh
+	swarm        *swarm.Swarm
+	sockets      kith.Network       // for the node and its applications
+	programs     *composite.Network // for local programs: kith dial, package client
+	browsing     *composite.Network // for the gateway
+	current      atomic.Pointer[membership]
+	changing     sync.Mutex // joining and leaving, one at a time
 
 	opening     sync.Mutex // the overlay's port, one at a time
 	overlayPort atomic.Uint32

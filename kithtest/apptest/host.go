@@ -3,6 +3,7 @@ package apptest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	"kith.alt/kith"
+	"kith.alt/kith/certificate"
 	"kith.alt/kith/network/memory"
 	"kith.alt/kith/store/sqlite"
 )
@@ -33,6 +35,8 @@ type Host struct {
 	app     kith.App
 	network *memory.Network
 	swarm   *Swarm
+	people  *Accounts
+	trust   *certificate.Authority
 	store   kith.Store
 	metrics kith.Metrics
 
@@ -64,8 +68,17 @@ func NewHost(t testing.TB, app kith.App) *Host {
 	}
 	maple, oak := kith.ID{1}, kith.ID{2}
 	hub := memory.NewHub()
+	names := []string{"maple.home.kith.alt", maple.String() + "." + kith.Domain}
+	trust := certificate.New(certificate.Config{
+		Dir: t.TempDir(), Title: "kith on maple (test)", Names: func() []string { return names },
+		Event: func(string) {}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err := trust.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return &Host{
-		app: app, store: store, swarm: NewSwarm(maple), network: hub.Network(maple), Oak: hub.Network(oak),
+		app: app, store: store, swarm: NewSwarm(maple), trust: trust,
+		people: &Accounts{domains: append(names, "localhost"), list: []string{Ann}}, network: hub.Network(maple), Oak: hub.Network(oak),
 		members: []kith.Member{{ID: maple, Host: "maple", Online: true, Admin: true}, {ID: oak, Host: "oak", Online: true}},
 	}
 }
@@ -167,6 +180,9 @@ func (h *Host) Admit(name string, online bool) kith.ID {
 	return id
 }
 
+// CA returns the certificate of the host's authority, in PEM, for its clients.
+func (h *Host) CA() []byte { return h.trust.Certificate().PEM }
+
 // Events returns what the application told the owner.
 func (h *Host) Events() []string {
 	h.mu.Lock()
@@ -184,7 +200,9 @@ func (h *Host) PrivateDir(dir string) bool {
 }
 func (h *Host) PrivatePort(port uint16) bool { return port == PrivatePort }
 func (h *Host) Store() kith.Store            { return h.store }
-func (h *Host) Swarm() kith.Swarm            { return h.swarm } // a *Swarm
+func (h *Host) TLS() *tls.Config             { return h.trust.TLS() }
+func (h *Host) Accounts() kith.Accounts      { return h.people } // an *Accounts
+func (h *Host) Swarm() kith.Swarm            { return h.swarm }  // a *Swarm
 func (h *Host) Log() *slog.Logger            { return slog.New(slog.DiscardHandler) }
 func (h *Host) Metrics() *kith.Metrics       { return &h.metrics }
 
