@@ -124,6 +124,7 @@ type Host interface {
 
 	Accounts() Accounts // who may sign in to this host
 	Swarm() Swarm       // shares content with the other members
+	Blobs() Blobs       // keeps what is too large for a table
 	Members() []Member  // sorted by name, this host included
 	Store() Store
 	Log() *slog.Logger // "app" is set

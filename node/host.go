@@ -41,6 +41,7 @@ func (h *host) PrivatePort(port uint16) bool { return h.node.listensOn(int(port)
 func (h *host) TLS() *tls.Config        { return h.node.certificates.TLS() }
 func (h *host) Accounts() kith.Accounts { return logins{h.node} }
 func (h *host) Swarm() kith.Swarm       { return h.node.swarm }
+func (h *host) Blobs() kith.Blobs       { return h.node.blobs }
 func (h *host) Store() kith.Store       { return h.node.store }
 func (h *host) Log() *slog.Logger       { return h.log }
 func (h *host) Metrics() *kith.Metrics  { return h.node.metrics }

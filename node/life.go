@@ -13,6 +13,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/account"
 	"kith.alt/kith/admin"
+	"kith.alt/kith/blob"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
 	"kith.alt/kith/gateway"
@@ -89,6 +90,10 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := n.store.Migrate(ctx, "node", own); err != nil {
+		return err
+	}
+	n.blobs = blob.New(blob.Config{Dir: n.dir.File("blobs"), Store: n.store, Log: n.log.With("service", "blobs")})
+	if err := n.blobs.Load(ctx); err != nil {
 		return err
 	}
 	if n.names, err = openNames(ctx, n.store); err != nil {
@@ -396,5 +401,8 @@ func (n *Node) closeStore() error {
 	if n.store == nil {
 		return nil
 	}
-	return n.store.Close()
+	if n.blobs == nil {
+		return n.store.Close()
+	}
+	return errors.Join(n.blobs.Close(), n.store.Close())
 }

@@ -12,6 +12,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/account"
+	"kith.alt/kith/blob"
 	"kith.alt/kith/certificate"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
@@ -64,6 +65,7 @@ type Node struct {
 	key          ed25519.PrivateKey
 	dir          *config.Dir
 	store        *sqlite.Store
+	blobs        *blob.Store
 	accounts     *account.Accounts
 	certificates *certificate.Authority
 	names        *names

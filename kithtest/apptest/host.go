@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"testing"
 
 	"kith.alt/kith"
+	"kith.alt/kith/blob"
 	"kith.alt/kith/certificate"
 	"kith.alt/kith/network/memory"
 	"kith.alt/kith/store/sqlite"
@@ -38,6 +40,7 @@ type Host struct {
 	people  *Accounts
 	trust   *certificate.Authority
 	store   kith.Store
+	blobs   *blob.Store
 	metrics kith.Metrics
 
 	mu       sync.Mutex
@@ -56,8 +59,12 @@ func NewHost(t testing.TB, app kith.App) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
+	blobs := blob.New(blob.Config{Dir: filepath.Join(t.TempDir(), "blobs"), Store: store})
+	if err := blobs.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
+		if err := errors.Join(blobs.Close(), store.Close()); err != nil {
 			t.Errorf("close the store: %v", err)
 		}
 	})
@@ -77,7 +84,7 @@ func NewHost(t testing.TB, app kith.App) *Host {
 		t.Fatal(err)
 	}
 	return &Host{
-		app: app, store: store, swarm: NewSwarm(maple), trust: trust,
+		app: app, store: store, blobs: blobs, swarm: NewSwarm(maple), trust: trust,
 		people: &Accounts{domains: append(names, "localhost"), list: []string{Ann}}, network: hub.Network(maple), Oak: hub.Network(oak),
 		members: []kith.Member{{ID: maple, Host: "maple", Online: true, Admin: true}, {ID: oak, Host: "oak", Online: true}},
 	}
@@ -202,7 +209,8 @@ func (h *Host) PrivatePort(port uint16) bool { return port == PrivatePort }
 func (h *Host) Store() kith.Store            { return h.store }
 func (h *Host) TLS() *tls.Config             { return h.trust.TLS() }
 func (h *Host) Accounts() kith.Accounts      { return h.people } // an *Accounts
-func (h *Host) Swarm() kith.Swarm            { return h.swarm }  // a *Swarm
+func (h *Host) Blobs() kith.Blobs            { return h.blobs }
+func (h *Host) Swarm() kith.Swarm            { return h.swarm } // a *Swarm
 func (h *Host) Log() *slog.Logger            { return slog.New(slog.DiscardHandler) }
 func (h *Host) Metrics() *kith.Metrics       { return &h.metrics }
 
