@@ -77,6 +77,7 @@ type Torrent struct {
 	Name   string `json:"name"` // for the file
 	File   []byte `json:"file"`
 	Magnet string `json:"magnet"`
+	Public bool   `json:"public"` // clients on other computers may take it, where they are let in
 }
 
 // api is what the command line speaks to: JSON, and errors with their kind.
@@ -93,6 +94,9 @@ func (s *share) api() http.Handler {
 		"resume": func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pause(ctx, id, false) },
 		"pin":    func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pin(ctx, id, true) },
 		"unpin":  func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pin(ctx, id, false) },
+
+		"make-public":  func(ctx context.Context, id kith.ContentID) error { return s.makePublic(ctx, id, true) },
+		"make-private": func(ctx context.Context, id kith.ContentID) error { return s.makePublic(ctx, id, false) },
 	} {
 		mux.Handle("POST /"+verb, kith.Answer(func(ctx context.Context, in namedRequest) (Share, error) {
 			return s.change(ctx, in.What, state)
@@ -104,6 +108,8 @@ func (s *share) api() http.Handler {
 	mux.Handle("PUT /limits", kith.Answer(func(ctx context.Context, in kith.SwarmLimits) (kith.SwarmLimits, error) {
 		return in, s.swarm().SetLimits(ctx, in)
 	}))
+	mux.Handle("GET /door", kith.Answer(func(context.Context, struct{}) (Door, error) { return s.door(), nil }))
+	mux.Handle("PUT /door", kith.Answer(s.setDoor))
 	mux.HandleFunc("GET /work/{word}", func(w http.ResponseWriter, r *http.Request) {
 		kith.Answer(func(context.Context, struct{}) (Progress, error) { return s.work.progress(r.PathValue("word")), nil }).ServeHTTP(w, r)
 	})
@@ -250,7 +256,7 @@ func (s *share) torrent(ctx context.Context, what string) (Torrent, error) {
 		return Torrent{}, err
 	}
 	file, magnet, err := s.swarm().Torrent(ctx, h.Content)
-	return Torrent{cmp.Or(fileName(h.Name), "kith") + ".torrent", file, magnet}, err
+	return Torrent{cmp.Or(fileName(h.Name), "kith") + ".torrent", file, magnet, h.Public}, err
 }
 
 // take begins to fetch something, or goes on with it. What it answers has no

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -114,6 +115,9 @@ func listCommand() kith.Command {
 			if len(shares) == 0 {
 				env.Tell("This computer shares nothing. To share something: %s", env.Line("share", "PATH"))
 			}
+			if slices.ContainsFunc(shares, func(s Share) bool { return s.Public }) {
+				return tellDoor(ctx, env)
+			}
 			return nil
 		},
 	}
@@ -142,6 +146,9 @@ func stateText(h kith.Holding) string {
 	}
 	if h.Pinned {
 		text += ", pinned"
+	}
+	if h.Public {
+		text += ", public"
 	}
 	return text
 }
@@ -255,45 +262,6 @@ func changeCommand(verb, summary, told, undo string) kith.Command {
 				args = append(args, env.Line("share", undo, words[0]))
 			}
 			return env.Print(share, fmt.Sprintf(told, args...))
-		},
-	}
-}
-
-func torrentCommand() kith.Command {
-	var out string
-	return kith.Command{
-		Name: "share torrent", Args: "TITLE",
-		Summary: "write a .torrent file for standard clients, and print the magnet link",
-		Help: `A torrent client on this computer then takes it from this node, and gives it back.
--o names the file to make, or an existing directory to put it into; that is the
-current directory if it is not given.`,
-		Flags: func(set *flag.FlagSet) {
-			set.StringVar(&out, "o", "", "the `PATH` to make, or a directory to put it into")
-		},
-		Run: func(ctx context.Context, env kith.Env, words []string) error {
-			var torrent Torrent
-			if err := env.API(ctx, http.MethodPost, "/torrent", namedRequest{What: words[0]}, &torrent); err != nil {
-				return err
-			}
-			path, _, err := placeFor(absolute(env, cmp.Or(out, ".")), torrent.Name)
-			if err != nil {
-				return err
-			}
-			f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-			if os.IsExist(err) {
-				return fmt.Errorf("%s exists already; choose another place with -o: %w", path, kith.Exists)
-			} else if err != nil {
-				return err
-			}
-			_, err = f.Write(torrent.File)
-			if err := cmp.Or(err, f.Close()); err != nil {
-				return fmt.Errorf("write %s: %w", path, err)
-			}
-			env.Tell("Written: %s", path)
-			return env.Print(struct {
-				Path   string `json:"path"`
-				Magnet string `json:"magnet"`
-			}{path, torrent.Magnet}, torrent.Magnet+"\n")
 		},
 	}
 }

@@ -27,7 +27,8 @@ type limitsPage struct {
 	Up, Down, MemberUp, MemberDown, Copies, Member ui.Field
 	Hours                                          []hoursRow
 	Downloads, Uploads                             ui.Field
-	FolderProblem                                  string
+	Door                                           Door
+	LetIn                                          ui.Field
 	CSRF                                           template.HTML
 }
 
@@ -126,6 +127,8 @@ func (p *limitsPage) read(r *http.Request) (l kith.SwarmLimits, ok bool) {
 func (s *share) limitsForm(r *http.Request) limitsPage {
 	p := newLimitsPage(s.swarm().Limits())
 	p.CSRF = ui.CSRF(r)
+	p.Door = s.door()
+	p.LetIn = letInField(p.Door)
 	taken, _ := s.settings.folder(r.Context(), downloadsFolder) // without one the field is empty
 	dragged, _ := s.settings.folder(r.Context(), uploadsFolder)
 	p.Downloads = ui.Field{Name: downloadsFolder, Label: "What you get goes to", Value: taken, Required: true, MaxLength: maxName}

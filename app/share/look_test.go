@@ -102,6 +102,8 @@ func fillReal(t *testing.T, f *fixture) map[string]string {
 	own := f.swarm.Library()
 	mine := own[slices.IndexFunc(own, func(e kith.Entry) bool { return e.Host == maple })]
 	f.press(t, sharePage(mine.Content)+"/pin", map[string][]string{})
+	f.must(t, "share torrent", mine.Title, "--make-public")
+	f.must(t, "share torrent", "--open", "lan")
 	return map[string]string{"library": "/share/", "mine": "/share/mine", "limits": "/share/limits", "share": at, "own": sharePage(mine.Content),
 		"other": sharePage(own[0].Content)}
 }

@@ -36,6 +36,7 @@ type shareView struct {
 	Files   []kith.ContentFile
 	More    int // files that are not listed
 	Magnet  string
+	Door    Door
 	Peer    string // where a torrent client finds this node; "" if it is not told
 	Code    template.HTML
 	CSRF    template.HTML
@@ -68,6 +69,7 @@ func (s *share) sharePage(r *http.Request) (shareView, error) {
 		v.Here = true
 	}
 	v.Share = s.described(h)
+	v.Door = s.door()
 	v.Picture = draw(v.Share, v.Host)
 	v.Chart = newChart(s.rates.of(id))
 	v.Moves = v.Down >= 1 || v.Up >= 1 || v.Chart.Top != ""
@@ -173,6 +175,10 @@ func (s *share) formChange(w http.ResponseWriter, r *http.Request) {
 		change("%s is kept.", func(ctx context.Context, id kith.ContentID) error { return swarm.Pin(ctx, id, true) })
 	case "unpin":
 		change("%s may go when its room is needed.", func(ctx context.Context, id kith.ContentID) error { return swarm.Pin(ctx, id, false) })
+	case "make-public":
+		change("%s is public.", func(ctx context.Context, id kith.ContentID) error { return s.makePublic(ctx, id, true) })
+	case "make-private":
+		change("%s is for the group alone.", func(ctx context.Context, id kith.ContentID) error { return s.makePublic(ctx, id, false) })
 	case "verify":
 		var verified Verified
 		var over bool
@@ -221,6 +227,8 @@ func stoppedText(s Stopped) string {
 // NearText says how a peer is reached, "" if there is nothing to say.
 func (s strip) NearText() string {
 	switch {
+	case s.Client && !s.Near:
+		return "outside the group"
 	case s.Client:
 		return "torrent client"
 	case s.Near:

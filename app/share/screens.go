@@ -38,6 +38,7 @@ func (s *share) screens() []kith.Screen {
 	mux.HandleFunc("GET /limits", func(w http.ResponseWriter, r *http.Request) { s.screenLimits(w, r, nil) })
 	mux.HandleFunc("POST /limits", s.formLimits)
 	mux.HandleFunc("POST /folders", s.formFolders)
+	mux.HandleFunc("POST /door", s.formDoor)
 	mux.HandleFunc("GET /new", func(w http.ResponseWriter, r *http.Request) { s.screenNew(w, r, nil) })
 	mux.HandleFunc("POST /new", s.formNew)
 	mux.HandleFunc("POST /get", s.formGet)

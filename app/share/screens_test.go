@@ -334,7 +334,8 @@ func TestPicture(t *testing.T) {
 	}
 	s := Share{Holding: kith.Holding{Content: id, State: kith.HoldingTaking, Size: 1000, Have: 420, Files: 1, Down: 3e6, Up: 1e5, Parts: []byte{255, 255, 0, 9, 128, 0, 250, 255}}}
 	s.Peers = []Client{
-		{Taker: kith.Taker{Client: "aria2/1.37.0", Up: 1e5, Parts: make([]byte, 8)}, Name: "aria2/1.37.0"},
+		{Taker: kith.Taker{Client: "qBittorrent/5.1", Up: 5e4, Have: 0.25}, Name: "qBittorrent/5.1"},
+		{Taker: kith.Taker{Client: "aria2/1.37.0", Near: true, Up: 1e5, Parts: make([]byte, 8)}, Name: "aria2/1.37.0"},
 		{Taker: kith.Taker{Host: oak, Near: true, Have: 1, Down: 3e6}, Name: "oak"},
 		{Taker: kith.Taker{Host: elm, Have: 0.5}, Name: "elm"},
 	}
