@@ -59,7 +59,7 @@ type Letter struct {
 // A Draft is a letter to be sent.
 type Draft struct {
 	To      ID
-	Payload BlobID
+	Payload Blob
 	Expires time.Time // zero: in LetterExpiry
 	Ordered bool      // received after the ordered letters sent to this host before; one that does not come holds up the rest for a minute
 }

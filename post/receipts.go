@@ -1,0 +1,224 @@
+package post
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"kith.alt/kith"
+)
+
+const (
+	receiptSlack  = 7 * 24 * time.Hour // that receipts are kept after the letter's expiry
+	maxReceipts   = 20000              // of a receiver; the oldest are forgotten
+	receiptsBatch = 100                // rows looked at, at a time
+	maxAhead      = 24 * time.Hour     // of a receipt's number before the clock
+)
+
+// loadReceipts returns receipts that came after the one with the given arrival.
+func (p *Post) loadReceipts(ctx context.Context, after int64) (list []*receipt, last int64, err error) {
+	last = after
+	err = p.cfg.Store.View(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT arrival, body, signature FROM post_receipts WHERE arrival > ? ORDER BY arrival LIMIT ?`, after, receiptsBatch)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var s signed
+			if err := rows.Scan(&last, &s.raw, &s.signature); err != nil {
+				return err
+			}
+			r, err := parseReceipt(s)
+			if err != nil {
+				return err
+			}
+			list = append(list, r)
+		}
+		return rows.Err()
+	})
+	return list, last, err
+}
+
+// vector is the number of the last receipt of each receiver that is here.
+func (p *Post) vector(ctx context.Context) (map[kith.ID]int64, error) {
+	v := make(map[kith.ID]int64)
+	err := p.cfg.Store.View(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT receiver, max(number) FROM post_receipts GROUP BY receiver`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id []byte
+			var number int64
+			if err := rows.Scan(&id, &number); err != nil {
+				return err
+			}
+			v[kith.ID(id)] = number
+		}
+		return rows.Err()
+	})
+	return v, err
+}
+
+// issueReceipt signs what became of a letter to this host, in the transaction in which it became so.
+func (p *Post) issueReceipt(ctx context.Context, tx *sql.Tx, h *header, outcome, reason string) (*receipt, error) {
+	now := time.Now()
+	number := now.UnixMicro() // so that a restored host uses none twice
+	var newest sql.NullInt64
+	if err := tx.QueryRowContext(ctx, `SELECT max(number) FROM post_receipts WHERE receiver = ?`, p.cfg.Self[:]).Scan(&newest); err != nil {
+		return nil, err
+	}
+	b := receiptBody{
+		Group: h.Group, To: p.cfg.Self, Number: max(number, newest.Int64+1), From: h.From, Letter: h.Letter, Seal: h.Seal,
+		Outcome: outcome, Reason: reason, Time: now.UnixMilli(), Expires: h.Expires,
+	}
+	if margin := p.Limits().Margin; margin && outcome == outcomeDelivered {
+		b.Keep = now.Add(safety).Unix()
+	}
+	r, err := signReceipt(p.cfg.Key, b)
+	if err != nil {
+		return nil, err
+	}
+	return r, storeReceipt(ctx, tx, r)
+}
+
+func storeReceipt(ctx context.Context, tx *sql.Tx, r *receipt) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO post_receipts (receiver, number, sender, letter, outcome, expires, body, signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.To[:], r.Number, r.From[:], r.Letter[:], r.Outcome, r.Expires, r.raw, r.signature)
+	return err
+}
+
+// received reports whether this host has received a letter, or refused it.
+func (p *Post) received(ctx context.Context, tx *sql.Tx, k key) (bool, error) {
+	var n int
+	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM post_receipts WHERE sender = ? AND letter = ? AND receiver = ? AND outcome != ?`,
+		k.from[:], k.letter[:], p.cfg.Self[:], outcomeUnreadable).Scan(&n)
+	return n > 0, err
+}
+
+// takeReceipts stores receipts that a member passed on, and does what they say.
+func (p *Post) takeReceipts(ctx context.Context, list []*receipt) error {
+	var fresh []*receipt
+	members, group := p.members(), string(p.group())
+	for _, r := range list {
+		if _, ok := members[r.To]; !ok || r.To == p.cfg.Self || string(r.Group) != group || r.Number > time.Now().Add(maxAhead).UnixMicro() ||
+			time.Since(time.Unix(r.Expires, 0)) > receiptSlack || time.Until(time.Unix(r.Expires, 0)) > 2*kith.LetterExpiry {
+			continue
+		}
+		if err := r.verify(receiptDomain, r.To); err != nil {
+			return fmt.Errorf("receipt: %w", err)
+		}
+		fresh = append(fresh, r)
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	var taken []*receipt
+	err := p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		taken = taken[:0]
+		newest := make(map[kith.ID]int64)
+		for _, r := range fresh {
+			if _, ok := newest[r.To]; !ok {
+				var n sql.NullInt64
+				if err := tx.QueryRowContext(ctx, `SELECT max(number) FROM post_receipts WHERE receiver = ?`, r.To[:]).Scan(&n); err != nil {
+					return err
+				}
+				newest[r.To] = n.Int64
+			}
+			if r.Number <= newest[r.To] {
+				continue
+			}
+			newest[r.To] = r.Number
+			if err := storeReceipt(ctx, tx, r); err != nil {
+				return err
+			}
+			if err := p.applyReceipt(ctx, tx, r); err != nil {
+				return err
+			}
+			taken = append(taken, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("receipts: %w", err)
+	}
+	for _, r := range taken {
+		p.noteReceipt(r)
+	}
+	return nil
+}
+
+// applyReceipt does in the store what a receipt of another host says.
+func (p *Post) applyReceipt(ctx context.Context, tx *sql.Tx, r *receipt) error {
+	k := r.key()
+	if r.From == p.cfg.Self {
+		var receiver []byte
+		err := tx.QueryRowContext(ctx, `SELECT receiver FROM post_letters WHERE id = ?`, r.Letter[:]).Scan(&receiver)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && kith.ID(receiver) != r.To {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		switch r.Outcome {
+		case outcomeDelivered:
+			return p.end(ctx, tx, k, kith.LetterDelivered, "", time.UnixMilli(r.Time))
+		case outcomeUnreadable:
+			return nil
+		}
+		return p.end(ctx, tx, k, kith.LetterRefused, r.Reason, time.UnixMilli(r.Time))
+	}
+	h, err := p.heldHeader(ctx, tx, k)
+	if err != nil || h == nil || h.To != r.To || r.Outcome == outcomeUnreadable && h.Seal > r.Seal {
+		return err
+	}
+	if r.Outcome == outcomeDelivered && r.Keep > time.Now().Unix() {
+		until := min(r.Keep, time.Now().Add(safety).Unix())
+		_, err := tx.ExecContext(ctx, `UPDATE post_held SET done = 1, until = ? WHERE sender = ? AND letter = ?`, until, k.from[:], k.letter[:])
+		return err
+	}
+	return p.discard(ctx, tx, h)
+}
+
+// noteReceipt does the same in memory, after the transaction.
+func (p *Post) noteReceipt(r *receipt) {
+	k := r.key()
+	defer nudge(p.house)
+	p.mu.Lock()
+	c := p.parcels[k]
+	if c == nil || c.to != r.To {
+		p.mu.Unlock()
+		return
+	}
+	switch {
+	case c.own() && r.Outcome == outcomeUnreadable:
+		c.stale = c.stale || c.header != nil && r.Seal >= c.header.Seal
+		p.mu.Unlock()
+		return
+	case c.own():
+		p.mu.Unlock()
+		p.ended(k)
+		return
+	case r.Outcome == outcomeUnreadable && c.header.Seal > r.Seal:
+	case r.Outcome == outcomeDelivered && r.Keep > time.Now().Unix():
+		c.done, c.until = true, time.Unix(min(r.Keep, time.Now().Add(safety).Unix()), 0)
+	default:
+		p.forgetLocked(c)
+	}
+	p.mu.Unlock()
+}
+
+// pruneReceipts forgets receipts of letters that nobody can have any more.
+func (p *Post) pruneReceipts(ctx context.Context) error {
+	return p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM post_receipts WHERE expires < ?`, time.Now().Add(-receiptSlack).Unix()); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM post_receipts WHERE receiver != ? AND arrival NOT IN (
+			SELECT arrival FROM post_receipts AS same WHERE same.receiver = post_receipts.receiver ORDER BY number DESC LIMIT ?)`, p.cfg.Self[:], maxReceipts)
+		return err
+	})
+}

@@ -1,0 +1,5 @@
+package post
+
+import "os"
+
+var echoTables = os.DirFS("testdata/echo")

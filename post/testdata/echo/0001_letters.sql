@@ -1,0 +1,1 @@
+CREATE TABLE echo_letters (id BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT;
