@@ -93,7 +93,7 @@ func (s *share) makePublic(ctx context.Context, id kith.ContentID, public bool) 
 
 // letInField is the choice of whom to let in. An address that the command line set is one more.
 func letInField(d Door) ui.Field {
-	f := ui.Field{Name: "open", Label: "Let torrent clients on other computers in", Value: d.Open, Options: []ui.Option{
+	f := ui.Field{Name: "open", Label: "Let other computers in", Value: d.Open, Options: []ui.Option{
 		{Value: "", Title: "No"}, {Value: kith.OpenLAN, Title: "On my local networks"}, {Value: kith.OpenAny, Title: "From anywhere"},
 	}}
 	if !f.Offers() {

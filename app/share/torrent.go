@@ -26,17 +26,17 @@ func torrentCommand() kith.Command {
 	return kith.Command{
 		Name: "share torrent", Args: "[TITLE]",
 		Summary: "write a .torrent file for standard clients, and let in those on other computers",
-		Help: `Writes the file and prints the magnet link. A torrent client on this computer then takes
-TITLE from this node, and gives it back. -o names the file to make, or an existing
+		Help: `Writes the file and prints the magnet link. A torrent client on this computer then
+takes TITLE from this node, and gives it back. -o names the file to make, or an existing
 directory to put it into; that is the current directory if it is not given.
 
-Torrent clients on other computers get nothing, unless you say so twice. --make-public marks
-TITLE, in all versions that you share under it; what you took from others is
-marked one version at a time. --open lets them in: on your local networks (lan), wherever
-this computer is reached (any), or at one of its addresses. Then anybody who can reach
-that address and has the torrent's hash gets the files, without the group's
-encryption. --close and --make-private take it back, and end what runs. Without
-TITLE it shows what is open and public.
+Torrent clients on other computers get nothing, unless you say so twice. --make-public
+marks TITLE, in all versions that you share under it; what you took from others is
+marked one version at a time. --open lets them in: on your local networks (lan),
+wherever this computer is reached (any), or at one of its addresses. Then anybody who
+can reach that address and has the torrent's hash gets the files, without the group's
+encryption. --close and --make-private take it back, and end what runs. Both are
+remembered, and these four write no file. Without TITLE it shows what is open and public.
 
 Example: kith share torrent Holiday --make-public
          kith share torrent --open lan
