@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -172,7 +173,10 @@ func (a *Authority) serves(name string) bool {
 	if label, ok := strings.CutSuffix(name, "."+localhost); ok {
 		return isLabel(label)
 	}
-	return name != "" && slices.Contains(permitted(a.ca.certificate), name)
+	if ip := parseIP(name); ip != nil {
+		return slices.ContainsFunc(a.ca.certificate.PermittedIPRanges, func(r *net.IPNet) bool { return isOne(r) && r.IP.Equal(ip) })
+	}
+	return slices.Contains(a.ca.certificate.PermittedDNSDomains, name)
 }
 
 // leaf returns a certificate for the name, with a good part of its life before

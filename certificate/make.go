@@ -70,9 +70,9 @@ func newAuthority(key *ecdsa.PrivateKey, subject pkix.Name, names []string) (pai
 func newLeaf(ca pair, key *ecdsa.PrivateKey, name string) (*tls.Certificate, error) {
 	now := time.Now()
 	template := &x509.Certificate{
-		// Clients look at the alternative name only. One with a subject like the
-		// issuer's would look self-signed.
-		Subject:     pkix.Name{Organization: []string{"kith"}, CommonName: "server of " + ca.certificate.Subject.CommonName},
+		// Clients look at the alternative names. GnuTLS takes a common name for one where
+		// there are only addresses, and finds it not permitted.
+		Subject:     pkix.Name{Organization: ca.certificate.Subject.Organization, OrganizationalUnit: []string{ca.certificate.Subject.CommonName}},
 		NotBefore:   now.Add(-clockSkew),
 		NotAfter:    now.Add(leafLife),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -130,13 +130,19 @@ func permits(c *x509.Certificate, names []string) bool {
 func permitted(c *x509.Certificate) []string {
 	list := slices.Clone(c.PermittedDNSDomains)
 	for _, r := range c.PermittedIPRanges {
-		if ones, bits := r.Mask.Size(); ones == bits {
+		if isOne(r) {
 			list = append(list, r.IP.String())
 		} else {
 			list = append(list, r.String())
 		}
 	}
 	return list
+}
+
+// isOne reports whether a range is a single address.
+func isOne(r *net.IPNet) bool {
+	ones, bits := r.Mask.Size()
+	return ones == bits
 }
 
 // parseIP returns an address in its shortest form, or nil.
