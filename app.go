@@ -134,8 +134,9 @@ type Host interface {
 
 // A Member is a host of the group as this host sees it now.
 type Member struct {
-	ID     ID
-	Host   string // its short name
-	Online bool
-	Admin  bool
+	ID       ID
+	Host     string // its short name
+	Online   bool
+	Admin    bool
+	Accounts []string // names of its people, as it says
 }

@@ -107,4 +107,35 @@ type Post interface {
 	// Changed returns a channel that is closed when the status of a letter has
 	// changed since the call.
 	Changed() <-chan struct{}
+
+	// Limits are the host's, for all applications. SetLimits changes them for good; what is held
+	// already stays. It fails with kind Invalid.
+	Limits() PostLimits
+	SetLimits(ctx context.Context, limits PostLimits) error
+
+	// Custody tells what this host holds for others, the most first.
+	Custody() []Custody
+}
+
+// PostLimits are what letters of others may take of this host, and how its own are looked after.
+// Zero means the default.
+type PostLimits struct {
+	Total  int64 `json:"total"`  // bytes of letters held for others
+	Sender int64 `json:"sender"` // of these, bytes of each sender
+	Copies int   `json:"copies"` // how many members hold a letter of this host
+	Margin bool  `json:"margin"` // members keep what was delivered to this host for a week, so that it is there again after a restore
+}
+
+// What holds where nothing else was said.
+const (
+	DefaultCustody       = 2 << 30
+	DefaultSenderCustody = 512 << 20
+	DefaultLetterCopies  = 3
+)
+
+// Custody is what a host holds of a sender's letters.
+type Custody struct {
+	From    ID    `json:"from"`
+	Letters int   `json:"letters"`
+	Bytes   int64 `json:"bytes"`
 }

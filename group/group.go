@@ -33,6 +33,7 @@ type Group struct {
 	changing sync.Mutex // serialises changes, held while they are written to disk
 	log      *log
 	own      Whereabouts // this host's
+	card     Card        // this host's
 	store    kith.Store  // nil: in memory
 	retired  bool        // another group took the place of this one in the store
 	server   kith.ID     // while joining: the member that let us in

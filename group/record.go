@@ -38,8 +38,8 @@ type record struct {
 	body      recordBody
 }
 
-// recordBody is the signed part of a record. Relays and NAT are absent in
-// records of earlier releases; fields that this release does not know stay in
+// recordBody is the signed part of a record. Relays, NAT and what is on the host's [Card] are
+// absent in records of earlier releases; fields that this release does not know stay in
 // the raw bytes.
 type recordBody struct {
 	Version   int              `json:"v"`
@@ -49,9 +49,11 @@ type recordBody struct {
 	Addresses []netip.AddrPort `json:"addresses"`
 	Relays    []kith.ID        `json:"relays,omitempty"`
 	NAT       string           `json:"nat,omitempty"`
+	SealKey   []byte           `json:"seal,omitempty"`
+	Accounts  []string         `json:"accounts,omitempty"`
 }
 
-var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat"}
+var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat", "seal", "accounts"}
 
 func signRecord(key ed25519.PrivateKey, b recordBody) (*record, error) {
 	b.Version = recordVersion
@@ -88,6 +90,9 @@ func parseRecord(raw, signature []byte) (*record, error) {
 		return nil, fmt.Errorf("address record: %w", err)
 	}
 	if err := checkNAT(b.NAT); err != nil {
+		return nil, fmt.Errorf("address record: %w", err)
+	}
+	if err := r.card().check(); err != nil {
 		return nil, fmt.Errorf("address record: %w", err)
 	}
 	return r, nil

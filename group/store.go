@@ -70,6 +70,7 @@ func Open(ctx context.Context, store kith.Store, key ed25519.PrivateKey) (*Group
 	g.store = store
 	if own := records[g.id]; own != nil {
 		g.own = Whereabouts{Addresses: own.body.Addresses, Relays: own.body.Relays, NAT: own.body.NAT}
+		g.card = own.card()
 	}
 	g.publish(&state{roster: Merge(g.log.genesis, g.log.entries), records: records})
 	return g, nil

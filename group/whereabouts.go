@@ -55,16 +55,22 @@ func (g *Group) SetWhereabouts(ctx context.Context, at Whereabouts) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	g.own = own
+	return g.renewRecord(ctx)
+}
+
+// renewRecord signs our record anew where the one before says something else, or is old. The
+// caller holds changing.
+func (g *Group) renewRecord(ctx context.Context) error {
 	old := g.state.Load().records[g.id]
-	if old != nil && old.says(own) && time.Since(time.Unix(old.received, 0)) < recordRenewal {
+	if old != nil && old.says(g.own, g.card) && time.Since(time.Unix(old.received, 0)) < recordRenewal {
 		return nil
 	}
 	return g.issueRecord(ctx, old)
 }
 
-// says reports whether the record has these whereabouts.
-func (r *record) says(at Whereabouts) bool {
-	return slices.Equal(r.body.Addresses, at.Addresses) && slices.Equal(r.body.Relays, at.Relays) && r.body.NAT == at.NAT
+// says reports whether the record has these whereabouts, and this card.
+func (r *record) says(at Whereabouts, card Card) bool {
+	return slices.Equal(r.body.Addresses, at.Addresses) && slices.Equal(r.body.Relays, at.Relays) && r.body.NAT == at.NAT && r.card().equal(card)
 }
 
 // Whereabouts returns how the member id said that it can be reached, by a
@@ -101,11 +107,11 @@ func (g *Group) AwaitWhereabouts(ctx context.Context, id kith.ID) error {
 	}
 }
 
-// issueRecord signs our whereabouts anew, above old. The caller holds changing.
+// issueRecord signs our whereabouts and our card anew, above old. The caller holds changing.
 func (g *Group) issueRecord(ctx context.Context, above *record) error {
 	// Numbers begin at the clock, so that a restored host does not use one twice.
 	b := recordBody{Group: g.log.genesis, Sequence: uint64(time.Now().Unix()),
-		Addresses: g.own.Addresses, Relays: g.own.Relays, NAT: g.own.NAT}
+		Addresses: g.own.Addresses, Relays: g.own.Relays, NAT: g.own.NAT, SealKey: g.card.SealKey, Accounts: g.card.Accounts}
 	if above != nil && above.body.Sequence >= b.Sequence {
 		b.Sequence = above.body.Sequence + 1
 		if b.Sequence == 0 {

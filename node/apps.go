@@ -9,6 +9,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/admin"
 	"kith.alt/kith/mesh"
+	"kith.alt/kith/post"
 	"kith.alt/kith/swarm"
 )
 
@@ -18,6 +19,7 @@ func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map
 	var screens []admin.App
 	var copies kith.Copies
 	apis := make(map[string]http.Handler)
+	receivers := make(map[string]post.Receiver)
 	waiting, cancel := context.WithTimeout(ctx, appPatience)
 	defer cancel()
 	for _, app := range n.cfg.Apps {
@@ -39,7 +41,9 @@ func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map
 		if service.Copies != nil {
 			copies = service.Copies
 		}
+		receivers[app.Name] = post.Receiver{Receive: service.Receive, Ended: service.Ended}
 	}
+	n.post.Register(receivers)
 	return screens, apis, copies, ctx.Err()
 }
 
@@ -71,6 +75,8 @@ func (n *Node) portApp(port uint16) string {
 		return "members"
 	case swarm.Port:
 		return "share"
+	case post.Port:
+		return "post"
 	}
 	for _, app := range n.cfg.Apps {
 		for _, p := range app.Ports {

@@ -41,6 +41,7 @@ func (h *host) PrivatePort(port uint16) bool { return h.node.listensOn(int(port)
 func (h *host) TLS() *tls.Config        { return h.node.certificates.TLS() }
 func (h *host) Accounts() kith.Accounts { return logins{h.node} }
 func (h *host) Swarm() kith.Swarm       { return h.node.swarm }
+func (h *host) Post() kith.Post         { return h.node.post.For(h.app.Name) }
 func (h *host) Blobs() kith.Blobs       { return h.node.blobs }
 func (h *host) Store() kith.Store       { return h.node.store }
 func (h *host) Log() *slog.Logger       { return h.log }
@@ -102,7 +103,7 @@ func (n *Node) presentMembers() []kith.Member {
 	var members []kith.Member
 	for _, m := range n.group().Roster().Members() {
 		online := m.ID == n.id || presences[m.ID].Online
-		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online, Admin: m.Admin})
+		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online, Admin: m.Admin, Accounts: n.group().Card(m.ID).Accounts})
 	}
 	return members
 }

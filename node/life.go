@@ -23,6 +23,7 @@ import (
 	"kith.alt/kith/network/ip"
 	"kith.alt/kith/network/local"
 	"kith.alt/kith/network/overlay"
+	"kith.alt/kith/post"
 	"kith.alt/kith/store/sqlite"
 	"kith.alt/kith/swarm"
 )
@@ -112,6 +113,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := n.openSwarm(ctx); err != nil {
+		return err
+	}
+	if err := n.openPost(ctx); err != nil {
 		return err
 	}
 	n.sockets = composite.New(composite.Config{IP: ip.Network{}, Local: local.Network{}, Overlay: n.overlay, Resolve: n.resolve})
@@ -268,7 +272,7 @@ func (n *Node) meshConfig() mesh.Config {
 }
 
 func (n *Node) nodePorts() []uint16 {
-	ports := []uint16{mesh.SyncPort, swarm.Port}
+	ports := []uint16{mesh.SyncPort, swarm.Port, post.Port}
 	for _, app := range n.cfg.Apps {
 		for _, port := range app.Ports {
 			if port.NodeOnly {
@@ -304,6 +308,7 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 		return err
 	}
 	run.start("swarm", n.swarm.Serve)
+	run.start("post", n.post.Serve)
 	apps, apis, copies, err := n.startApps(ctx, run)
 	if err != nil {
 		return err

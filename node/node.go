@@ -20,6 +20,7 @@ import (
 	"kith.alt/kith/mesh"
 	"kith.alt/kith/network/composite"
 	"kith.alt/kith/network/overlay"
+	"kith.alt/kith/post"
 	"kith.alt/kith/store/sqlite"
 	"kith.alt/kith/swarm"
 )
@@ -72,6 +73,7 @@ type Node struct {
 	overlay      *overlay.Overlay
 	mesh         *mesh.Mesh
 	swarm        *swarm.Swarm
+	post         *post.Post
 	sockets      kith.Network       // for the node and its applications
 	programs     *composite.Network // for local programs: kith dial, package client
 	browsing     *composite.Network // for the gateway

@@ -169,7 +169,12 @@ func (n *Node) Accounts(ctx context.Context) ([]control.Account, error) {
 }
 
 // AddAccount adds a person.
-func (n *Node) AddAccount(ctx context.Context, name string) error { return n.accounts.Add(ctx, name) }
+func (n *Node) AddAccount(ctx context.Context, name string) error {
+	if err := n.accounts.Add(ctx, name); err != nil {
+		return err
+	}
+	return n.showCard(ctx, n.group().Card(n.id).SealKey)
+}
 
 // AddAppPassword makes a secret for one client program.
 func (n *Node) AddAppPassword(ctx context.Context, name, label string) (control.AppPassword, error) {

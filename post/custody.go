@@ -96,9 +96,9 @@ func (p *Post) roomLocked(h *header) error {
 		s = new(usage)
 	}
 	switch {
-	case p.stored.bytes+h.Size > l.total() || p.stored.letters >= maxHeld:
+	case p.stored.bytes+h.Size > totalOf(l) || p.stored.letters >= maxHeld:
 		return fmt.Errorf("it holds as many letters for others as it may: %w", kith.Quota)
-	case s.bytes+h.Size > l.sender() || s.letters >= maxHeldSender:
+	case s.bytes+h.Size > senderOf(l) || s.letters >= maxHeldSender:
 		return fmt.Errorf("it holds as many letters of one sender as it may: %w", kith.Quota)
 	}
 	return nil
@@ -108,7 +108,7 @@ func (p *Post) roomLocked(h *header) error {
 func (p *Post) room() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(0, p.limits.total()-p.stored.bytes)
+	return max(0, totalOf(p.limits)-p.stored.bytes)
 }
 
 // hold keeps a letter that has come, in the place of one that was sealed before.

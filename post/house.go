@@ -128,6 +128,9 @@ func (p *Post) keepHouse(ctx context.Context) {
 				}
 			}
 		}
+		if err := p.showKey(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("post", "err", err)
+		}
 		p.look(ctx, now.Sub(looked))
 		looked = now
 		if err := p.tellApps(ctx); err != nil && ctx.Err() == nil {
@@ -154,7 +157,7 @@ func (p *Post) look(ctx context.Context, passed time.Duration) {
 	p.mu.Lock()
 	p.meetLocked(members, now, passed)
 	v := view{
-		self: p.cfg.Self, copies: p.limits.copies(), members: members, weight: p.weightLocked, now: now,
+		self: p.cfg.Self, copies: copiesOf(p.limits), members: members, weight: p.weightLocked, now: now,
 		seen: func(id kith.ID) time.Duration {
 			if members[id].Online {
 				return 0

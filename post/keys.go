@@ -61,8 +61,7 @@ func (p *Post) loadKeys(ctx context.Context) error {
 	return nil
 }
 
-// turnKeys makes a new key each week, erases old ones, and has the newest in this host's
-// record.
+// turnKeys makes a new key each week, and erases old ones.
 func (p *Post) turnKeys(ctx context.Context) error {
 	now := time.Now()
 	p.mu.Lock()
@@ -87,13 +86,20 @@ func (p *Post) turnKeys(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("keys: %w", err)
 		}
-		if err := p.loadKeys(ctx); err != nil {
-			return err
-		}
+		return p.loadKeys(ctx)
 	}
+	return nil
+}
+
+// showKey has the newest key in this host's record, also in a group that it has just joined.
+func (p *Post) showKey(ctx context.Context) error {
 	p.mu.Lock()
-	newest := p.keys[0].public
+	keys := p.keys
 	p.mu.Unlock()
+	if len(keys) == 0 {
+		return nil
+	}
+	newest := keys[0].public
 	if bytes.Equal(p.cfg.SealKey(p.cfg.Self), newest) {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kith.alt/kith"
 )
@@ -19,35 +20,19 @@ const (
 	maxCopies     = 8
 )
 
-// Limits are what letters of others may take of this host, and how this host's are looked after.
-// Zero means the default.
-type Limits struct {
-	Total  int64 `json:"total"`  // bytes of letters held for others
-	Sender int64 `json:"sender"` // of these, bytes of each sender
-	Copies int   `json:"copies"` // how many members hold a letter of this host
-	Margin bool  `json:"margin"` // custodians keep what was delivered to this host for a week, so that a restored host gets it again
-}
+func totalOf(l kith.PostLimits) int64  { return cmp.Or(l.Total, kith.DefaultCustody) }
+func senderOf(l kith.PostLimits) int64 { return cmp.Or(l.Sender, kith.DefaultSenderCustody) }
+func copiesOf(l kith.PostLimits) int   { return cmp.Or(l.Copies, kith.DefaultLetterCopies) }
 
-// Defaults of [Limits].
-const (
-	DefaultTotal  = 2 << 30
-	DefaultSender = 512 << 20
-	DefaultCopies = 3
-)
-
-func (l Limits) total() int64  { return cmp.Or(l.Total, DefaultTotal) }
-func (l Limits) sender() int64 { return cmp.Or(l.Sender, DefaultSender) }
-func (l Limits) copies() int   { return cmp.Or(l.Copies, DefaultCopies) }
-
-// Limits returns what holds now.
-func (p *Post) Limits() Limits {
+// Limits implements [kith.Post].
+func (p *Post) Limits() kith.PostLimits {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.limits
 }
 
-// SetLimits changes the limits, for good. What is held already stays. It fails with kind Invalid.
-func (p *Post) SetLimits(ctx context.Context, l Limits) error {
+// SetLimits implements [kith.Post].
+func (p *Post) SetLimits(ctx context.Context, l kith.PostLimits) error {
 	if l.Total < 0 || l.Sender < 0 || l.Copies < 0 || l.Copies > maxCopies {
 		return fmt.Errorf("limits of letters: sizes are not negative, and copies are at most %d: %w", maxCopies, kith.Invalid)
 	}
@@ -80,4 +65,18 @@ func (p *Post) loadLimits(ctx context.Context) error {
 		}
 		return json.Unmarshal([]byte(text), &p.limits)
 	})
+}
+
+// Custody implements [kith.Post].
+func (p *Post) Custody() []kith.Custody {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []kith.Custody
+	for id, u := range p.stored.senders {
+		list = append(list, kith.Custody{From: id, Letters: u.letters, Bytes: u.bytes})
+	}
+	slices.SortFunc(list, func(a, b kith.Custody) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.From[:], b.From[:]))
+	})
+	return list
 }

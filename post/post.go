@@ -40,7 +40,6 @@ type Config struct {
 	SealKey    func(kith.ID) []byte                           // what letters to the member are sealed to, by its signed record; nil: not known
 	SetSealKey func(ctx context.Context, public []byte) error // puts this host's into its record
 
-	Event   func(text string)
 	Log     *slog.Logger
 	Metrics *kith.Metrics
 }
@@ -59,14 +58,13 @@ type Post struct {
 	log *slog.Logger
 
 	work   sync.WaitGroup
-	stop   context.CancelFunc
 	house  chan struct{} // capacity 1: something is to be done
 	posted chan struct{} // capacity 1: an application may have sent a letter
 	inbox  chan struct{} // capacity 1: a letter for this host has come
 
 	mu        sync.Mutex
 	receivers map[string]Receiver // nil: not known yet
-	limits    Limits
+	limits    kith.PostLimits
 	keys      []sealKey // of this host, the newest first
 	parcels   map[key]*parcel
 	collected int64 // the last letter of this host that is a parcel

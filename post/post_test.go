@@ -86,7 +86,7 @@ func (h *villager) wake(t testing.TB) {
 			h.village.keys[h.id] = public
 			return nil
 		},
-		Event: func(string) {}, Log: log, Metrics: new(kith.Metrics),
+		Log: log, Metrics: new(kith.Metrics),
 	})
 	if err := p.Load(t.Context()); err != nil {
 		t.Fatal(err)

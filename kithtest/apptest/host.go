@@ -37,6 +37,7 @@ type Host struct {
 	app     kith.App
 	network *memory.Network
 	swarm   *Swarm
+	post    *Post
 	people  *Accounts
 	trust   *certificate.Authority
 	store   kith.Store
@@ -83,11 +84,13 @@ func NewHost(t testing.TB, app kith.App) *Host {
 	if err := trust.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &Host{
+	h := &Host{
 		app: app, store: store, blobs: blobs, swarm: NewSwarm(maple), trust: trust,
 		people: &Accounts{domains: append(names, "localhost"), list: []string{Ann}}, network: hub.Network(maple), Oak: hub.Network(oak),
-		members: []kith.Member{{ID: maple, Host: "maple", Online: true, Admin: true}, {ID: oak, Host: "oak", Online: true}},
+		members: []kith.Member{{ID: maple, Host: "maple", Online: true, Admin: true, Accounts: []string{Ann}}, {ID: oak, Host: "oak", Online: true, Accounts: []string{"bob"}}},
 	}
+	h.post = newPost(h)
+	return h
 }
 
 // Serve makes the application and runs it until stop or the end of the test. It
@@ -211,6 +214,7 @@ func (h *Host) TLS() *tls.Config             { return h.trust.TLS() }
 func (h *Host) Accounts() kith.Accounts      { return h.people } // an *Accounts
 func (h *Host) Blobs() kith.Blobs            { return h.blobs }
 func (h *Host) Swarm() kith.Swarm            { return h.swarm } // a *Swarm
+func (h *Host) Post() kith.Post              { return h.post }  // a *Post
 func (h *Host) Log() *slog.Logger            { return slog.New(slog.DiscardHandler) }
 func (h *Host) Metrics() *kith.Metrics       { return &h.metrics }
 

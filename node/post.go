@@ -1,0 +1,48 @@
+package node
+
+import (
+	"context"
+	"net"
+
+	"kith.alt/kith"
+	"kith.alt/kith/group"
+	"kith.alt/kith/post"
+)
+
+// openPost opens the letters of this host. Nothing runs yet.
+func (n *Node) openPost(ctx context.Context) error {
+	n.post = post.New(post.Config{
+		Self:  n.id,
+		Key:   n.key,
+		Store: n.store,
+		Blobs: n.blobs,
+		Dial:  n.overlay.Dial,
+		Listen: func(ctx context.Context) (net.Listener, error) {
+			return n.overlay.Listen(ctx, kith.Address{Port: post.Port})
+		},
+		Group:     func() [32]byte { return n.group().Roster().Genesis() },
+		Members:   n.presentMembers,
+		Connected: func(id kith.ID) bool { return n.mesh.Presences()[id].Path != "" },
+		SealKey:   func(id kith.ID) []byte { return n.group().Card(id).SealKey },
+		SetSealKey: func(ctx context.Context, public []byte) error {
+			return n.showCard(ctx, public)
+		},
+		Log:     n.log.With("service", "post"),
+		Metrics: n.metrics,
+	})
+	return n.post.Load(ctx)
+}
+
+// showCard puts the key that letters to this host are sealed to, and who its people
+// are, into its signed record.
+func (n *Node) showCard(ctx context.Context, sealKey []byte) error {
+	accounts, err := n.accounts.List(ctx)
+	if err != nil {
+		return err
+	}
+	card := group.Card{SealKey: sealKey}
+	for _, a := range accounts {
+		card.Accounts = append(card.Accounts, a.Name)
+	}
+	return n.group().SetCard(ctx, card)
+}
