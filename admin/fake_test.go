@@ -134,6 +134,13 @@ func (n *fakeNode) SetPassword(_ context.Context, account, password string) erro
 
 func (n *fakeNode) SignInLink(context.Context, string) (string, error) { return "", nil }
 
+func (n *fakeNode) Certificate(context.Context) (control.Certificate, error) {
+	return control.Certificate{
+		PEM: "-----BEGIN CERTIFICATE-----\nTUFQTEU=\n-----END CERTIFICATE-----\n", Fingerprint: strings.TrimSuffix(strings.Repeat("7B:", 32), ":"),
+		Title: "kith on maple (3fk2pa)", Names: []string{"localhost", "maple.home.kith.alt", "127.0.0.0/8", "::1"}, Expires: time.Now().AddDate(10, 0, 0),
+	}, nil
+}
+
 // fakeAccounts knows one account with one link, one password and any number of
 // sessions.
 type fakeAccounts struct {

@@ -57,6 +57,8 @@ func TestCommands(t *testing.T) {
 		{"status", "dashboard and sites  127.0.0.1:8080", "", 0},
 		{"members", "12.3 ms", "", 0},
 		{"members", "awake", "", 0},
+		{"ca", "-----BEGIN CERTIFICATE-----\n", "SHA-256 AB:CD", 0},
+		{"ca --json", `"names": [`, "", 0},
 		{"membrs", "", "Did you mean members?", 2},
 		{"up --port-base 0", "", "--port-base: port base 0 is not from", 4},
 		{"up --overlay-port 0", "", "--overlay-port: port 0 is not from 1", 4},

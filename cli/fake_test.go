@@ -145,6 +145,11 @@ func (n *fakeNode) Rename(context.Context, control.RenameRequest) error { return
 func (n *fakeNode) SignInLink(context.Context, string) (string, error) {
 	return "http://localhost:8080/signin", nil
 }
+func (n *fakeNode) Certificate(context.Context) (control.Certificate, error) {
+	return control.Certificate{
+		PEM: "-----BEGIN CERTIFICATE-----\n", Fingerprint: "AB:CD", Title: "kith on maple", Names: []string{"localhost", "127.0.0.0/8"}, Expires: fakeTime,
+	}, n.fail
+}
 func (n *fakeNode) Dial(context.Context, kith.Address) (net.Conn, error) { return n.dial() }
 
 func (n *fakeNode) AddAccount(_ context.Context, name string) error {

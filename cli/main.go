@@ -60,7 +60,7 @@ func (e *env) commands() []command {
 		revokeCommand(), trustCommand(), leaveCommand(), renameCommand(), adminCommand("add"), adminCommand("remove"),
 		pingCommand(), traceCommand(),
 		dialCommand(),
-		accountAddCommand(), accountListCommand(),
+		accountAddCommand(), accountListCommand(), caCommand(),
 		statusCommand(), doctorCommand(), relayCommand(), stopCommand(),
 		serviceCommand("install"), serviceCommand("remove"), serviceCommand("status"),
 		versionCommand(), completionCommand(), helpCommand(),

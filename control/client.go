@@ -237,3 +237,8 @@ func (c *Client) SignInLink(ctx context.Context, account string) (string, error)
 	err := c.call(ctx, "sign-in", accountRequest{Account: account}, &out)
 	return out.Link, err
 }
+
+// Certificate is [Node.Certificate].
+func (c *Client) Certificate(ctx context.Context) (out Certificate, err error) {
+	return out, c.call(ctx, "certificate", nil, &out)
+}

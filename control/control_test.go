@@ -70,6 +70,7 @@ var calls = []struct {
 	}, nil},
 	{"SignInLink[ada]", func(ctx context.Context, n Node) (any, error) { return n.SignInLink(ctx, "ada") },
 		"http://localhost:8080/sign-in#x"},
+	{"Certificate[]", func(ctx context.Context, n Node) (any, error) { return n.Certificate(ctx) }, fakeCertificate},
 }
 
 // TestCalls: the client's answer and error are the node's own.

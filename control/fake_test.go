@@ -28,8 +28,9 @@ var (
 		Members:   []Member{{Host: "oak", ID: kith.ID{2}, State: Online, Path: PathLAN, Carrier: "tls", RTT: 0.25, LastSeen: fakeTime}},
 		Started:   fakeTime,
 	}
-	fakeInvitation = Invitation{Ticket: "t1", Uses: 2, Expires: fakeTime, Role: "member"}
-	fakePassword   = AppPassword{ID: "7", Label: "mail", Secret: "s", Created: fakeTime}
+	fakeInvitation  = Invitation{Ticket: "t1", Uses: 2, Expires: fakeTime, Role: "member"}
+	fakeCertificate = Certificate{PEM: "p", Fingerprint: "AB:CD", Title: "t", Names: []string{"localhost"}, Expires: fakeTime}
+	fakePassword    = AppPassword{ID: "7", Label: "mail", Secret: "s", Created: fakeTime}
 )
 
 func (n *fakeNode) note(call string, args ...any) error {
@@ -89,6 +90,10 @@ func (n *fakeNode) SetPassword(_ context.Context, account, password string) erro
 }
 func (n *fakeNode) SignInLink(_ context.Context, account string) (string, error) {
 	return "http://localhost:8080/sign-in#x", n.note("SignInLink", account)
+}
+
+func (n *fakeNode) Certificate(context.Context) (Certificate, error) {
+	return fakeCertificate, n.note("Certificate")
 }
 
 // serve runs a server of node on a control socket and returns its client.

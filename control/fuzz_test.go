@@ -156,6 +156,7 @@ func (fuzzNode) AddAppPassword(context.Context, string, string) (AppPassword, er
 func (fuzzNode) RemoveAppPassword(context.Context, string, string) error { return nil }
 func (fuzzNode) SetPassword(context.Context, string, string) error       { return nil }
 func (fuzzNode) SignInLink(context.Context, string) (string, error)      { return "", nil }
+func (fuzzNode) Certificate(context.Context) (Certificate, error)        { return fakeCertificate, nil }
 
 // FuzzRequest sends arbitrary bodies to every method: the answer is JSON, and
 // never that the server is at fault.

@@ -43,6 +43,8 @@ type Node interface {
 	RemoveAppPassword(ctx context.Context, account, id string) error
 	SetPassword(ctx context.Context, account, password string) error // for the dashboard; "" removes it
 	SignInLink(ctx context.Context, account string) (string, error)  // opens the dashboard once, within 10 minutes; "" is the first account
+
+	Certificate(ctx context.Context) (Certificate, error)
 }
 
 // Status is a node at a glance. It is the JSON that "kith status --json"
@@ -199,4 +201,14 @@ type AppPassword struct {
 	Label   string    `json:"label"`
 	Secret  string    `json:"secret,omitempty"` // only when it is made: shown once
 	Created time.Time `json:"created"`
+}
+
+// A Certificate is that of the host's own certificate authority: who trusts it, for
+// this host's names alone, gets no warning about TLS to this host.
+type Certificate struct {
+	PEM         string    `json:"pem"`
+	Fingerprint string    `json:"fingerprint"` // SHA-256
+	Title       string    `json:"title"`       // in lists of authorities
+	Names       []string  `json:"names"`       // that it may vouch for: DNS names, IP addresses and their ranges
+	Expires     time.Time `json:"expires"`
 }

@@ -133,6 +133,8 @@ func (s *Server) methods() map[string]http.Handler {
 			return linkAnswer{link}, err
 		}),
 
+		"certificate": ask(n.Certificate),
+
 		"dial":   http.HandlerFunc(s.dial),
 		"listen": http.HandlerFunc(s.listen),
 		"accept": http.HandlerFunc(s.accept),

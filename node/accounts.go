@@ -7,6 +7,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/certificate"
+	"kith.alt/kith/control"
 )
 
 // openCertificates opens the host's certificate authority.
@@ -39,6 +40,12 @@ func (n *Node) updateCertificates() {
 	if err := n.certificates.Update(); err != nil {
 		n.event("The certificate of this computer could not be changed to its new name: %v", err)
 	}
+}
+
+// Certificate returns what client programs of this host are to trust.
+func (n *Node) Certificate(context.Context) (control.Certificate, error) {
+	c := n.certificates.Certificate()
+	return control.Certificate{PEM: string(c.PEM), Fingerprint: c.Fingerprint, Title: c.Title, Names: c.Names, Expires: c.Expires}, nil
 }
 
 var _ kith.Accounts = logins{}
