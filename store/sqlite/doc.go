@@ -12,9 +12,13 @@
 // returns (journal_mode=WAL, synchronous=FULL), so that a process killed or a
 // power cut at any moment loses nothing that was acknowledged.
 //
-// There is one connection that writes; Updates take it in turn and begin with
-// BEGIN IMMEDIATE, so none fails half-way for another's sake. Views have a pool
-// of connections that cannot write, each transaction a snapshot of its own.
+// There is one connection that writes; Updates take it in turn. Those that wait at
+// the same time share a transaction, begun with BEGIN IMMEDIATE, and its commit,
+// which is what takes the time: each has a savepoint of its own, so that one that
+// fails, panics or is cancelled leaves the others alone, and all return when the
+// commit has reached the disk. Where the disk fails in the middle of it, all that were
+// in it fail. Views have a pool of connections that cannot write, each transaction
+// a snapshot of its own.
 //
 // Migrations are recorded in the table store_migrations by owner, version and
 // checksum. All pending migrations of an owner are applied in one transaction.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -31,6 +32,7 @@ type Store struct {
 	path   string
 	writer *sql.DB // one connection
 	reader *sql.DB
+	turns  turns // of Updates
 
 	migrating sync.Mutex
 	copied    bool // no copy is needed any more: made, or nothing to copy
@@ -48,13 +50,18 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	s := &Store{path: path}
-	if s.writer, err = connect(path, 1, "_txlock=immediate"); err != nil {
+	connector, err := connect(path, "")
+	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if s.reader, err = connect(path, readers, "_query_only=1"); err != nil {
+	s.writer = sql.OpenDB(guardConnector{connector})
+	s.writer.SetMaxOpenConns(1)
+	if connector, err = connect(path, "&_query_only=1"); err != nil {
 		s.writer.Close()
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	s.reader = sql.OpenDB(connector)
+	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(idleReaders)
 	s.reader.SetConnMaxIdleTime(idleTime)
 	if err := s.prepare(ctx); err != nil {
@@ -77,24 +84,17 @@ func createPrivate(path string) error {
 	return errors.Join(file.Chmod(0o600), file.Close(), syncDir(filepath.Dir(path)))
 }
 
-// connect returns a pool of at most n connections. It opens none.
-func connect(path string, n int, options string) (*sql.DB, error) {
+// connect returns what makes connections to the database.
+func connect(path, options string) (driver.Connector, error) {
 	location := filepath.ToSlash(path)
 	if !strings.HasPrefix(location, "/") { // C:/...
 		location = "/" + location
 	}
-	dsn := "file:" + (&url.URL{Path: location}).EscapedPath() +
+	return sqlite.NewConnector("file:" + (&url.URL{Path: location}).EscapedPath() +
 		fmt.Sprintf("?_busy_timeout=%d&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1", patient.Milliseconds()) +
 		"&_pragma=fullfsync(1)&_pragma=checkpoint_fullfsync(1)" + // macOS: past the drive's cache
 		fmt.Sprintf("&_pragma=journal_size_limit(%d)", maxLog) +
-		"&_dqs=0&_error_rc=1&" + options
-	connector, err := sqlite.NewConnector(dsn)
-	if err != nil {
-		return nil, err
-	}
-	db := sql.OpenDB(connector)
-	db.SetMaxOpenConns(n)
-	return db, nil
+		"&_dqs=0&_error_rc=1" + options)
 }
 
 // prepare makes the table of migrations and finds out whether the database is
@@ -124,19 +124,9 @@ func (s *Store) Close() error {
 // Dialect is [kith.SQLite].
 func (s *Store) Dialect() kith.Dialect { return kith.SQLite }
 
-// Update runs fn in the writing transaction. What fn did is on the disk when
-// Update returns nil.
-func (s *Store) Update(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	return s.transact(ctx, s.writer, nil, fn)
-}
-
 // View runs fn in a snapshot that is taken at its first query.
 func (s *Store) View(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	return s.transact(ctx, s.reader, &sql.TxOptions{ReadOnly: true}, fn)
-}
-
-func (s *Store) transact(ctx context.Context, db *sql.DB, options *sql.TxOptions, fn func(tx *sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, options)
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return s.explain(ctx, err)
 	}
