@@ -66,8 +66,8 @@ func reachedAt(conn net.Conn, r *http.Request) netip.AddrPort {
 	if !IsOutside(remoteOf(conn)) {
 		return local
 	}
-	at, err := netip.ParseAddrPort(r.Host)
-	if err != nil || at.Port() == 0 || !at.Addr().Unmap().WithZone("").IsGlobalUnicast() {
+	at := hostAddress(r.Host)
+	if at.Port() == 0 || !at.Addr().IsGlobalUnicast() {
 		return local
 	}
 	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())

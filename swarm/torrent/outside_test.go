@@ -210,6 +210,25 @@ func TestServedOutside(t *testing.T) {
 	await(t, unchoked(maxUnchoked, maxUnchokedOutside))
 }
 
+func TestHostAddress(t *testing.T) {
+	for host, want := range map[string]string{
+		"192.168.1.7:6881": "192.168.1.7:6881", "192.168.1.7": "192.168.1.7:0", "[fd00::7]:6881": "[fd00::7]:6881", "[fd00::7]": "[fd00::7]:0", "fd00::7": "[fd00::7]:0",
+		"fd00::7:31017":         "[fd00::7]:31017", // as libtorrent has it
+		"fd00:1:2:3:4:5:6:7:80": "[fd00:1:2:3:4:5:6:7]:80",
+		"evil.example":          "", "evil.example:6881": "", "": "", ":": "", ":6881": "", "fd00::7.evil.example:80": "", "192.168.1.7.evil.example": "", "localhost": "",
+	} {
+		got := hostAddress(host)
+		if want == "" && got.Addr().IsValid() || want != "" && got.String() != want {
+			t.Errorf("%q is %s", host, got)
+		}
+	}
+	for host, want := range map[string]bool{"localhost": true, "localhost:6881": true, "localhost.evil.example": false, "fd00::7:31017": true, "evil.example:6881": false, "": false} {
+		if byAddress(host) != want {
+			t.Errorf("%q is by address: %t", host, !want)
+		}
+	}
+}
+
 // TestTrackerKeepsApart tells nobody of those whom he cannot reach, or should not know of.
 func TestTrackerKeepsApart(t *testing.T) {
 	s := seedOf(t, someFiles(), nil)

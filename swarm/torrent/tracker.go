@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -171,11 +172,26 @@ func (s *Server) respond(ctx context.Context, work *sync.WaitGroup, conn net.Con
 // byAddress reports whether a Host is an address: a name may have been made to
 // lead here by a page.
 func byAddress(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	name, _, _ := strings.Cut(host, ":")
+	return name == "localhost" || hostAddress(host).Addr().IsValid()
+}
+
+// hostAddress reads a Host that is an address, with a port or without one, which is 0. Some clients
+// have no brackets around IPv6, such as libtorrent.
+func hostAddress(host string) netip.AddrPort {
+	if at, err := netip.ParseAddrPort(host); err == nil {
+		return at
 	}
-	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil || host == "localhost"
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return netip.AddrPortFrom(a, 0)
+	}
+	colon := strings.LastIndexByte(host, ':')
+	if colon < 0 {
+		return netip.AddrPort{}
+	}
+	a, _ := netip.ParseAddr(host[:colon])
+	port, _ := strconv.ParseUint(host[colon+1:], 10, 16)
+	return netip.AddrPortFrom(a, uint16(port))
 }
 
 func (s *Server) announce(ctx context.Context, work *sync.WaitGroup, conn net.Conn, r *http.Request) ([]byte, error) {
