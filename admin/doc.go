@@ -30,7 +30,7 @@
 //
 // What the package does, by file: admin.go the routes; guard.go the checks;
 // session.go signing in and out; home.go, members.go, invite.go, join.go,
-// computer.go, accounts.go and programs.go the pages; reach.go and relay.go
+// computer.go, accounts.go, programs.go and mail.go the pages; reach.go and relay.go
 // parts of them; live.go the streams; drawing.go the group as a picture. It is
 // safe for concurrent use; its only state is the count of streams.
 package admin

@@ -20,11 +20,19 @@ type programsData struct {
 	ProxyPort string
 	PAC       string
 	Trouble   string // why there is no proxy
+
+	Mail        *mailData // nil where there is no mail
+	Certificate control.Certificate
 }
 
 func (a *Admin) programs(w http.ResponseWriter, r *http.Request, v visit) {
 	self := v.self()
-	data := programsData{Status: v.status, Example: self.Host, Site: v.status.Site}
+	data := programsData{Status: v.status, Example: self.Host, Site: v.status.Site, Mail: mailPart(ui.CSRF(r), v)}
+	var err error
+	if data.Certificate, err = a.node.Certificate(r.Context()); err != nil {
+		a.refuse(w, r, "This page could not be made", err)
+		return
+	}
 	for _, m := range v.status.Members {
 		if m.State == control.Online && m.Path != control.PathSelf && !m.Moved {
 			data.Example, data.Site = m.Host, m.Site

@@ -31,7 +31,7 @@ const (
 )
 
 // Config is what a [Gateway] depends on. Everything is required except
-// ListenPacket, Dashboard and Copies.
+// ListenPacket, Dashboard, Copies and Autoconfig.
 type Config struct {
 	// Dial opens a socket to a member's process, named "<ID>.kith.alt", with
 	// the errors of kith.Network. The far side sees a local program.
@@ -54,6 +54,10 @@ type Config struct {
 
 	// Copies answer for sites of hosts that sleep.
 	Copies kith.Copies
+
+	// Autoconfig returns what mail programs ask this host's site for, in
+	// place of the site (mailconfig.AutoconfigPaths); nil where there is no mail.
+	Autoconfig func(context.Context) []byte
 
 	HTTPPort  func() int // the web gateway's port, for links and the check of Host
 	ProxyPort func() int // the proxy's port, for the PAC file

@@ -3,10 +3,12 @@ package gateway
 import (
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strings"
 	"sync"
 
 	"kith.alt/kith"
+	"kith.alt/kith/proto/mailconfig"
 )
 
 // A site is a member as the gateway addresses it.
@@ -38,6 +40,9 @@ type exchange struct {
 // (RFC 9110 7.6.1); upgrades, interim responses, trailers and streams pass.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	x.requests.Add(1)
+	if x.serveAutoconfig(w, r) {
+		return
+	}
 	attempted := r
 	if x.copyable(r) {
 		if x.asleep.recently(x.site.id) && x.serveCopy(w, r, false) {
@@ -62,6 +67,21 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 		},
 	}
 	proxy.ServeHTTP(siteWriter{w, x.local}, attempted)
+}
+
+// serveAutoconfig answers a mail program that looks for the settings of an address of
+// this host, and reports whether it did.
+func (x *exchange) serveAutoconfig(w http.ResponseWriter, r *http.Request) bool {
+	if x.config.Autoconfig == nil || r.Method != http.MethodGet || x.site.name != x.config.Self().String() || !slices.Contains(mailconfig.AutoconfigPaths[:], r.URL.Path) {
+		return false
+	}
+	text := x.config.Autoconfig(r.Context())
+	if text == nil {
+		return false
+	}
+	w.Header().Set("Content-Type", "application/xml")
+	_, _ = w.Write(text) // fails where the program has gone
+	return true
 }
 
 func (x *exchange) rewriteRequest(r *httputil.ProxyRequest) {

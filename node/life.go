@@ -351,6 +351,7 @@ func (n *Node) startGateway(run *supervisor, apps []admin.App, copies kith.Copie
 		Resolve:      n.resolve,
 		Dashboard:    dashboard,
 		Copies:       copies,
+		Autoconfig:   dashboard.Autoconfig,
 		HTTPPort:     func() int { return n.port(control.AppGateway, control.ProtocolHTTP) },
 		ProxyPort:    func() int { return n.port(control.AppGateway, control.ProtocolProxy) },
 		Shared:       n.dir.Node().SharedLoopback,
