@@ -18,10 +18,15 @@
 // the person may change it at any time. Once its size, time or inode is
 // another, its blocks count as missing.
 //
+// A client of BitTorrent version 1 gives blocks without hashes. Such a block is kept as a
+// claim ([File.Claim]): on disk, with the hash of what came, but not here for anybody. Once a
+// hash above it is known, of a piece or the whole file, [File.Prove] compares.
+//
 // On disk, for each file (directories 0700, files 0600):
 //
 //	ab/ab01…-SIZE.tree        two bitmaps and all hashes of the tree
 //	ab/ab01…-SIZE.data        the bytes that are here, with holes
+//	ab/ab01…-SIZE.claims      hashes of the blocks that are claims, 32 bytes each, else zeros
 //	ab/ab01…-SIZE.references  where a person's file has them, as JSON
 //
 // and in the store the table content_retained, which tells what content needs a

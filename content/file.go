@@ -52,9 +52,12 @@ type File struct {
 	have       Bitmap  // written, or in the person's file
 	written    Bitmap
 	durable    Bitmap
-	seen       Bitmap // read or written, and right, since they were loaded
-	proved     Bitmap // groups of leaves whose path leads up to the root
-	unsynced   int    // blocks that are written and not durable
+	seen       Bitmap   // read or written, and right, since they were loaded
+	proved     Bitmap   // groups of leaves whose path leads up to the root
+	unsynced   int      // blocks that are written and not durable
+	claims     *os.File // hashes of blocks that are claimed; nil where none is
+	claimed    Bitmap   // as claims
+	claimCount int
 	saving     bool
 	warned     bool // that blocks are wrong, since they were loaded
 }
@@ -244,7 +247,7 @@ func (f *File) WriteBlock(block int, p []byte) error {
 		f.count++
 	}
 	f.store.metrics.written.Add(uint64(len(p)))
-	f.store.usage.Add((int64(len(p)) + diskBlock - 1) &^ (diskBlock - 1))
+	f.store.usage.Add(onDisk(len(p)))
 	f.unsynced++
 	if (f.unsynced >= f.store.syncEvery || f.count == f.blocks && f.unsynced >= syncAtEnd) && !f.saving {
 		f.saving = true
@@ -267,22 +270,29 @@ func (f *File) accept(block int, hash Root) (*os.File, error) {
 	if f.have.Has(block) {
 		return nil, nil
 	}
-	if err := f.make(); err != nil {
+	if err := f.makeData(); err != nil {
 		return nil, fmt.Errorf("write block: %w", f.store.explain(err))
 	}
-	if f.data == nil {
-		data, err := createIn(f.path(dataSuffix), 0)
-		if err != nil {
-			return nil, fmt.Errorf("write block: %w", f.store.explain(err))
-		}
-		makeSparse(data)
-		if err := data.Truncate(f.size); err != nil {
-			data.Close()
-			return nil, fmt.Errorf("write block: %w", f.store.explain(err))
-		}
-		f.data = data
-	}
 	return f.data, nil
+}
+
+// makeData makes the tree and the file of blocks on disk, if they are missing. The
+// caller holds f.mu.
+func (f *File) makeData() error {
+	if err := f.make(); err != nil || f.data != nil {
+		return err
+	}
+	data, err := createIn(f.path(dataSuffix), 0)
+	if err != nil {
+		return err
+	}
+	makeSparse(data)
+	if err := data.Truncate(f.size); err != nil {
+		data.Close()
+		return err
+	}
+	f.data = data
+	return nil
 }
 
 // make makes the tree on disk, if it is missing. The caller holds f.mu.
@@ -417,6 +427,9 @@ func (f *File) load() (err error) {
 	f.references = f.loadReferences()
 	f.openPerson()
 	f.recount()
+	if err := f.loadClaims(); err != nil {
+		return err
+	}
 	f.loaded = true
 	return nil
 }
@@ -511,6 +524,10 @@ func (f *File) closeAll() error {
 	if f.data != nil {
 		err = errors.Join(err, f.data.Close())
 		f.data = nil
+	}
+	if f.claims != nil {
+		err = errors.Join(err, f.claims.Close())
+		f.claims, f.claimed, f.claimCount = nil, nil, 0
 	}
 	f.closePerson()
 	f.references = nil

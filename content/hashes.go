@@ -112,6 +112,9 @@ func (f *File) SetHashes(base, index, length, proofs int, hashes []Root) error {
 		for g := index / proofGroup; (g+1)*proofGroup <= index+length && g < f.groups(); g++ {
 			f.proved.Set(g)
 		}
+		if err := f.judge(index, min(index+length, f.blocks)); err != nil {
+			return fmt.Errorf("hashes: %w", f.store.explain(err))
+		}
 	}
 	return nil
 }

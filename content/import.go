@@ -87,7 +87,7 @@ func (f *File) setLeaves(leaves []Root) error {
 		return err
 	}
 	f.proved.fill(f.groups())
-	return nil
+	return f.judge(0, f.blocks)
 }
 
 // cloneFrom has the file system share the bytes of a person's file with the

@@ -26,6 +26,7 @@ const (
 	treeSuffix       = ".tree"
 	dataSuffix       = ".data"
 	referencesSuffix = ".references"
+	claimsSuffix     = ".claims"
 	newSuffix        = ".new" // not finished
 )
 
@@ -206,7 +207,7 @@ func (s *Store) erase(k key) {
 	if info, err := os.Stat(s.path(k, dataSuffix)); err == nil {
 		s.usage.Add(-allocated(info))
 	}
-	for _, suffix := range []string{dataSuffix, referencesSuffix, treeSuffix} {
+	for _, suffix := range []string{dataSuffix, referencesSuffix, claimsSuffix, treeSuffix} {
 		if err := os.Remove(s.path(k, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.log.Error("content not deleted", "root", k.root, "err", err)
 		}

@@ -36,6 +36,8 @@ func (s *Scheduler) Arrived(now time.Duration, name Peer, block int) {
 			owner.answered(block)
 			s.order(Cancel, owner, block)
 		}
+	} else if s.isHeld(block) {
+		s.held.clear(block)
 	} else {
 		s.notNeeded(block)
 	}

@@ -44,6 +44,7 @@ type Scheduler struct {
 	needed  bitmap          // lacking, and asked of nobody
 	unasked int             // how many are needed
 	asked   map[int32]*peer // of whom a block is asked
+	held    bitmap          // came and cannot be checked yet; nil while none was
 	urgent  []urgentBlocks  // by deadline
 	news    announcements   // blocks that arrived, for those who do not know
 	came    time.Duration   // when the last one did
