@@ -17,6 +17,9 @@ func (n *Node) Status(context.Context) (control.Status, error) {
 	n.mu.Lock()
 	listeners := slices.Clone(n.listeners)
 	n.mu.Unlock()
+	for _, at := range n.swarm.TorrentDoor().Addresses {
+		listeners = append(listeners, control.Listener{App: "share", Protocol: "bittorrent", Address: at.String()})
+	}
 	for _, app := range n.cfg.Apps {
 		for _, port := range app.Ports {
 			if port.Overlay != 0 {
