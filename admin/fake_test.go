@@ -282,6 +282,12 @@ func newFake(size int) *fakeNode {
 	}
 	n.status.Relaying.Streams, n.status.Relaying.Today = 3, 87_654_321
 	n.status.Listeners = append(n.status.Listeners,
+		control.Listener{App: "mail", Protocol: "submission", Address: "127.0.0.1:1587"},
+		control.Listener{App: "mail", Protocol: "submissions", Address: "127.0.0.1:1465"},
+		control.Listener{App: "mail", Protocol: "imap", Address: "127.0.0.1:1143"},
+		control.Listener{App: "mail", Protocol: "imaps", Address: "127.0.0.1:1993"},
+		control.Listener{App: "mail", Protocol: "pop3s", Address: "127.0.0.1:1995", Error: "port 1995 is taken"})
+	n.status.Listeners = append(n.status.Listeners,
 		control.Listener{App: control.AppOverlay, Protocol: "udp", Address: "[::]:4747"},
 		control.Listener{App: control.AppOverlay, Protocol: "tcp", Address: "[::]:4747", Error: "another program has the port"})
 	n.findings = slices.Concat([]control.Finding{

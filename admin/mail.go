@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 	"html/template"
 	"mime"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 
+	"kith.alt/kith"
 	"kith.alt/kith/control"
 	"kith.alt/kith/proto/mailconfig"
 )
@@ -57,8 +59,14 @@ func mailServers(status control.Status) []mailconfig.Server {
 	return servers
 }
 
-func mailSettings(status control.Status) mailconfig.Settings {
-	return mailconfig.Settings{Provider: "kith on " + status.Host, Domain: status.Name, Servers: mailServers(status)}
+// mailSettings fails with kind NotFound where there is no mail.
+func mailSettings(status control.Status) (mailconfig.Settings, []byte, error) {
+	settings := mailconfig.Settings{Provider: "kith on " + status.Host, Domain: status.Name, Servers: mailServers(status)}
+	text, err := settings.Autoconfig()
+	if err != nil {
+		return settings, nil, fmt.Errorf("no mail server listens on this computer: %w", kith.NotFound)
+	}
+	return settings, text, nil
 }
 
 // Autoconfig returns what mail programs ask the web server of their address's domain
@@ -68,10 +76,7 @@ func (a *Admin) Autoconfig(ctx context.Context) []byte {
 	if err != nil {
 		return nil
 	}
-	text, err := mailSettings(status).Autoconfig()
-	if err != nil {
-		return nil
-	}
+	_, text, _ := mailSettings(status)
 	return text
 }
 
@@ -88,8 +93,8 @@ type mailData struct {
 
 // mailPart returns nil where there is no mail.
 func mailPart(csrf template.HTML, v visit) *mailData {
-	settings := mailSettings(v.status)
-	if _, err := settings.Autoconfig(); err != nil {
+	settings, _, err := mailSettings(v.status)
+	if err != nil {
 		return nil
 	}
 	of := func(protocol string) []mailconfig.Server {
@@ -103,7 +108,7 @@ func mailPart(csrf template.HTML, v visit) *mailData {
 
 // autoconfigFile gives the file that Thunderbird reads from its folder isp.
 func (a *Admin) autoconfigFile(w http.ResponseWriter, r *http.Request, v visit) {
-	text, err := mailSettings(v.status).Autoconfig()
+	_, text, err := mailSettings(v.status)
 	if err != nil {
 		a.refuse(w, r, "There are no settings for mail", err)
 		return
@@ -113,20 +118,28 @@ func (a *Admin) autoconfigFile(w http.ResponseWriter, r *http.Request, v visit) 
 
 // mailProfile gives the profile that an Apple device installs.
 func (a *Admin) mailProfile(w http.ResponseWriter, r *http.Request, v visit) {
-	settings := mailSettings(v.status)
-	settings.Name, settings.Address = v.account, v.account+"@"+v.status.Name
-	certificate, err := a.node.Certificate(r.Context())
-	if err == nil {
-		if block, _ := pem.Decode([]byte(certificate.PEM)); block != nil {
-			settings.Authority = block.Bytes
-		}
-		var text []byte
-		if text, err = settings.Profile(); err == nil {
-			download(w, mailconfig.ProfileType, "kith-"+v.account+"-"+v.status.Host+".mobileconfig", text)
-			return
-		}
+	text, err := a.profile(r.Context(), v)
+	if err != nil {
+		a.refuse(w, r, "There is no profile for mail", err)
+		return
 	}
-	a.refuse(w, r, "There is no profile for mail", err)
+	download(w, mailconfig.ProfileType, "kith-"+v.account+"-"+v.status.Host+".mobileconfig", text)
+}
+
+func (a *Admin) profile(ctx context.Context, v visit) ([]byte, error) {
+	settings, _, err := mailSettings(v.status)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := a.node.Certificate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if block, _ := pem.Decode([]byte(certificate.PEM)); block != nil {
+		settings.Authority = block.Bytes
+	}
+	settings.Name, settings.Address = v.account, v.account+"@"+v.status.Name
+	return settings.Profile()
 }
 
 // certificateFile gives the certificate that programs are to trust, under an ending

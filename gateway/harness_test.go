@@ -26,6 +26,7 @@ type group struct {
 	names map[kith.ID]string
 	dials int
 	hub   *memory.Hub // of datagrams
+	mail  []byte      // what Autoconfig returns
 }
 
 func newGroup() *group {
@@ -86,6 +87,8 @@ func (g *group) broken(host string, err error) {
 	defer g.mu.Unlock()
 	g.errs[name] = err
 }
+
+func (g *group) autoconfig(context.Context) []byte { return g.mail }
 
 func (g *group) resolve(name string) (kith.ID, error) {
 	id := idOf(name)
@@ -162,6 +165,7 @@ func startWith(t testing.TB, g *group, dashboard http.Handler, copies kith.Copie
 		Self:         func() kith.Name { return kith.Name{Host: "oak", Group: "home"} },
 		Dashboard:    dashboard,
 		Copies:       copies,
+		Autoconfig:   g.autoconfig,
 		HTTPPort:     func() int { return r.webPort },
 		ProxyPort:    func() int { return r.proxyPort },
 		Log:          slog.New(slog.DiscardHandler),

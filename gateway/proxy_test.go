@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -371,6 +372,50 @@ func TestProxyStop(t *testing.T) {
 		var timeout net.Error
 		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 			t.Errorf("%s outlives Serve: %v", name, err)
+		}
+	}
+}
+
+// TestAutoconfig has a mail program look for the settings of addresses of oak, which
+// is this host, and of maple.
+func TestAutoconfig(t *testing.T) {
+	for _, mail := range []string{"<clientConfig/>", ""} {
+		g := newGroup()
+		if mail != "" {
+			g.mail = []byte(mail)
+		}
+		for _, host := range []string{"oak", "maple"} {
+			site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "the site of "+host) })
+			g.site(t, host, 80, site)
+			g.site(t, host, 3000, site)
+		}
+		r := start(t, g, nil)
+		oak := cmp.Or(mail, "the site of oak")
+		for url, want := range map[string]string{
+			"http://oak.home.kith.alt/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=ann%40oak.home.kith.alt": oak,
+			"http://oak.home.kith.alt/mail/config-v1.1.xml":                                                             oak,
+			"http://oak.home.kith.alt/mail/":                                                                            "the site of oak",
+			"http://oak.home.kith.alt:3000/mail/config-v1.1.xml":                                                        "the site of oak",
+			"http://maple.home.kith.alt/.well-known/autoconfig/mail/config-v1.1.xml":                                    "the site of maple",
+		} {
+			answer, err := r.proxyClient().Get(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			if err != nil || string(body) != want || answer.StatusCode != http.StatusOK {
+				t.Errorf("%s: %d %q, %v; want %q", url, answer.StatusCode, body, err, want)
+			}
+		}
+		answer, err := r.client().Get(r.origin("oak") + "/mail/config-v1.1.xml") // where Thunderbird is redirected to
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || string(body) != oak {
+			t.Errorf("web gateway: %q, %v", body, err)
 		}
 	}
 }

@@ -72,7 +72,8 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 // serveAutoconfig answers a mail program that looks for the settings of an address of
 // this host, and reports whether it did.
 func (x *exchange) serveAutoconfig(w http.ResponseWriter, r *http.Request) bool {
-	if x.config.Autoconfig == nil || r.Method != http.MethodGet || x.site.name != x.config.Self().String() || !slices.Contains(mailconfig.AutoconfigPaths[:], r.URL.Path) {
+	if x.config.Autoconfig == nil || r.Method != http.MethodGet || x.port != webPort ||
+		x.site.name != x.config.Self().String() || !slices.Contains(mailconfig.AutoconfigPaths[:], r.URL.Path) {
 		return false
 	}
 	text := x.config.Autoconfig(r.Context())
