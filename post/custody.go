@@ -104,6 +104,13 @@ func (p *Post) roomLocked(h *header) error {
 	return nil
 }
 
+// expectLocked takes or gives back room for a letter that is to come.
+func (p *Post) expectLocked(h *header, n int) {
+	if h.To != p.cfg.Self {
+		p.stored.add(h.From, h.Size, n)
+	}
+}
+
 // room is how many bytes of others' letters this host still takes.
 func (p *Post) room() int64 {
 	p.mu.Lock()
@@ -151,10 +158,7 @@ func (p *Post) hold(ctx context.Context, h *header, holders []kith.ID) error {
 	if old := p.parcels[k]; old != nil {
 		p.forgetLocked(old)
 	}
-	p.parcels[k] = c
-	if c.to != p.cfg.Self {
-		p.stored.add(k.from, h.Size, 1)
-	}
+	p.parcels[k] = c // its room was taken when it was wanted
 	p.mu.Unlock()
 	nudge(p.house)
 	if c.to == p.cfg.Self {
@@ -198,9 +202,7 @@ func (p *Post) forgetLocked(c *parcel) {
 		return
 	}
 	delete(p.parcels, c.key)
-	if c.to != p.cfg.Self {
-		p.stored.add(c.from, c.header.Size, -1)
-	}
+	p.expectLocked(c.header, -1)
 }
 
 // drop deletes a letter of another host, for the reason given.
@@ -253,9 +255,7 @@ func (p *Post) loadHeld(ctx context.Context) error {
 	}
 	for _, c := range found {
 		p.parcels[c.key] = c
-		if c.to != p.cfg.Self {
-			p.stored.add(c.from, c.header.Size, 1)
-		}
+		p.expectLocked(c.header, 1)
 	}
 	nudge(p.inbox)
 	return nil

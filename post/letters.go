@@ -303,19 +303,31 @@ func (p *Post) ended(k key) {
 		delete(p.parcels, k)
 		p.mine--
 	}
+	p.untold = true
 	p.noteChangeLocked()
 	nudge(p.house)
 }
 
+const tellAtOnce = 100
+
 // tellApps tells applications how their letters ended.
 func (p *Post) tellApps(ctx context.Context) error {
 	p.mu.Lock()
-	receivers := p.receivers
+	receivers, untold := p.receivers, p.untold
+	p.untold = p.untold && receivers == nil
 	p.mu.Unlock()
-	if receivers == nil {
+	if receivers == nil || !untold {
 		return nil
 	}
-	ended, err := p.query(ctx, `WHERE told = 0 AND state NOT IN (?, ?) ORDER BY number LIMIT 100`, kith.LetterQueued, kith.LetterHeld)
+	ended, err := p.query(ctx, `WHERE told = 0 AND state NOT IN (?, ?) ORDER BY number LIMIT ?`, kith.LetterQueued, kith.LetterHeld, tellAtOnce)
+	again := err != nil || len(ended) == tellAtOnce
+	defer func() {
+		if again {
+			p.mu.Lock()
+			p.untold = true
+			p.mu.Unlock()
+		}
+	}()
 	for _, s := range ended {
 		tell := receivers[s.App].Ended
 		err := p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
@@ -328,11 +340,9 @@ func (p *Post) tellApps(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
+			again = true
 			return fmt.Errorf("tell %s of a letter: %w", s.App, err)
 		}
-	}
-	if len(ended) == 100 {
-		nudge(p.house)
 	}
 	return err
 }

@@ -69,6 +69,7 @@ type Post struct {
 	parcels   map[key]*parcel
 	collected int64 // the last letter of this host that is a parcel
 	mine      int   // letters of this host under way
+	untold    bool  // an application may be to hear how a letter ended
 	stored    usage // of letters of others
 	arriving  map[key]*talk
 	talks     map[kith.ID][]*talk
@@ -110,7 +111,7 @@ func New(cfg Config) *Post {
 		cfg: cfg, log: cfg.Log,
 		house: make(chan struct{}, 1), posted: make(chan struct{}, 1), inbox: make(chan struct{}, 1),
 		parcels: make(map[key]*parcel), arriving: make(map[key]*talk), talks: make(map[kith.ID][]*talk),
-		hosts: make(map[kith.ID]*host), changed: make(chan struct{}),
+		hosts: make(map[kith.ID]*host), changed: make(chan struct{}), untold: true,
 	}
 }
 

@@ -20,6 +20,7 @@ const (
 	maxTalks   = 2 // with one peer: one that each side opened
 	framesFree = 2000
 	framesEach = time.Millisecond
+	maxRetold  = 1000 // letters of which a talk begins by telling who has them
 )
 
 var errTooManyTalks = fmt.Errorf("more than %d conversations at once: %w", maxTalks, kith.Quota)
@@ -105,10 +106,9 @@ func (t *talk) leave() {
 	if len(p.talks[t.peer]) == 0 {
 		delete(p.talks, t.peer)
 	}
-	for k, at := range p.arriving {
-		if at == t {
-			delete(p.arriving, k)
-		}
+	for k, e := range t.expected {
+		delete(p.arriving, k)
+		p.expectLocked(e.header, -1)
 	}
 	for _, c := range p.parcels {
 		if c.told[t.peer].at == t {
@@ -153,6 +153,7 @@ func (t *talk) write(ctx context.Context) error {
 			return err
 		}
 	}
+	t.tellAllHolders()
 	for {
 		for more := true; more; {
 			if err := t.flush(); err != nil {
@@ -427,6 +428,7 @@ func (t *talk) takeOffer(ctx context.Context, payload []byte) error {
 		answer = answerFrame(k, verdictBusy, "")
 	default:
 		p.arriving[k] = t
+		p.expectLocked(h, 1)
 		t.expected[k] = &expectation{h, holders}
 		answer = answerFrame(k, verdictWant, "")
 	}
@@ -505,8 +507,9 @@ func (t *talk) takeHolders(ctx context.Context, payload []byte) error {
 	p := t.post
 	p.mu.Lock()
 	c := p.parcels[k]
+	known := c != nil && (c.from == t.peer || c.holders[t.peer])
 	p.mu.Unlock()
-	if c == nil || c.from != t.peer { // the sender's word
+	if !known {
 		return nil
 	}
 	return p.addHolders(ctx, c, holders...)
@@ -540,7 +543,7 @@ func (p *Post) addHolders(ctx context.Context, c *parcel, holders ...kith.ID) er
 	for _, id := range fresh {
 		c.holders[id] = true
 	}
-	if c.own() && p.parcels[c.key] == c {
+	if len(fresh) > 0 && p.parcels[c.key] == c {
 		p.tellHoldersLocked(c)
 	}
 	p.noteChangeLocked()
@@ -549,18 +552,38 @@ func (p *Post) addHolders(ctx context.Context, c *parcel, holders ...kith.ID) er
 	return nil
 }
 
-// tellHoldersLocked tells those who have a letter of this host who else has it.
+// tellHoldersLocked tells those who have a letter who else has it.
 func (p *Post) tellHoldersLocked(c *parcel) {
-	if len(c.holders) < 2 {
-		return
+	for id := range c.holders {
+		if talks := p.talks[id]; len(talks) > 0 && id != c.to {
+			talks[0].say(p.holdersFrameLocked(c))
+		}
 	}
-	all := make([]kith.ID, 0, len(c.holders))
+}
+
+func (p *Post) holdersFrameLocked(c *parcel) []byte {
+	all := make([]kith.ID, 0, len(c.holders)+1)
 	for id := range c.holders {
 		all = append(all, id)
 	}
-	for _, id := range all {
-		if talks := p.talks[id]; len(talks) > 0 && id != c.to {
-			talks[0].say(appendHolders(keyFrame(frameHolders, c.key), all))
+	if !c.own() {
+		all = append(all, p.cfg.Self)
+	}
+	return appendHolders(keyFrame(frameHolders, c.key), all)
+}
+
+// tellAllHolders tells the peer, once, who has the letters that it has.
+func (t *talk) tellAllHolders() {
+	p := t.post
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, c := range p.parcels {
+		if c.holders[t.peer] && !c.done && c.to != t.peer {
+			t.say(p.holdersFrameLocked(c))
+			if n++; n == maxRetold {
+				return
+			}
 		}
 	}
 }
@@ -600,6 +623,9 @@ func (t *talk) takeLetter(ctx context.Context, payload []byte) error {
 		}
 		t.post.mu.Lock()
 		delete(t.post.arriving, k)
+		if err != nil {
+			t.post.expectLocked(e.header, -1)
+		}
 		t.mu.Lock()
 		delete(t.expected, k)
 		t.mu.Unlock()

@@ -1,0 +1,44 @@
+// Package post brings letters to hosts that may be asleep: the second of the three primitives
+// ([kith.Post]). docs/adr/0008-post.md says why it is made as it is.
+//
+// # The life of a letter
+//
+// An application sends a letter in a transaction of the store; when that commits the letter is not
+// lost any more. [Post] seals it to the receiver's key (seal.go) and offers it to the receiver, or, where that sleeps, to
+// members that hold it (custody.go, custodians.go). Whoever has it offers it to the receiver when that wakes. There it is opened and
+// handed to the application of the same name, in the transaction that also stores the receipt
+// (inbox.go): the effect happens once. Receipts go round among all members (receipts.go), end the copies, and
+// tell the sender.
+//
+// What the application says to a letter with an error of kind Invalid, NotFound, Denied or Expired is a
+// refusal, and goes back as one. After other errors the letter comes again: after a second, then after twice as long each
+// time, up to five minutes, until it expires. Ordered letters of one sender wait for the one before, for a minute at most.
+//
+// # Conversation
+//
+// Members talk on [Port] of the overlay (talk.go, frames.go), with frames of package gossip. Each side says how much it holds for
+// others and how far its receipts go. Letters are offered by their signed headers, up to 64 at a time; the
+// other side answers which it wants, has, or has no room for, and says of each when it is durable. A member keeps a talk with those
+// that a path leads to anyway (at most 32), and calls others when there is a letter for them.
+//
+// # Whom to believe
+//
+// Header, contents and receipt are signed, each with a domain of its own (Ed25519, RFC 8032), and name the group: in another one they count for nothing. A
+// custodian checks the header's signature and the hash of what it holds; it cannot read it, and learns sender,
+// receiver, padded size and expiry. Only the receiver's receipt ends a letter. A member that lies of what it holds costs a copy of
+// three; one that floods reaches its quota, and its frames are taken at a bounded pace.
+//
+// # Locking
+//
+// Post.mu guards everything in memory and is never held while anything waits; a talk's own mutex is taken after it. What
+// is in memory follows the store: it changes after the transaction.
+//
+// # Layout on disk
+//
+// Tables post_* in the node's store (migrations/0001_post.sql tells each); payloads and sealed letters are [kith.Blobs].
+//
+// # Left to others
+//
+// Who is a member and awake is the mesh's; the key that letters are sealed to travels in the group's records
+// ([Config.SetSealKey]); what a letter means is its application's.
+package post
