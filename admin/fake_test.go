@@ -137,7 +137,7 @@ func (n *fakeNode) SignInLink(context.Context, string) (string, error) { return 
 func (n *fakeNode) Certificate(context.Context) (control.Certificate, error) {
 	return control.Certificate{
 		PEM: "-----BEGIN CERTIFICATE-----\nTUFQTEU=\n-----END CERTIFICATE-----\n", Fingerprint: strings.TrimSuffix(strings.Repeat("7B:", 32), ":"),
-		Title: "kith on maple (3fk2pa)", Names: []string{"localhost", "maple.home.kith.alt", "127.0.0.0/8", "::1"}, Expires: time.Now().AddDate(10, 0, 0),
+		Title: "kith on maple (3fk2pa)", Names: []string{"localhost", "maple.home.kith.alt", idOf("maple").String() + ".kith.alt", "127.0.0.0/8", "::1"}, Expires: time.Now().AddDate(10, 0, 0),
 	}, nil
 }
 
