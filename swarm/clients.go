@@ -161,6 +161,7 @@ type client struct {
 	has   content.Bitmap
 	had   int
 	asked map[int]bool // groups of hashes
+	mute  bool         // it gave no hashes when it was asked
 }
 
 func (c *client) Has(first, n int) {
@@ -169,7 +170,9 @@ func (c *client) Has(first, n int) {
 			if !c.has.Has(block) {
 				c.has.Set(block)
 				c.had++
-				x.plan.PeerHas(x.now(), c.number, block)
+				if x.mayAskLocked(c.number, block) {
+					x.plan.PeerHas(x.now(), c.number, block)
+				}
 			}
 		}
 	})
@@ -208,24 +211,15 @@ func (c *client) act(do func(*exchange)) {
 func (c *client) Arrived(block int, data []byte) error {
 	err := c.exchange.keep(c.number, block, data)
 	if errors.Is(err, content.ErrNoHashes) {
-		c.askHashes(block)
+		err = c.exchange.claim(c, block, data)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		c.down.add(len(data))
+	case !errors.Is(err, kith.Invalid):
+		c.exchange.fail(err)
 	}
 	return err
-}
-
-// askHashes asks a member for the hashes of a block that a client gave: one of version
-// 1 has none.
-func (c *client) askHashes(block int) {
-	x := c.exchange
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, l := range x.links {
-		x.askHashesLocked(l, block)
-		l.wake()
-	}
 }
 
 func (c *client) HashRequest(block int) (bittorrent.Message, bool) {
@@ -250,6 +244,7 @@ func (c *client) Hashes(m bittorrent.Message) error {
 	for _, group := range x.groupsOf(m) {
 		delete(c.asked, group)
 	}
+	c.mute = c.mute || m.Type != bittorrent.Hashes
 	x.mu.Unlock()
 	if m.Type != bittorrent.Hashes {
 		return nil

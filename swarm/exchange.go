@@ -56,6 +56,9 @@ type exchange struct {
 	numbers  scheduler.Peer
 	known    map[kith.ID]*candidate
 	groups   map[int]*link // groups of hashes that are asked for, and whom
+	pieces   map[int]*gathering
+	givers   []uint32      // of blocks that are held: the client; nil while none was
+	looked   time.Time     // at pieces
 	progress chan struct{} // closed when a block arrives; nil while nobody waits
 	failure  error         // why blocks are not kept
 	quiet    time.Time     // since when there is no link
@@ -76,7 +79,7 @@ func newExchange(s *Swarm, id kith.ContentID, description *bittorrent.Descriptio
 		wakes: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}), done: make(chan struct{}),
 		links: make(map[scheduler.Peer]*link), hosts: make(map[kith.ID]*link), clients: make(map[scheduler.Peer]*client),
 		known:  make(map[kith.ID]*candidate),
-		groups: make(map[int]*link), roots: make(map[[32]byte][]int),
+		groups: make(map[int]*link), pieces: make(map[int]*gathering), roots: make(map[[32]byte][]int),
 	}
 	for i, f := range description.Files {
 		x.roots[f.Root] = append(x.roots[f.Root], i)
@@ -96,6 +99,7 @@ func newExchange(s *Swarm, id kith.ContentID, description *bittorrent.Descriptio
 		close(x.done)
 	}
 	x.plan = scheduler.New(scheduler.Config{Blocks: description.Blocks(), Have: have, Group: group, Seed: s.seed()})
+	x.resumeClaims()
 	return x
 }
 
@@ -144,6 +148,7 @@ func (x *exchange) serve(ctx context.Context) {
 		if !x.complete() {
 			x.dialLocked(ctx)
 		}
+		x.lookLocked()
 		wait := x.actLocked()
 		x.mu.Unlock()
 		timer.Reset(min(max(wait, time.Millisecond), time.Second))
@@ -515,6 +520,7 @@ func (x *exchange) keep(from scheduler.Peer, block int, data []byte) error {
 
 func (x *exchange) arrivedLocked(from scheduler.Peer, block int) {
 	was := x.plan.Complete()
+	x.cameLocked(block)
 	x.plan.Arrived(x.now(), from, block)
 	if !was && x.plan.Complete() {
 		close(x.done)

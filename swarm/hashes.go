@@ -52,16 +52,14 @@ func (x *exchange) proved(m bittorrent.Message) error {
 	for _, first := range groups {
 		delete(x.groups, first)
 	}
-	links, clients := slices.Collect(maps.Values(x.links)), slices.Collect(maps.Values(x.clients))
+	links := slices.Collect(maps.Values(x.links))
 	x.mu.Unlock()
 	for _, l := range links {
 		for _, first := range groups {
 			l.release(first, first+int(m.HashLength)<<m.BaseLayer)
 		}
 	}
-	for _, c := range clients {
-		c.peer.Retry()
-	}
+	x.settled(m)
 	return nil
 }
 

@@ -392,7 +392,7 @@ func (s *Swarm) show(h *holding, detail bool) kith.Holding {
 
 // haveLocked is how many bytes are here, about.
 func (x *exchange) haveLocked() int64 {
-	missing := x.plan.Lacking()
+	missing := x.plan.Lacking() - x.heldLocked()
 	if missing == 0 {
 		return x.description.Size()
 	}

@@ -53,3 +53,6 @@ func (s *Scheduler) PeerLacks(now time.Duration, name Peer, block int) {
 		s.misses(p, block)
 	}
 }
+
+// Holds reports whether a block is held.
+func (s *Scheduler) Holds(block int) bool { return s.valid(block) && s.isHeld(block) }

@@ -26,7 +26,6 @@ const (
 	maxRequests = 512       // that wait for their answer
 	maxAnswers  = 64        // of other kinds
 	maxControl  = 256 << 10 // bytes of what else is to be told
-	maxHeld     = 64        // blocks that wait for their hashes
 )
 
 var (
@@ -34,7 +33,7 @@ var (
 	errFlood = fmt.Errorf("more than it may ask for: %w", bittorrent.ErrInvalid)
 )
 
-// A Peer is a client that takes part in a content. Request, Cancel, Have, Retry
+// A Peer is a client that takes part in a content. Request, Cancel, Have, AskHashes, Ban
 // and Close do not wait for anything, and call nobody.
 type Peer struct {
 	server    *Server
@@ -62,8 +61,7 @@ type Peer struct {
 	choking bool           // the client answers no requests
 	toAsk   []int          // blocks
 	asked   map[int]struct{}
-	held    map[int][]byte
-	retry   bool
+	fault   error // for which it is let go
 
 	interested bool // the client is
 	unchoked   bool // the client is served
@@ -82,7 +80,7 @@ func newPeer(s *Server, conn net.Conn, c Content, theirs bittorrent.Handshake, v
 		wakes: make(chan struct{}, 1), done: make(chan struct{}),
 		client: clientOf(theirs.PeerID), choking: true,
 		have: make([]byte, (d.Blocks()+7)/8), theirs: make([]bool, d.PieceCount()),
-		asked: make(map[int]struct{}), held: make(map[int][]byte),
+		asked: make(map[int]struct{}),
 	}
 }
 
@@ -107,8 +105,11 @@ func (p *Peer) run(r *bufio.Reader) error {
 	err := p.read(r)
 	close(p.done)
 	p.conn.Close()
-	if failed := <-written; errors.Is(failed, errWrong) {
-		return failed
+	<-written
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault != nil {
+		return p.fault
 	}
 	return err
 }
@@ -241,14 +242,26 @@ func (p *Peer) tellInterest() {
 	}
 }
 
-// Retry has blocks that lacked their hashes tried again, as some have come.
-func (p *Peer) Retry() {
+// AskHashes asks the client for hashes, and reports whether it is one that may have
+// them: of version 2.
+func (p *Peer) AskHashes(request bittorrent.Message) bool {
+	if !p.v2 {
+		return false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.held) > 0 {
-		p.retry = true
-		p.wake()
-	}
+	request.Type = bittorrent.HashRequest
+	p.tell(request)
+	return true
+}
+
+// Ban ends the connection with a client that sent what is wrong, which is not served for a
+// while.
+func (p *Peer) Ban(why error) {
+	p.mu.Lock()
+	p.fault = fmt.Errorf("%w: %w", errWrong, why)
+	p.mu.Unlock()
+	p.conn.Close()
 }
 
 // Close ends the connection; the part is left soon after.

@@ -205,8 +205,8 @@ func (p *Peer) piece(m bittorrent.Message) error {
 	}
 	p.received.Add(int64(len(m.Payload)))
 	p.server.metrics.received.Add(uint64(len(m.Payload)))
-	if err := p.arrived(block, m.Payload); err != nil {
-		return err
+	if err := p.part.Arrived(block, m.Payload); errors.Is(err, kith.Invalid) {
+		return fmt.Errorf("%w: %w", errWrong, err)
 	}
 	p.part.Received(len(m.Payload))
 	return nil
@@ -239,7 +239,7 @@ func (p *Peer) hashesCame(m bittorrent.Message) error {
 	if err := p.part.Hashes(m); errors.Is(err, kith.Invalid) {
 		return fmt.Errorf("%w: %w", errWrong, err)
 	}
-	return p.takeHeld()
+	return nil
 }
 
 // extended takes a message of BEP 10.

@@ -159,18 +159,28 @@ func (p *part) Refused(block int) {
 func (p *part) Arrived(block int, data []byte) error {
 	s := p.share
 	file, at, _ := s.d.Locate(block)
-	if err := s.files[file].WriteBlock(at, data); err != nil {
+	if err := s.files[file].Claim(at, data); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.asked, block)
-	for other := range s.parts {
-		other.peer.Have(block)
+	s.tell()
+	return nil
+}
+
+// tell tells clients what is here. The caller holds s.mu.
+func (s *share) tell() {
+	for block := range s.d.Blocks() {
+		if s.here(block) {
+			for other := range s.parts {
+				other.peer.Have(block)
+			}
+		}
 	}
 	for _, f := range s.files {
 		if f.Have() < f.Blocks() {
-			return nil
+			return
 		}
 	}
 	select {
@@ -178,7 +188,6 @@ func (p *part) Arrived(block int, data []byte) error {
 	default:
 		close(s.complete)
 	}
-	return nil
 }
 
 func (p *part) HashRequest(block int) (m bittorrent.Message, ok bool) {
@@ -205,7 +214,13 @@ func (p *part) Hashes(m bittorrent.Message) error {
 	for h := range slices.Chunk(m.Hashes, 32) {
 		hashes = append(hashes, content.Root(h))
 	}
-	return f.SetHashes(int(m.BaseLayer), int(m.Index), int(m.HashLength), int(m.ProofLayers), hashes)
+	if err := f.SetHashes(int(m.BaseLayer), int(m.Index), int(m.HashLength), int(m.ProofLayers), hashes); err != nil {
+		return err
+	}
+	p.share.mu.Lock()
+	defer p.share.mu.Unlock()
+	p.share.tell()
+	return nil
 }
 
 func (p *part) Leave() {

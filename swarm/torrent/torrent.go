@@ -59,11 +59,9 @@ type Part interface {
 	// Refused tells that the client does not send a block that it was asked for.
 	Refused(block int)
 
-	// Arrived takes a block that the client was asked for; data is not kept. An
-	// error of kind Invalid is for a block that is wrong: the client is let go. One
-	// that wraps content.ErrNoHashes has the peer keep the block, and try again once
-	// hashes came: from the client, or after Peer.Retry. What else fails is the
-	// content's business.
+	// Arrived takes a block that the client was asked for; data is not kept, and its hashes
+	// may come later. An error of kind Invalid is for a block that is wrong: the client is
+	// let go. What else fails is the content's business.
 	Arrived(block int, data []byte) error
 
 	// HashRequest returns the request for the hashes with which a block is checked;

@@ -1,12 +1,9 @@
 package torrent
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
-	"kith.alt/kith"
-	"kith.alt/kith/content"
 	"kith.alt/kith/proto/bittorrent"
 )
 
@@ -62,8 +59,8 @@ func (p *Peer) compose(out []byte, room bool) ([]byte, error) {
 	if cap(p.control) > batch {
 		p.control = nil
 	}
-	ask, retry := p.toAsk, p.retry
-	p.toAsk, p.retry = nil, false
+	ask := p.toAsk
+	p.toAsk = nil
 	for _, block := range ask {
 		p.asked[block] = struct{}{}
 	}
@@ -72,11 +69,6 @@ func (p *Peer) compose(out []byte, room bool) ([]byte, error) {
 	to := p.metadataID
 	p.mu.Unlock()
 
-	if retry {
-		if err := p.takeHeld(); err != nil {
-			return nil, err
-		}
-	}
 	for _, block := range ask {
 		if p.v2 {
 			if m, ok := p.part.HashRequest(block); ok {
@@ -172,38 +164,4 @@ func (p *Peer) readFrom(data []byte, first int, from int64) (int, error) {
 		return 0, err
 	}
 	return copy(data, whole[skip:n]), nil
-}
-
-// takeHeld hands over blocks that waited for their hashes.
-func (p *Peer) takeHeld() error {
-	p.mu.Lock()
-	held := p.held
-	p.held = make(map[int][]byte)
-	p.mu.Unlock()
-	for block, data := range held {
-		if err := p.arrived(block, data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// arrived hands a block over. One whose hash is not known is held.
-func (p *Peer) arrived(block int, data []byte) error {
-	err := p.part.Arrived(block, data)
-	switch {
-	case errors.Is(err, kith.Invalid):
-		return fmt.Errorf("%w: %w", errWrong, err)
-	case errors.Is(err, content.ErrNoHashes):
-		p.mu.Lock()
-		full := len(p.held) >= maxHeld
-		if !full {
-			p.held[block] = append([]byte(nil), data...)
-		}
-		p.mu.Unlock()
-		if full {
-			p.part.Refused(block)
-		}
-	}
-	return nil
 }
