@@ -185,11 +185,11 @@ func (d *door) listenLocked(a netip.Addr) error {
 		return fmt.Errorf("listen at %s: %w", netip.AddrPortFrom(a, d.port), err)
 	}
 	ctx, stop := context.WithCancel(d.ctx)
-	l := &listening{stop: stop, done: make(chan struct{})}
+	l, server := &listening{stop: stop, done: make(chan struct{})}, d.server
 	d.listening[a] = l
 	go func() {
 		defer close(l.done)
-		if err := d.server.Serve(ctx, ln); err != nil {
+		if err := server.Serve(ctx, ln); err != nil {
 			d.log.Warn("torrent clients outside are not served for a moment", "address", a, "err", err)
 		}
 	}()

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/proto/bittorrent"
+	"kith.alt/kith/swarm/torrent"
 )
 
 func TestOpenings(t *testing.T) {
@@ -123,6 +125,7 @@ func TestWhoMayTake(t *testing.T) {
 	}
 	for _, to := range []string{kith.OpenAny, kith.OpenLAN, atHome.String()} {
 		for _, h := range []*villager{maple, oak} {
+			h.clientPort(t)
 			if err := h.SetTorrentDoor(t.Context(), to); err != nil {
 				t.Fatal(err)
 			}
@@ -190,6 +193,7 @@ func openTo(t *testing.T, h *villager, to string) (id kith.ContentID, path strin
 	if err := h.MakePublic(t.Context(), entry.Content, true); err != nil {
 		t.Fatal(err)
 	}
+	h.clientPort(t)
 	if err := h.SetTorrentDoor(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
@@ -269,6 +273,7 @@ func TestClosing(t *testing.T) {
 		t.Error("a stranger is let in to the local network")
 	}
 	near = begin(atHome, "192.168.1.9:6")
+	maple.until(t, "in conversation again", func() bool { return len(maple.holdingOf(t, id).Peers) == 1 })
 	if err := maple.SetTorrentDoor(t.Context(), kith.OpenLAN); err != nil { // as it is
 		t.Fatal(err)
 	}
@@ -287,13 +292,50 @@ func TestClosing(t *testing.T) {
 	}
 }
 
+// TestPrivateMeanwhile makes content private between the handshake of a client and its part
+// in the content.
+func TestPrivateMeanwhile(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, "maple")
+	maple := v.host("maple")
+	id, _, _ := openTo(t, maple, kith.OpenLAN)
+	server := torrent.New(torrent.Config{
+		Content: func(remote netip.Addr, name [20]byte) (torrent.Content, error) {
+			c, err := maple.contentOfClient(remote, name)
+			if err := maple.MakePublic(t.Context(), id, false); err != nil {
+				t.Error(err)
+			}
+			return c, err
+		},
+		Log: maple.log(t), Metrics: new(kith.Metrics),
+	})
+	at := netip.MustParseAddr("10.0.0.1")
+	ln, err := maple.street.listen(t.Context(), at.String(), 6881)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, ln) }()
+	conn, err := maple.conversation(t, at, "192.168.1.9:1", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(conn); len(rest) > 0 || err != nil {
+		t.Errorf("told %q, %v", rest, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDoor opens what cannot be opened, and follows the addresses of the computer.
 func TestDoor(t *testing.T) {
 	t.Parallel()
 	v := newVillage(t, "maple")
 	maple := v.host("maple")
-	maple.until(t, "listening to clients", func() bool { return maple.clientPort() != 0 })
-	port := maple.clientPort()
+	port := maple.clientPort(t)
 	at := func(addresses ...netip.Addr) (list []netip.AddrPort) {
 		for _, a := range addresses {
 			list = append(list, netip.AddrPortFrom(a, port))
@@ -340,7 +382,8 @@ func TestDoor(t *testing.T) {
 
 	maple.stop()
 	maple.start(t)
-	settled("open after a restart", at2(maple, other))
+	port = maple.clientPort(t) // another one
+	settled("open after a restart", at(other))
 	maple.street.move(netip.PrefixFrom(other, 8), netip.PrefixFrom(abroad, 24))
 	if err := maple.SetTorrentDoor(t.Context(), abroad.String()); err != nil {
 		t.Fatal(err)
@@ -349,22 +392,16 @@ func TestDoor(t *testing.T) {
 	settled("without its address", nil, "This computer does not have the address 203.0.113.7 now.")
 }
 
-func at2(h *villager, a netip.Addr) []netip.AddrPort {
-	for {
-		if port := h.clientPort(); port != 0 {
-			return []netip.AddrPort{netip.AddrPortFrom(a, port)}
-		}
-	}
-}
-
-// clientPort is where clients of this computer are served; 0: not yet.
-func (h *villager) clientPort() uint16 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.clientAddress == nil {
-		return 0
-	}
-	return uint16(h.clientAddress.(*net.TCPAddr).Port)
+// clientPort waits until clients are served, and returns where.
+func (h *villager) clientPort(t *testing.T) (port uint16) {
+	t.Helper()
+	h.until(t, "serving clients", func() bool {
+		h.door.mu.Lock()
+		defer h.door.mu.Unlock()
+		port = h.door.port
+		return h.door.ctx != nil
+	})
+	return port
 }
 
 // TestMark follows a mark: it outlives a restart and goes over to the next version of what
@@ -423,9 +460,8 @@ func TestTorrentNamesDoor(t *testing.T) {
 	t.Parallel()
 	v := newVillage(t, "maple")
 	maple := v.host("maple")
-	maple.until(t, "listening to clients", func() bool { return maple.clientPort() != 0 })
 	id, _, _ := openTo(t, maple, kith.OpenAny)
-	port := maple.clientPort()
+	port := maple.clientPort(t)
 	at := func(hosts ...string) (trackers, peers []string) {
 		for _, host := range hosts {
 			peer := fmt.Sprintf("%s:%d", host, port)
@@ -440,9 +476,9 @@ func TestTorrentNamesDoor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		torrent, err := bittorrent.ParseTorrent(file)
-		if err != nil || !slices.Equal(torrent.Trackers, trackers) || !bytes.Contains(file, []byte("7:privatei1e")) {
-			t.Errorf("%+v, %v, want %v", torrent.Trackers, err, trackers)
+		got, err := bittorrent.ParseTorrent(file)
+		if err != nil || !slices.Equal(got.Trackers, trackers) || !bytes.Contains(file, []byte("7:privatei1e")) {
+			t.Errorf("%+v, %v, want %v", got, err, trackers)
 		}
 		magnet, err := bittorrent.ParseMagnet(link)
 		if err != nil || !slices.Equal(magnet.Trackers, trackers) || !slices.Equal(magnet.Peers, peers) {
