@@ -186,7 +186,7 @@ func (a *Authority) leaf(name string) (*tls.Certificate, error) {
 		return known, nil
 	}
 	if err := a.renew(); err != nil {
-		return nil, err
+		a.cfg.Log.Warn("the authority's certificate was not renewed", "err", err) // on a full disk clients still come in
 	}
 	made, err := newLeaf(a.ca, a.server, name)
 	if err != nil {
@@ -194,7 +194,7 @@ func (a *Authority) leaf(name string) (*tls.Certificate, error) {
 	}
 	if name == localhost {
 		if err := writePair(a.path(localhostFile), pair{a.server, made.Leaf}); err != nil {
-			a.cfg.Log.Warn("a certificate was not stored", "name", name, "err", err) // on a full disk clients still come in
+			a.cfg.Log.Warn("a certificate was not stored", "name", name, "err", err)
 		}
 	}
 	if len(a.leaves) >= maxLeaves { // somebody asks for one name after the other
