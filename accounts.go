@@ -30,4 +30,9 @@ type Accounts interface {
 	// conversation (RFC 5802 3: its AuthMessage and ClientProof) to know one of the
 	// account's app passwords, and the ServerSignature that answers the proof.
 	CheckProof(ctx context.Context, user, message string, proof []byte, source string) (account string, signature []byte, err error)
+
+	// Revoked returns a channel that is closed when an app password of an account is
+	// removed. The account's sessions end then, as one of them may be of who has the
+	// lost phone; programs that still may come in sign in again.
+	Revoked(account string) <-chan struct{}
 }

@@ -183,8 +183,26 @@ func TestAppPassword(t *testing.T) {
 			t.Errorf("app password %+v", p)
 		}
 	}
+	revoked, untouched := a.Revoked("ada"), a.Revoked("ben")
 	wantKind(t, "remove from another account", a.RemoveAppPassword(ctx, "ben", phone), kith.NotFound)
+	select {
+	case <-revoked:
+		t.Error("nothing was removed, and the account's sessions end")
+	default:
+	}
 	wantKind(t, "remove", a.RemoveAppPassword(ctx, "ada", phone), "")
+	select {
+	case <-revoked:
+	default:
+		t.Error("sessions do not learn of the removal")
+	}
+	select {
+	case <-untouched:
+		t.Error("sessions of another account end")
+	case <-a.Revoked("ada"):
+		t.Error("new sessions end, too")
+	default:
+	}
 	wantKind(t, "remove again", a.RemoveAppPassword(ctx, "ada", phone), kith.NotFound)
 	check("ada", secret, "", kith.Denied)
 	check("ada", other, laptop, "")

@@ -30,6 +30,7 @@ type Accounts struct {
 
 	hashing chan struct{} // a slot for each password that is being hashed
 	links   links
+	revoked revocations
 
 	perAccount, perSource *limiter
 	wrong                 *limiter // app passwords, hashed, that were wrong lately

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"kith.alt/kith"
@@ -92,7 +93,39 @@ func (a *Accounts) RemoveAppPassword(ctx context.Context, account, id string) er
 	if err != nil {
 		return fmt.Errorf("remove app password: %w", err)
 	}
+	a.revoked.tell(account)
 	return nil
+}
+
+// Revoked returns a channel that is closed when an app password of an account is
+// removed.
+func (a *Accounts) Revoked(account string) <-chan struct{} { return a.revoked.await(account) }
+
+// revocations are the accounts whose app passwords somebody awaits the removal of.
+type revocations struct {
+	mu      sync.Mutex
+	awaited map[string]chan struct{}
+}
+
+func (r *revocations) await(account string) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.awaited == nil {
+		r.awaited = make(map[string]chan struct{})
+	}
+	if r.awaited[account] == nil {
+		r.awaited[account] = make(chan struct{})
+	}
+	return r.awaited[account]
+}
+
+func (r *revocations) tell(account string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if awaited := r.awaited[account]; awaited != nil {
+		close(awaited)
+		delete(r.awaited, account)
+	}
 }
 
 // CheckAppPassword returns which of the account's app passwords the secret is.

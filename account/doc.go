@@ -26,6 +26,9 @@
 // give errors of kind Quota. Tokens are stored hashed, compared in constant
 // time, and never logged.
 //
+// An app password that is removed ends the sessions of its account
+// ([Accounts.Revoked]); programs that still may come in sign in again.
+//
 // Everything durable is in the store, tables account_*. Mutexes guard only the
-// links and the counters in memory.
+// links, the counters and who awaits a removal, in memory.
 package account

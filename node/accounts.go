@@ -75,6 +75,8 @@ func (l logins) CheckProof(ctx context.Context, user, message string, proof []by
 	return account, signature, nil
 }
 
+func (l logins) Revoked(account string) <-chan struct{} { return l.node.accounts.Revoked(account) }
+
 // accountOf returns the account that a user's name or address means; what is
 // nobody's account where the address is of another host.
 func (n *Node) accountOf(user string) string {

@@ -26,9 +26,10 @@ const (
 type Accounts struct {
 	domains []string // of addresses
 
-	mu     sync.Mutex
-	list   []string
-	locked bool
+	mu      sync.Mutex
+	list    []string
+	locked  bool
+	revoked map[string]chan struct{}
 }
 
 var _ kith.Accounts = (*Accounts)(nil)
@@ -45,6 +46,16 @@ func (a *Accounts) Lock(locked bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.locked = locked
+}
+
+// Revoke tells that an app password of an account was removed.
+func (a *Accounts) Revoke(account string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if awaited := a.revoked[account]; awaited != nil {
+		close(awaited)
+		delete(a.revoked, account)
+	}
 }
 
 // The methods of kith.Accounts.
@@ -78,6 +89,18 @@ func (a *Accounts) CheckProof(_ context.Context, user, message string, proof []b
 		return "", nil, err
 	}
 	return account, mac(mac(salted, "Server Key"), message), nil
+}
+
+func (a *Accounts) Revoked(account string) <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.revoked == nil {
+		a.revoked = make(map[string]chan struct{})
+	}
+	if a.revoked[account] == nil {
+		a.revoked[account] = make(chan struct{})
+	}
+	return a.revoked[account]
 }
 
 func (a *Accounts) check(user string, right bool) (string, error) {
