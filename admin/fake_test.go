@@ -141,6 +141,10 @@ func (n *fakeNode) Certificate(context.Context) (control.Certificate, error) {
 	}, nil
 }
 
+func (n *fakeNode) Backup(context.Context) (control.Backup, error) {
+	return control.Backup{}, kith.Denied
+}
+
 // fakeAccounts knows one account with one link, one password and any number of
 // sessions.
 type fakeAccounts struct {

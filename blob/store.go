@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,8 +125,23 @@ func (s *Store) Close() error {
 
 // path returns where the file of a blob lies.
 func (s *Store) path(id kith.BlobID) string {
+	return filepath.Join(s.dir, filepath.FromSlash(Path(id)))
+}
+
+// Path returns where below the directory the file of a blob lies, with a slash: ab/cdef…
+func Path(id kith.BlobID) string {
 	name := hex.EncodeToString(id[:])
-	return filepath.Join(s.dir, name[:2], name[2:])
+	return name[:2] + "/" + name[2:]
+}
+
+// ParsePath reads what Path returned. It fails with an error of kind Invalid.
+func ParsePath(path string) (kith.BlobID, error) {
+	first, rest, _ := strings.Cut(path, "/")
+	raw, err := hex.DecodeString(first + rest)
+	if err != nil || len(raw) != len(kith.BlobID{}) || Path(kith.BlobID(raw)) != path {
+		return kith.BlobID{}, fmt.Errorf("%.100q is not where a blob lies: %w", path, kith.Invalid)
+	}
+	return kith.BlobID(raw), nil
 }
 
 // enter returns the use of a blob for one more user.

@@ -146,9 +146,9 @@ func (s *Store) sweepDir(ctx context.Context, name string, first byte) error {
 		return explain(err)
 	}
 	for _, entry := range entries {
-		id, ok := parseName(name + entry.Name())
+		id, err := ParsePath(name + "/" + entry.Name())
 		switch {
-		case !ok: // not of this store
+		case err != nil: // not of this store
 		case kept[id]:
 			delete(kept, id)
 		default:
@@ -159,14 +159,6 @@ func (s *Store) sweepDir(ctx context.Context, name string, first byte) error {
 		s.log.Error("blob lost: its file is missing", "path", s.path(id))
 	}
 	return nil
-}
-
-func parseName(name string) (id kith.BlobID, ok bool) {
-	raw, err := hex.DecodeString(name)
-	if err != nil || len(raw) != len(id) {
-		return id, false
-	}
-	return kith.BlobID(raw), true
 }
 
 // EachFile calls each for every blob that the database of tx keeps as a file, in the

@@ -62,6 +62,7 @@ func (e *env) commands() []command {
 		dialCommand(),
 		accountAddCommand(), accountListCommand(), caCommand(),
 		statusCommand(), doctorCommand(), relayCommand(), stopCommand(),
+		backupCommand(), backupVerifyCommand(), restoreCommand(),
 		serviceCommand("install"), serviceCommand("remove"), serviceCommand("status"),
 		versionCommand(), completionCommand(), helpCommand(),
 	}

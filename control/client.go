@@ -77,18 +77,8 @@ func (c *Client) call(ctx context.Context, name string, in, out any) error {
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	req, err := newRequest(ctx, method, path, in)
+	resp, err := c.send(ctx, method, path, in)
 	if err != nil {
-		return err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if wrapped := new(url.Error); errors.As(err, &wrapped) { // "Post http://kith/v1/...:" says nothing to people
-			err = wrapped.Err
-		}
 		return err
 	}
 	defer resp.Body.Close()
@@ -109,6 +99,25 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("read the node's answer: %w", err)
 	}
 	return nil
+}
+
+// send returns the node's answer, whatever it is. The caller closes its body.
+func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	req, err := newRequest(ctx, method, path, in)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err == nil {
+		return resp, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if wrapped := new(url.Error); errors.As(err, &wrapped) { // "Post http://kith/v1/...:" says nothing to people
+		err = wrapped.Err
+	}
+	return nil, err
 }
 
 func newRequest(ctx context.Context, method, path string, in any) (*http.Request, error) {

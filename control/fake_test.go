@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +19,8 @@ type fakeNode struct {
 	kith.PacketNetwork
 	asked string // the last call with its arguments
 	err   error  // the answer of every call, when set
+
+	backup io.Reader
 }
 
 var (
@@ -94,6 +97,10 @@ func (n *fakeNode) SignInLink(_ context.Context, account string) (string, error)
 
 func (n *fakeNode) Certificate(context.Context) (Certificate, error) {
 	return fakeCertificate, n.note("Certificate")
+}
+
+func (n *fakeNode) Backup(context.Context) (Backup, error) {
+	return Backup{Size: 6, ReadCloser: io.NopCloser(n.backup)}, n.note("Backup")
 }
 
 // serve runs a server of node on a control socket and returns its client.

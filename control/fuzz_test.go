@@ -158,6 +158,8 @@ func (fuzzNode) SetPassword(context.Context, string, string) error       { retur
 func (fuzzNode) SignInLink(context.Context, string) (string, error)      { return "", nil }
 func (fuzzNode) Certificate(context.Context) (Certificate, error)        { return fakeCertificate, nil }
 
+func (fuzzNode) Backup(context.Context) (Backup, error) { return Backup{}, kith.Quota }
+
 // FuzzRequest sends arbitrary bodies to every method: the answer is JSON, and
 // never that the server is at fault.
 func FuzzRequest(f *testing.F) {

@@ -45,6 +45,7 @@ type Node interface {
 	SignInLink(ctx context.Context, account string) (string, error)  // opens the dashboard once, within 10 minutes; "" is the first account
 
 	Certificate(ctx context.Context) (Certificate, error)
+	Backup(ctx context.Context) (Backup, error) // until ctx ends
 }
 
 // Status is a node at a glance. It is the JSON that "kith status --json"

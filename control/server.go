@@ -134,6 +134,7 @@ func (s *Server) methods() map[string]http.Handler {
 		}),
 
 		"certificate": ask(n.Certificate),
+		"backup":      http.HandlerFunc(s.backup),
 
 		"dial":   http.HandlerFunc(s.dial),
 		"listen": http.HandlerFunc(s.listen),

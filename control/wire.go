@@ -18,6 +18,7 @@ const (
 	maxHeader   = 16 << 10
 	patience    = 10 * time.Second // for a header, a body, or an upgrade's last step
 	fetchTime   = 10 * time.Second // an accepted socket waits so long to be fetched
+	stallTime   = time.Minute      // nobody reads a stream for so long: it ends
 	backlog     = 128              // accepted sockets of a listener that nobody fetched or took yet
 
 	brokenTime = time.Minute // how long the reason of a broken socket is kept

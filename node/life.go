@@ -13,6 +13,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/account"
 	"kith.alt/kith/admin"
+	"kith.alt/kith/backup"
 	"kith.alt/kith/blob"
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
@@ -82,6 +83,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 		keep = true
+	}
+	if err := backup.Sweep(n.dir.Path()); err != nil {
+		return err
 	}
 	if n.store, err = sqlite.Open(ctx, n.dir.File("kith.db")); err != nil {
 		return err

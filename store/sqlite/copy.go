@@ -10,15 +10,81 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"modernc.org/sqlite"
+
+	"kith.alt/kith"
 )
 
 // keepCopies is how many copies made before migrations remain.
 const keepCopies = 2
 
+// pagesAtOnce are copied before Snapshot looks whether it is to go on.
+const pagesAtOnce = 1024
+
 // A safeCopy is a copy made before a migration.
 type safeCopy struct {
 	path    string
 	applied int // migrations that the copy has
+}
+
+// Snapshot copies the database to path, an empty file, or none: page by page, as it is
+// at one moment, while others go on writing. fn sees the same moment. It stops when
+// ctx ends; the copy is then of no use. A full disk is an error of kind Quota.
+func (s *Store) Snapshot(ctx context.Context, path string, fn func(tx *sql.Tx) error) error {
+	conn, err := s.reader.Conn(ctx)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	defer tx.Rollback()
+	var applied int // the first query takes the snapshot
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM store_migrations`).Scan(&applied); err != nil {
+		return s.explain(ctx, err)
+	}
+	if err := fn(tx); err != nil {
+		return s.explain(ctx, err)
+	}
+	return s.explain(ctx, conn.Raw(func(driverConn any) error { return copyPages(ctx, driverConn.(pageCopier), path) }))
+}
+
+// pageCopier is what the driver's connection has for it.
+type pageCopier interface {
+	NewBackup(target string) (*sqlite.Backup, error)
+}
+
+func copyPages(ctx context.Context, from pageCopier, path string) (err error) {
+	target, err := location(path)
+	if err != nil {
+		return err
+	}
+	pages, err := from.NewBackup(target)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pages.Finish()) }()
+	for more := true; more && err == nil; {
+		if err = ctx.Err(); err == nil {
+			more, err = pages.Step(pagesAtOnce)
+		}
+	}
+	return err
+}
+
+// Check reads the whole database. It fails with kind Invalid where it is damaged.
+func (s *Store) Check(ctx context.Context) error {
+	return s.View(ctx, func(tx *sql.Tx) error {
+		var result string
+		err := tx.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&result)
+		if err == nil && result != "ok" {
+			err = fmt.Errorf("database %s is damaged: %.200s: %w", s.path, result, kith.Invalid)
+		}
+		return err
+	})
 }
 
 // copyAside writes a compact copy of the database to kith.db.before-N.

@@ -86,15 +86,28 @@ func createPrivate(path string) error {
 
 // connect returns what makes connections to the database.
 func connect(path, options string) (driver.Connector, error) {
-	location := filepath.ToSlash(path)
-	if !strings.HasPrefix(location, "/") { // C:/...
-		location = "/" + location
+	location, err := location(path)
+	if err != nil {
+		return nil, err
 	}
-	return sqlite.NewConnector("file:" + (&url.URL{Path: location}).EscapedPath() +
+	return sqlite.NewConnector(location +
 		fmt.Sprintf("?_busy_timeout=%d&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=1", patient.Milliseconds()) +
 		"&_pragma=fullfsync(1)&_pragma=checkpoint_fullfsync(1)" + // macOS: past the drive's cache
 		fmt.Sprintf("&_pragma=journal_size_limit(%d)", maxLog) +
 		"&_dqs=0&_error_rc=1" + options)
+}
+
+// location returns the URI of a file.
+func location(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") { // C:/...
+		path = "/" + path
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath(), nil
 }
 
 // prepare makes the table of migrations and finds out whether the database is
