@@ -35,6 +35,13 @@
 // what it has sent to nobody yet to takers who gave it a credit, unasked, and
 // with the proof of its hashes; all else is asked for, the rarest first.
 //
+// # Torrent clients
+//
+// Those of this computer take part in an exchange as members do (clients.go, package torrent).
+// Those of other computers do where the owner opened the door, in what he marked as public (open.go). The
+// mark is this host's own: it is in the table of holdings, never in an entry of the library. The next version of what
+// is published here inherits it; that of what another member publishes does not.
+//
 // # Uplink
 //
 // One uplink (uplink.go) serves all exchanges. It decides late, a block at a time,
