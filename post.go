@@ -115,6 +115,10 @@ type Post interface {
 
 	// Custody tells what this host holds for others, the most first.
 	Custody() []Custody
+
+	// Lost lists letters that this host had received, and lost when it was restored from a backup: the
+	// newest first, and without those that came again.
+	Lost(ctx context.Context) ([]LostLetter, error)
 }
 
 // PostLimits are what letters of others may take of this host, and how its own are looked after.
@@ -132,6 +136,14 @@ const (
 	DefaultSenderCustody = 512 << 20
 	DefaultLetterCopies  = 3
 )
+
+// A LostLetter was received before the host was restored. It may come again until it expires.
+type LostLetter struct {
+	ID       LetterID  `json:"id"`
+	From     ID        `json:"from"`
+	Received time.Time `json:"received"`
+	Expires  time.Time `json:"expires"`
+}
 
 // Custody is what a host holds of a sender's letters.
 type Custody struct {

@@ -14,6 +14,10 @@
 // refusal, and goes back as one. After other errors the letter comes again: after a second, then after twice as long each
 // time, up to five minutes, until it expires. Ordered letters of one sender wait for the one before, for a minute at most.
 //
+// A host that was restored from a backup learns from the numbers of its own receipts, which others know, that it
+// had received more. It goes on above them, asks for those letters again, and lists what nobody kept
+// (lost.go).
+//
 // # Conversation
 //
 // Members talk on [Port] of the overlay (talk.go, frames.go), with frames of package gossip. Each side says how much it holds for

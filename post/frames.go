@@ -24,6 +24,7 @@ const (
 	frameBody                          // bytes of it
 	frameKept                          // key: the letter is durable here
 	frameHolders                       // key and IDs: members that have it, too
+	frameAgain                         // keys of letters that the peer had received, and has lost
 )
 
 // A verdict answers an offer.

@@ -181,7 +181,7 @@ func (p *Post) look(ctx context.Context, passed time.Duration) {
 			unsealed = append(unsealed, c)
 			continue
 		}
-		if c.to != p.cfg.Self && !c.done && v.seen(c.to) == 0 && !c.holders[c.to] && c.told[c.to].at == nil && !c.told[c.to].next.After(now) {
+		if c.to != p.cfg.Self && (!c.done || c.again) && v.seen(c.to) == 0 && !c.holders[c.to] && c.told[c.to].at == nil && !c.told[c.to].next.After(now) {
 			offers[c.to] = append(offers[c.to], c)
 		}
 		for _, id := range v.deposits(c) {

@@ -79,6 +79,7 @@ func (p *Post) openLetter(ctx context.Context, c *parcel) {
 		c.tries++
 	default:
 		p.forgetLocked(c)
+		delete(p.lost, c.key)
 		for _, other := range p.parcels { // what waited for this one
 			if other.from == c.from && other.to == p.cfg.Self && other.tries == 0 {
 				other.next = time.Time{}
@@ -150,6 +151,9 @@ func (p *Post) deliver(ctx context.Context, c *parcel) (outcome string, err erro
 			return err
 		}
 		if err := p.discardHeld(ctx, tx, h); err != nil {
+			return err
+		}
+		if err := foundAgain(ctx, tx, h.key()); err != nil {
 			return err
 		}
 		_, err := p.issueReceipt(ctx, tx, h, outcomeDelivered, "")

@@ -74,6 +74,7 @@ type Post struct {
 	arriving  map[key]*talk
 	talks     map[kith.ID][]*talk
 	hosts     map[kith.ID]*host
+	lost      map[key]bool // letters that this host had, and asks for again
 	changed   chan struct{}
 }
 
@@ -88,6 +89,7 @@ type parcel struct {
 
 	arrived time.Time
 	done    bool // delivered; kept because its receiver asked for that
+	again   bool // its receiver has lost it
 	until   time.Time
 	holders map[kith.ID]bool  // who has it, beside this host
 	told    map[kith.ID]offer // what was offered to whom
@@ -124,7 +126,7 @@ func (p *Post) Load(ctx context.Context) error {
 	if err := p.cfg.Store.Migrate(ctx, "post", own); err != nil {
 		return fmt.Errorf("open post: %w", err)
 	}
-	for _, load := range []func(context.Context) error{p.loadLimits, p.loadKeys, p.loadHeld, p.collect, p.loadHosts} {
+	for _, load := range []func(context.Context) error{p.loadLimits, p.loadKeys, p.loadHeld, p.collect, p.loadHosts, p.loadLost} {
 		if err := load(ctx); err != nil {
 			return fmt.Errorf("open post: %w", err)
 		}

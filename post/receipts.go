@@ -46,7 +46,12 @@ func (p *Post) loadReceipts(ctx context.Context, after int64) (list []*receipt, 
 func (p *Post) vector(ctx context.Context) (map[kith.ID]int64, error) {
 	v := make(map[kith.ID]int64)
 	err := p.cfg.Store.View(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT receiver, max(number) FROM post_receipts GROUP BY receiver`)
+		own, err := newestNumber(ctx, tx, p.cfg.Self)
+		if err != nil {
+			return err
+		}
+		v[p.cfg.Self] = own
+		rows, err := tx.QueryContext(ctx, `SELECT receiver, max(number) FROM post_receipts WHERE receiver != ? GROUP BY receiver`, p.cfg.Self[:])
 		if err != nil {
 			return err
 		}
@@ -68,12 +73,12 @@ func (p *Post) vector(ctx context.Context) (map[kith.ID]int64, error) {
 func (p *Post) issueReceipt(ctx context.Context, tx *sql.Tx, h *header, outcome, reason string) (*receipt, error) {
 	now := time.Now()
 	number := now.UnixMicro() // so that a restored host uses none twice
-	var newest sql.NullInt64
-	if err := tx.QueryRowContext(ctx, `SELECT max(number) FROM post_receipts WHERE receiver = ?`, p.cfg.Self[:]).Scan(&newest); err != nil {
+	newest, err := newestNumber(ctx, tx, p.cfg.Self)
+	if err != nil {
 		return nil, err
 	}
 	b := receiptBody{
-		Group: h.Group, To: p.cfg.Self, Number: max(number, newest.Int64+1), From: h.From, Letter: h.Letter, Seal: h.Seal,
+		Group: h.Group, To: p.cfg.Self, Number: max(number, newest+1), From: h.From, Letter: h.Letter, Seal: h.Seal,
 		Outcome: outcome, Reason: reason, Time: now.UnixMilli(), Expires: h.Expires,
 	}
 	if margin := p.Limits().Margin; margin && outcome == outcomeDelivered {
@@ -84,6 +89,15 @@ func (p *Post) issueReceipt(ctx context.Context, tx *sql.Tx, h *header, outcome,
 		return nil, err
 	}
 	return r, storeReceipt(ctx, tx, r)
+}
+
+// newestNumber is that of the last receipt of a receiver, also of one that this host had
+// signed itself and has forgotten.
+func newestNumber(ctx context.Context, tx *sql.Tx, receiver kith.ID) (int64, error) {
+	var number int64
+	err := tx.QueryRowContext(ctx, `SELECT max(coalesce((SELECT max(number) FROM post_receipts WHERE receiver = ?1), 0),
+		coalesce((SELECT max(number) FROM post_lost WHERE ?1 = ?2), 0))`, receiver[:], receiver[:]).Scan(&number)
+	return number, err
 }
 
 func storeReceipt(ctx context.Context, tx *sql.Tx, r *receipt) error {
@@ -105,7 +119,7 @@ func (p *Post) takeReceipts(ctx context.Context, list []*receipt) error {
 	var fresh []*receipt
 	members, group := p.members(), string(p.group())
 	for _, r := range list {
-		if _, ok := members[r.To]; !ok || r.To == p.cfg.Self || string(r.Group) != group || r.Number > time.Now().Add(maxAhead).UnixMicro() ||
+		if _, ok := members[r.To]; !ok || string(r.Group) != group || r.Number > time.Now().Add(maxAhead).UnixMicro() ||
 			time.Since(time.Unix(r.Expires, 0)) > receiptSlack || time.Until(time.Unix(r.Expires, 0)) > 2*kith.LetterExpiry {
 			continue
 		}
@@ -123,16 +137,22 @@ func (p *Post) takeReceipts(ctx context.Context, list []*receipt) error {
 		newest := make(map[kith.ID]int64)
 		for _, r := range fresh {
 			if _, ok := newest[r.To]; !ok {
-				var n sql.NullInt64
-				if err := tx.QueryRowContext(ctx, `SELECT max(number) FROM post_receipts WHERE receiver = ?`, r.To[:]).Scan(&n); err != nil {
+				n, err := newestNumber(ctx, tx, r.To)
+				if err != nil {
 					return err
 				}
-				newest[r.To] = n.Int64
+				newest[r.To] = n
 			}
 			if r.Number <= newest[r.To] {
 				continue
 			}
 			newest[r.To] = r.Number
+			if r.To == p.cfg.Self {
+				if err := p.noteLost(ctx, tx, r); err != nil {
+					return err
+				}
+				continue
+			}
 			if err := storeReceipt(ctx, tx, r); err != nil {
 				return err
 			}
@@ -149,7 +169,7 @@ func (p *Post) takeReceipts(ctx context.Context, list []*receipt) error {
 	for _, r := range taken {
 		p.noteReceipt(r)
 	}
-	return nil
+	return p.loadLost(ctx)
 }
 
 // applyReceipt does in the store what a receipt of another host says.

@@ -154,6 +154,7 @@ func (t *talk) write(ctx context.Context) error {
 		}
 	}
 	t.tellAllHolders()
+	t.askAgain()
 	for {
 		for more := true; more; {
 			if err := t.flush(); err != nil {
@@ -208,7 +209,7 @@ func (t *talk) sendReceipts(ctx context.Context) (more bool, err error) {
 	t.mu.Lock()
 	t.cursor = last
 	for _, r := range list {
-		if r.Number > t.vector[r.To] && r.To != t.peer {
+		if r.Number > t.vector[r.To] {
 			t.vector[r.To] = r.Number
 			frame = r.append(frame)
 			t.used = time.Now()
@@ -367,6 +368,8 @@ func (t *talk) take(ctx context.Context, kind frameKind, payload []byte) error {
 		return t.takeKept(ctx, k)
 	case frameHolders:
 		return t.takeHolders(ctx, payload)
+	case frameAgain:
+		return t.takeAgain(payload)
 	case frameBegin:
 		return t.takeLetter(ctx, payload)
 	case frameBody:

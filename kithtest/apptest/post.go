@@ -99,6 +99,8 @@ func (p *Post) Custody() []kith.Custody {
 	return []kith.Custody{{From: kith.ID{2}, Letters: 3, Bytes: 4 << 10}}
 }
 
+func (p *Post) Lost(context.Context) ([]kith.LostLetter, error) { return nil, nil }
+
 // BringLetter brings the application a letter of another host, as a node does, and
 // returns what the application says to it.
 func (h *Host) BringLetter(t testing.TB, from kith.ID, payload []byte) error {

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,6 +131,20 @@ func (s *Swarm) Publish(ctx context.Context, p kith.Publication) (kith.Entry, er
 	}
 	h.Name, h.Path, h.Size, h.Have, h.Files, h.State, h.Entry = entry.Name, p.Path, entry.Size, entry.Size, entry.Files, kith.HoldingComplete, entry
 	return entry, nil
+}
+
+// Resolve knows magnet links with the ID of a content; .torrent files it does not know.
+func (s *Swarm) Resolve(ctx context.Context, source []byte) (kith.Taking, error) {
+	_, digits, ok := strings.Cut(string(source), "urn:btmh:1220")
+	id, err := hex.DecodeString(digits[:min(len(digits), 2*len(kith.ContentID{}))])
+	if !ok || err != nil || len(id) != len(kith.ContentID{}) {
+		return kith.Taking{}, fmt.Errorf("this is no magnet link with the ID of a content: %w", kith.Invalid)
+	}
+	t := kith.Taking{Content: kith.ContentID(id)}
+	if u, err := url.Parse(string(source)); err == nil {
+		t.Name = u.Query().Get("dn")
+	}
+	return t, nil
 }
 
 func readAll(path string) (files, error) {

@@ -57,6 +57,17 @@ CREATE TABLE post_receipts (
 ) STRICT;
 CREATE INDEX post_receipts_letter ON post_receipts (sender, letter, receiver);
 
+-- Receipts of this host that others know and it does not, as it was restored: letters to be asked for again.
+CREATE TABLE post_lost (
+	number  INTEGER PRIMARY KEY,
+	sender  BLOB    NOT NULL,
+	letter  BLOB    NOT NULL,
+	outcome TEXT    NOT NULL,
+	time    INTEGER NOT NULL, -- milliseconds
+	expires INTEGER NOT NULL,
+	here    INTEGER NOT NULL DEFAULT 0 -- it has come again
+) STRICT;
+
 -- Keys that letters to this host are sealed to.
 CREATE TABLE post_keys (
 	public  BLOB PRIMARY KEY,
