@@ -406,7 +406,7 @@ func TestJoinAgain(t *testing.T) {
 	}
 	for _, f := range files {
 		if f.Name() != "key" {
-			if err := os.Remove(filepath.Join(oak.Config.Data, f.Name())); err != nil {
+			if err := os.RemoveAll(filepath.Join(oak.Config.Data, f.Name())); err != nil {
 				t.Fatal(err)
 			}
 		}

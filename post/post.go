@@ -157,7 +157,9 @@ func (p *Post) Register(receivers map[string]Receiver) {
 // Serve carries letters until ctx ends, then returns nil within a bounded time.
 func (p *Post) Serve(ctx context.Context) error {
 	ln, err := p.cfg.Listen(ctx)
-	if err != nil {
+	if ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("post: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
