@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -77,14 +78,18 @@ func restoreCommand() command {
 the file. Nothing is made of a damaged file, or of one that a newer kith wrote.
 
 There can be one computer with a key: where the one that was saved still runs,
-stop it for good before this one starts.
+stop it for good before this one starts. What you shared from your own folders is
+listed as before, but the backup has not got it: where the files are there again,
+kith share PATH offers them again.
 
 Example: kith restore /media/stick/maple.kith --data /srv/kith`,
 		run: func(ctx context.Context, e *env, words []string) error {
 			p := e.progress("Restoring")
 			m, err := backup.Restore(ctx, words[0], e.data, p.show)
 			p.line.Clear()
-			if err != nil {
+			if errors.Is(err, kith.Exists) {
+				return remedied{err, "Choose another folder: " + kith.Env{Kith: e.program}.Line("restore", words[0], "--data", "DIR")}
+			} else if err != nil {
 				return err
 			}
 			e.Tell("%s of %s is in %s.\nStart it, where the one that was saved runs no more: %s",
