@@ -103,28 +103,27 @@ func (p *Post) saveHosts(ctx context.Context) error {
 	})
 }
 
+// A chore is done now and then.
+type chore struct {
+	every time.Duration
+	do    func(context.Context) error
+	done  time.Time
+}
+
 // keepHouse sees to every letter: seals it, decides who is to be offered it, ends
 // what has expired, and calls whom it has letters for.
 func (p *Post) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(houseEvery)
 	defer tick.Stop()
-	var looked, saved, pruned time.Time
+	var looked time.Time
+	chores := []chore{{every: pruneEvery, do: p.turnKeys}, {every: pruneEvery, do: p.prune}, {every: saveHosts, do: p.saveHosts}}
 	for {
 		now := time.Now()
-		for _, due := range []struct {
-			last  *time.Time
-			every time.Duration
-			what  func(context.Context) error
-		}{{&pruned, pruneEvery, p.turnKeys}, {&saved, saveHosts, p.saveHosts}} {
-			if now.Sub(*due.last) >= due.every {
-				*due.last = now
-				if err := due.what(ctx); err != nil && ctx.Err() == nil {
+		for i := range chores {
+			if c := &chores[i]; now.Sub(c.done) >= c.every {
+				c.done = now
+				if err := c.do(ctx); err != nil && ctx.Err() == nil {
 					p.log.Warn("post", "err", err)
-				}
-				if due.last == &pruned {
-					if err := p.pruneReceipts(ctx); err != nil && ctx.Err() == nil {
-						p.log.Warn("post", "err", err)
-					}
 				}
 			}
 		}

@@ -234,12 +234,11 @@ func (p *Post) inTurn(ctx context.Context, tx *sql.Tx, c *parcel, inside *conten
 	var stream []byte
 	var next int64
 	err := tx.QueryRowContext(ctx, `SELECT stream, next FROM post_order WHERE sender = ? AND app = ?`, c.from[:], inside.App).Scan(&stream, &next)
-	if errors.Is(err, sql.ErrNoRows) {
-		next = 1
-	} else if err != nil {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
-	} else if string(stream) != string(inside.Stream) {
-		next = inside.Sequence // the sender was restored, and counts anew
+	}
+	if string(stream) != string(inside.Stream) {
+		next = 1 // its first, or it was restored and counts anew
 	}
 	if inside.Sequence > next && time.Since(c.arrived) < gapPatience {
 		return errNotYet

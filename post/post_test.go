@@ -300,9 +300,10 @@ func TestNeverTogether(t *testing.T) {
 		if oak.received() != n {
 			t.Errorf("%d letters of %d", oak.received(), n)
 		}
-		elm.mu.Lock()
-		elm.mu.Unlock()
-		if held := elm.stored.letters; held != 0 {
+		elm.Post.mu.Lock()
+		held := elm.stored.letters
+		elm.Post.mu.Unlock()
+		if held != 0 {
 			t.Errorf("elm holds %d letters", held)
 		}
 		oak.sleep()

@@ -178,9 +178,11 @@ func (p *Post) applyReceipt(ctx context.Context, tx *sql.Tx, r *receipt) error {
 	if r.From == p.cfg.Self {
 		var receiver []byte
 		err := tx.QueryRowContext(ctx, `SELECT receiver FROM post_letters WHERE id = ?`, r.Letter[:]).Scan(&receiver)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && kith.ID(receiver) != r.To {
-			return nil
-		} else if err != nil {
+		if errors.Is(err, sql.ErrNoRows) {
+			// This host was restored: its ordered letters begin a new count, as it used numbers that it forgot.
+			_, err := tx.ExecContext(ctx, `DELETE FROM post_sequences WHERE receiver = ?`, r.To[:])
+			return err
+		} else if err != nil || kith.ID(receiver) != r.To {
 			return err
 		}
 		switch r.Outcome {
@@ -231,14 +233,18 @@ func (p *Post) noteReceipt(r *receipt) {
 	p.mu.Unlock()
 }
 
-// pruneReceipts forgets receipts of letters that nobody can have any more.
-func (p *Post) pruneReceipts(ctx context.Context) error {
+// prune forgets letters that have ended, and receipts, once nobody can have the letter any more.
+func (p *Post) prune(ctx context.Context) error {
 	return p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM post_receipts WHERE expires < ?`, time.Now().Add(-receiptSlack).Unix()); err != nil {
-			return err
+		over := time.Now().Add(-receiptSlack).Unix()
+		for _, table := range []string{`post_receipts WHERE expires < ?`, `post_lost WHERE expires < ?`, `post_letters WHERE expires < ? AND told = 1`} {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table, over); err != nil {
+				return err
+			}
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM post_receipts WHERE receiver != ? AND arrival NOT IN (
-			SELECT arrival FROM post_receipts AS same WHERE same.receiver = post_receipts.receiver ORDER BY number DESC LIMIT ?)`, p.cfg.Self[:], maxReceipts)
+		_, err := tx.ExecContext(ctx, `DELETE FROM post_receipts WHERE receiver != ?1 AND number <= (
+			SELECT number FROM post_receipts AS newer WHERE newer.receiver = post_receipts.receiver ORDER BY number DESC LIMIT 1 OFFSET ?2)
+			AND receiver IN (SELECT receiver FROM post_receipts GROUP BY receiver HAVING count(*) > ?2)`, p.cfg.Self[:], maxReceipts)
 		return err
 	})
 }

@@ -33,7 +33,6 @@ type talk struct {
 	end   context.CancelCauseFunc
 	wake  chan struct{} // capacity 1
 	begun time.Time
-	log   interface{ Debug(string, ...any) }
 
 	// The reader's.
 	frames   gossip.Pace
