@@ -34,6 +34,12 @@ type Swarm interface {
 	// waiting for it.
 	Take(ctx context.Context, t Taking) (Holding, error)
 
+	// Resolve returns what a magnet link or the bytes of a .torrent file ask for, as a Taking
+	// without a place. For a link that names the content by its SHA-1 alone it asks torrent clients of this
+	// computer for the description, for some seconds. It fails with kind Invalid where that is no torrent that
+	// can be taken, as one of version 1 only, and with NotFound where no client gives the description.
+	Resolve(ctx context.Context, source []byte) (Taking, error)
+
 	// Holdings returns what this host has and takes, newest first.
 	Holdings() []Holding
 
@@ -126,7 +132,15 @@ type Taking struct {
 	Replace bool   // what stands at Path may be brought up to date; what a person changed there is kept beside it
 	Entry   Entry  // what it was found as; zero for a bare link
 	Follow  bool   // take each newer version of Entry, too
+
+	// What a magnet link or .torrent file tells; none of it is needed.
+	Torrent  []byte           // a .torrent file of Content, or the info dictionary out of one
+	InfoHash [20]byte         // what BitTorrent version 1 calls it; zero where that is not known
+	Clients  []netip.AddrPort // torrent clients of this computer that may have it; at most MaxClients
 }
+
+// MaxClients is how many torrent clients a Taking names at most.
+const MaxClients = 16
 
 // States of a holding.
 const (

@@ -27,10 +27,10 @@ func (s *Swarm) serveClients(ctx context.Context) {
 		return
 	}
 	defer ln.Close()
-	s.mu.Lock()
-	s.clientAddress = ln.Addr()
-	s.mu.Unlock()
 	server := torrent.New(torrent.Config{Content: s.contentOfClient, Client: "kith", Log: s.log, Metrics: s.cfg.Metrics})
+	s.mu.Lock()
+	s.clientAddress, s.clientServer = ln.Addr(), server
+	s.mu.Unlock()
 	if at, err := netip.ParseAddrPort(ln.Addr().String()); err == nil {
 		s.work.Go(func() { s.door.serve(ctx, server, at.Port()) })
 	}

@@ -37,6 +37,9 @@ func (s *Swarm) describe(ctx context.Context, h *holding) (*bittorrent.Descripti
 	for pause := time.Second; ; pause = min(2*pause, askAgain) {
 		changed := s.Changed()
 		d, err := s.askAll(ctx, h.Content, s.holdersOf(h))
+		if errors.Is(err, kith.NotFound) {
+			d, err = s.askClients(ctx, h)
+		}
 		if err == nil {
 			return d, s.noteDescription(ctx, h, d)
 		}
@@ -139,6 +142,11 @@ func (s *Swarm) readDescription(ctx context.Context, id kith.ContentID, host kit
 	if sha256.Sum256(text) != id {
 		return nil, fmt.Errorf("description with another hash: %w", kith.Invalid)
 	}
+	return usableDescription(text)
+}
+
+// usableDescription reads a description that has the right hash.
+func usableDescription(text []byte) (*bittorrent.Description, error) {
 	d, err := bittorrent.ParseDescription(text)
 	if err == nil && d.Blocks() > maxBlocks {
 		err = fmt.Errorf("%d blocks, at most %d", d.Blocks(), maxBlocks)

@@ -24,6 +24,7 @@ type holding struct {
 	complete bool // and under its name at Path
 	used     time.Time
 	hosts    []kith.ID
+	leads    leads
 	names    [][20]byte // what torrent clients call it
 
 	exchange *exchange // while it is exchanged
@@ -75,7 +76,7 @@ func (s *Swarm) halt(h *holding) {
 }
 
 func (s *Swarm) loadHoldings(tx *sql.Tx) error {
-	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, public, follow, own, entry, hosts, added, used, have, received, sent, reason
+	rows, err := tx.Query(`SELECT content, description, name, path, replaces, complete, paused, pinned, public, follow, own, entry, hosts, leads, added, used, have, received, sent, reason
 		FROM swarm_holdings`)
 	if err != nil {
 		return fmt.Errorf("load holdings: %w", err)
@@ -83,10 +84,10 @@ func (s *Swarm) loadHoldings(tx *sql.Tx) error {
 	defer rows.Close()
 	for rows.Next() {
 		h := new(holding)
-		var id, description, entry, hosts []byte
+		var id, description, entry, hosts, leads []byte
 		var paused bool
 		var added, used int64
-		err := rows.Scan(&id, &description, &h.Name, &h.Path, &h.replace, &h.complete, &paused, &h.Pinned, &h.Public, &h.Follow, &h.own, &entry, &hosts,
+		err := rows.Scan(&id, &description, &h.Name, &h.Path, &h.replace, &h.complete, &paused, &h.Pinned, &h.Public, &h.Follow, &h.own, &entry, &hosts, &leads,
 			&added, &used, &h.Have, &h.Received, &h.Sent, &h.Reason)
 		if err != nil {
 			return fmt.Errorf("load holdings: %w", err)
@@ -96,6 +97,11 @@ func (s *Swarm) loadHoldings(tx *sql.Tx) error {
 		if len(entry) > 0 {
 			if err := json.Unmarshal(entry, &h.Entry); err != nil {
 				return fmt.Errorf("entry of a holding: %w", err)
+			}
+		}
+		if len(leads) > 0 {
+			if err := json.Unmarshal(leads, &h.leads); err != nil {
+				return fmt.Errorf("clients that have a holding: %w", err)
 			}
 		}
 		for ; len(hosts) >= len(kith.ID{}); hosts = hosts[len(kith.ID{}):] {
@@ -155,13 +161,13 @@ func (s *Swarm) save(ctx context.Context, h *holding, description []byte) error 
 		reason = ""
 	}
 	err := s.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`INSERT INTO swarm_holdings (content, description, name, path, replaces, complete, paused, pinned, public, follow, own, entry, hosts, added, used, received, sent, reason)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err := tx.Exec(`INSERT INTO swarm_holdings (content, description, name, path, replaces, complete, paused, pinned, public, follow, own, entry, hosts, leads, added, used, received, sent, reason)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (content) DO UPDATE SET description = coalesce(excluded.description, description), name = excluded.name, path = excluded.path,
 				replaces = excluded.replaces, complete = excluded.complete, paused = excluded.paused, pinned = excluded.pinned, public = excluded.public, follow = excluded.follow,
-				own = excluded.own, entry = excluded.entry, hosts = excluded.hosts, used = excluded.used, reason = excluded.reason`,
+				own = excluded.own, entry = excluded.entry, hosts = excluded.hosts, leads = excluded.leads, used = excluded.used, reason = excluded.reason`,
 			row.Content[:], description, row.Name, row.Path, row.replace, row.complete, paused, row.Pinned, row.Public, row.Follow, row.own,
-			entry, hosts, row.Added.Unix(), row.used.Unix(), row.Received, row.Sent, reason)
+			entry, hosts, row.leads.json(), row.Added.Unix(), row.used.Unix(), row.Received, row.Sent, reason)
 		return err
 	})
 	if err != nil {

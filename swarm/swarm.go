@@ -18,6 +18,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/content"
 	"kith.alt/kith/swarm/library"
+	"kith.alt/kith/swarm/torrent"
 	"kith.alt/kith/swarm/watch"
 )
 
@@ -82,6 +83,7 @@ type Swarm struct {
 	looks    chan struct{}
 
 	clientAddress net.Addr // where torrent clients are served; nil if they are not
+	clientServer  *torrent.Server
 }
 
 //go:embed migrations/*.sql

@@ -20,6 +20,10 @@ func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
 	if err := s.checkTaking(t); err != nil {
 		return kith.Holding{}, err
 	}
+	text, err := parseTorrent(t)
+	if err != nil {
+		return kith.Holding{}, err
+	}
 	s.mu.Lock()
 	h := s.holdings[t.Content]
 	if h == nil {
@@ -49,6 +53,7 @@ func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
 			}
 		}
 	}
+	h.leads.add(t)
 	h.replace, h.Follow, h.used = t.Replace, t.Follow || h.Follow, time.Now()
 	if t.Entry.Version > 0 {
 		h.Entry = t.Entry
@@ -63,6 +68,9 @@ func (s *Swarm) Take(ctx context.Context, t kith.Taking) (kith.Holding, error) {
 		<-fetched
 	}
 	if err := s.save(ctx, h, nil); err != nil {
+		return kith.Holding{}, err
+	}
+	if err := s.noteTorrent(ctx, h, text); err != nil {
 		return kith.Holding{}, err
 	}
 	s.fetch(h)
@@ -185,6 +193,7 @@ func (s *Swarm) complete(ctx context.Context, h *holding) error {
 		return err
 	}
 	s.adopt(ctx, h, d)
+	s.work.Go(func() { s.visitClients(ctx, h, d) })
 	for tries := 1; ; tries++ {
 		x, err := s.exchangeOf(h.Content)
 		if err != nil {

@@ -48,7 +48,7 @@ type publishRequest struct {
 }
 
 type takeRequest struct {
-	What    string `json:"what"` // link, magnet, TITLE or HOST/TITLE
+	What    string `json:"what"` // link, magnet, TITLE, HOST/TITLE or the absolute path of a .torrent file
 	To      string `json:"to"`   // absolute: the file or folder to make, or an existing directory
 	Replace bool   `json:"replace,omitempty"`
 	Follow  bool   `json:"follow,omitempty"`
@@ -263,7 +263,7 @@ func (s *share) torrent(ctx context.Context, what string) (Torrent, error) {
 // path where the name is not known yet: the caller asks again when the description
 // is here.
 func (s *share) take(ctx context.Context, in takeRequest) (Share, error) {
-	found, err := s.inLibrary(in.What)
+	found, err := s.wanted(ctx, in.What)
 	if err != nil {
 		return Share{}, err
 	}
@@ -278,6 +278,7 @@ func (s *share) take(ctx context.Context, in takeRequest) (Share, error) {
 		return Share{}, err
 	}
 	taking := kith.Taking{Content: found.Content, Name: found.Name, From: found.From, Replace: in.Replace, Entry: found.Entry, Follow: in.Follow}
+	taking.Torrent, taking.InfoHash, taking.Clients = found.Torrent.Torrent, found.Torrent.InfoHash, found.Torrent.Clients
 	path, known, err := placeFor(in.To, found.Name)
 	if err != nil {
 		return Share{}, err

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"kith.alt/kith"
@@ -18,12 +20,16 @@ func getCommand() kith.Command {
 	var request takeRequest
 	var out string
 	return kith.Command{
-		Name: "get", Args: "LINK|TITLE",
-		Summary: "take what somebody shares: by its link, magnet or title",
+		Name: "get", Args: "LINK|TITLE|TORRENT",
+		Summary: "take what somebody shares: by its link, magnet, title or .torrent file",
 		Help: `Fetches it from all members that have it, checks every part, and prints the path
 of the file or folder, which appears under its name only when it is complete. Where
 two share under one title, name it HOST/TITLE. This computer then gives it to
 others, too, until kith share stop.
+
+A magnet link or .torrent file also leads to torrent clients on this computer: those that
+are connected to this node, announce themselves to it, or stand in the link as x.pe. It has
+to be of a hybrid torrent (BEP 52), as most clients make them on demand.
 
 -o names the file or folder to make, or an existing directory to put it into; that
 is the current directory if it is not given. Nothing else that stands there is
@@ -39,7 +45,7 @@ Example: kith get "Holiday 2026" -o ~/films/`,
 			set.BoolVar(&request.Follow, "follow", false, "take each newer version of the title, too")
 		},
 		Run: func(ctx context.Context, env kith.Env, words []string) error {
-			request.What, request.To = words[0], absolute(env, cmp.Or(out, "."))
+			request.What, request.To = torrentPath(env, words[0]), absolute(env, cmp.Or(out, "."))
 			g := getting{env: env, show: terminal.Is(env.Stderr) && !env.JSON, line: terminal.Line{W: env.Stderr}}
 			share, err := g.get(ctx, request)
 			g.line.Clear()
@@ -49,6 +55,18 @@ Example: kith get "Holiday 2026" -o ~/films/`,
 			return env.Print(share, share.Path+"\n")
 		},
 	}
+}
+
+// torrentPath makes the name of a .torrent file absolute; other words stay.
+func torrentPath(env kith.Env, word string) string {
+	if !strings.HasSuffix(strings.ToLower(word), torrentSuffix) || strings.Contains(word, "://") || strings.HasPrefix(word, "magnet:") || kith.IsLink(word) {
+		return word
+	}
+	path := absolute(env, word)
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		return word // maybe a title
+	}
+	return path
 }
 
 // getting is a kith get under way.

@@ -1,9 +1,15 @@
 package share
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,7 +24,59 @@ const maxName = 4096
 // A subject is what a person named: content, and what is known of it.
 type subject struct {
 	kith.Link
-	Entry kith.Entry // of the library; zero if it is not there
+	Entry   kith.Entry  // of the library; zero if it is not there
+	Torrent kith.Taking // what a magnet link or .torrent file says; else zero
+}
+
+// torrentSuffix is how names of .torrent files end.
+const torrentSuffix = ".torrent"
+
+// wanted finds what a person wants to take: by a .torrent file, given by its absolute path, a magnet, or as
+// inLibrary does.
+func (s *share) wanted(ctx context.Context, word string) (subject, error) {
+	var source []byte
+	switch {
+	case strings.HasPrefix(word, "magnet:"):
+		if len(word) > maxName {
+			return subject{}, fmt.Errorf("%.20q... has %d bytes, which no link has: %w", word, len(word), kith.Invalid)
+		}
+		source = []byte(word)
+	case filepath.IsAbs(word) && strings.HasSuffix(strings.ToLower(word), torrentSuffix):
+		var err error
+		if source, err = readTorrent(word); err != nil {
+			return subject{}, err
+		}
+	default:
+		return s.inLibrary(word)
+	}
+	torrent, err := s.swarm().Resolve(ctx, source)
+	if err != nil {
+		return subject{}, err
+	}
+	found := s.linked(kith.Link{Content: torrent.Content, Name: torrent.Name})
+	found.Torrent = torrent
+	return found, nil
+}
+
+// maxTorrent is the most bytes of a .torrent file.
+const maxTorrent = 64 << 20
+
+func readTorrent(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s; check its name: %w", path, kith.NotFound)
+	} else if err != nil {
+		return nil, fmt.Errorf("%s cannot be read; make it readable for you: %w", path, kith.Denied)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > maxTorrent {
+		return nil, fmt.Errorf("%s is no .torrent file: %w", path, kith.Invalid)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxTorrent))
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", path, kith.Denied)
+	}
+	return text, nil
 }
 
 // inLibrary finds what a person wants to take: by a link, a magnet, TITLE or
@@ -201,7 +259,7 @@ func parseMagnet(text string) (kith.Link, error) {
 		}
 		return kith.Link{Content: kith.ContentID(sum), Name: u.Query().Get("dn")}, nil
 	}
-	return kith.Link{}, fmt.Errorf("this magnet link has no v2 hash (urn:btmh), by which kith names content; take it with a torrent client: %w", kith.Invalid)
+	return kith.Link{}, fmt.Errorf("this magnet link has no v2 hash (urn:btmh), by which kith names content; name it by its title: %w", kith.Invalid)
 }
 
 // checkWord says why a word cannot be a title.

@@ -18,8 +18,14 @@
 // Bencoding is read in its canonical form only, so that no two texts have one meaning.
 package bittorrent
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrInvalid is what every error about a text or a message that breaks the rules
 // wraps. Other errors are those of the reader.
 var ErrInvalid = errors.New("invalid")
+
+// ErrVersion1 is of a torrent of version 1 only. It wraps ErrInvalid.
+var ErrVersion1 = fmt.Errorf("a torrent of BitTorrent version 1 only: it has no SHA-256 tree (BEP 52) by which blocks are checked one by one: %w", ErrInvalid)

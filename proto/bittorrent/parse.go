@@ -107,7 +107,7 @@ func parseInfo(raw []byte) (info info, err error) {
 
 func checkVersion(info info) error {
 	if info.metaVersion == nil && info.pieces != nil {
-		return fmt.Errorf("a torrent of BitTorrent version 1 only, whose blocks cannot be checked one by one: %w", ErrInvalid)
+		return ErrVersion1
 	}
 	return field(info.metaVersion, "meta version", func(r *decoder) error {
 		version, err := r.integer()

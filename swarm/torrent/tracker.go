@@ -38,6 +38,7 @@ type tracker struct {
 	mu        sync.Mutex
 	clients   map[audience]map[netip.AddrPort]client
 	completed map[audience]int
+	strangers map[stranger]time.Time
 	visits    int
 }
 
@@ -54,7 +55,7 @@ type client struct {
 }
 
 func newTracker() *tracker {
-	return &tracker{clients: make(map[audience]map[netip.AddrPort]client), completed: make(map[audience]int)}
+	return &tracker{clients: make(map[audience]map[netip.AddrPort]client), completed: make(map[audience]int), strangers: make(map[stranger]time.Time)}
 }
 
 // announce notes a client, and returns the others.
@@ -202,6 +203,9 @@ func (s *Server) announce(ctx context.Context, work *sync.WaitGroup, conn net.Co
 	remote := remoteOf(conn)
 	c, err := s.known(remote, a.InfoHash)
 	if err != nil {
+		if !IsOutside(remote) {
+			s.tracker.note(stranger{a.InfoHash, netip.AddrPortFrom(remote, a.Port)}, a.Event == bittorrent.EventStopped, time.Now())
+		}
 		return nil, err
 	}
 	d, complete := c.Description(), complete(c)
