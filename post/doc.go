@@ -5,7 +5,7 @@
 //
 // An application sends a letter in a transaction of the store; when that commits the letter is not
 // lost any more. [Post] seals it to the receiver's key (seal.go) and offers it to the receiver, or, where that sleeps, to
-// members that hold it (custody.go, custodians.go). Whoever has it offers it to the receiver when that wakes. There it is opened and
+// members that hold it (custody.go, custodians.go, holders.go). Whoever has it offers it to the receiver when that wakes. There it is opened and
 // handed to the application of the same name, in the transaction that also stores the receipt
 // (inbox.go): the effect happens once. Receipts go round among all members (receipts.go), end the copies, and
 // tell the sender.
@@ -20,7 +20,7 @@
 //
 // # Conversation
 //
-// Members talk on [Port] of the overlay (talk.go, frames.go), with frames of package gossip. Each side says how much it holds for
+// Members talk on [Port] of the overlay (talk.go, hear.go, frames.go), with frames of package gossip. Each side says how much it holds for
 // others and how far its receipts go. Letters are offered by their signed headers, up to 64 at a time; the
 // other side answers which it wants, has, or has no room for, and says of each when it is durable. A member keeps a talk with those
 // that a path leads to anyway (at most 32), and calls others when there is a letter for them.

@@ -1,0 +1,291 @@
+package post
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/gossip"
+)
+
+// read takes the peer's frames until the conversation ends.
+func (t *talk) read(ctx context.Context) error {
+	if err := t.conn.SetReadDeadline(time.Now().Add(gossip.Patience)); err != nil {
+		return err
+	}
+	kind, payload, err := gossip.ReadFrame[frameKind](t.conn, &t.buf)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("peer says nothing: %w", kith.Temporary)
+	} else if err != nil {
+		return err
+	}
+	if kind != frameHello {
+		return fmt.Errorf("frame of type %d in place of a greeting: %w", kind, kith.Invalid)
+	}
+	g, err := readHello(payload)
+	if err != nil {
+		return err
+	}
+	t.post.noteRoom(t.peer, g.Room)
+	for {
+		if err := t.conn.SetReadDeadline(time.Time{}); err != nil {
+			return err
+		}
+		if err := t.next(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// next reads a frame and takes it.
+func (t *talk) next(ctx context.Context) error {
+	kind, payload, err := gossip.ReadFrame[frameKind](t.conn, &t.buf)
+	if err != nil {
+		return err
+	}
+	if kind != frameBody {
+		if rest := t.frames.Rest(); rest > 0 {
+			select {
+			case <-time.After(rest):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		t.frames.Spend()
+	}
+	return t.take(ctx, kind, payload)
+}
+
+func (t *talk) take(ctx context.Context, kind frameKind, payload []byte) error {
+	switch kind {
+	case frameVector:
+		return t.takeVector(payload)
+	case frameReceipts:
+		return t.takeReceipts(ctx, payload)
+	case frameOffer:
+		return t.takeOffer(ctx, payload)
+	case frameAnswer:
+		return t.takeAnswer(ctx, payload)
+	case frameKept:
+		k, _, err := cutKey(payload)
+		if err != nil {
+			return err
+		}
+		return t.takeKept(ctx, k)
+	case frameHolders:
+		return t.takeHolders(ctx, payload)
+	case frameAgain:
+		return t.takeAgain(payload)
+	case frameBegin:
+		return t.takeLetter(ctx, payload)
+	case frameBody:
+		if !t.inBody {
+			return fmt.Errorf("bytes of no letter: %w", kith.Invalid)
+		}
+		t.body = payload
+	}
+	return nil
+}
+
+func (t *talk) takeVector(payload []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.whole {
+		return fmt.Errorf("a second vector: %w", kith.Invalid)
+	}
+	t.whole = len(payload) == 0
+	nudge(t.wake)
+	return readVector(payload, t.vector)
+}
+
+func (t *talk) takeReceipts(ctx context.Context, payload []byte) error {
+	list, err := readReceipts(payload)
+	if err != nil {
+		return err
+	}
+	if err := t.post.takeReceipts(ctx, list); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.used = time.Now()
+	for _, r := range list {
+		t.vector[r.To] = max(t.vector[r.To], r.Number)
+	}
+	t.mu.Unlock()
+	t.post.wakeTalks()
+	return nil
+}
+
+// takeOffer answers whether a letter is wanted here.
+func (t *talk) takeOffer(ctx context.Context, payload []byte) error {
+	h, holders, err := readOffer(payload)
+	if err != nil {
+		return err
+	}
+	p, k := t.post, h.key()
+	have, err := p.admit(ctx, h, t.peer)
+	p.mu.Lock()
+	t.mu.Lock()
+	t.used = time.Now()
+	var answer []byte
+	switch {
+	case err != nil:
+		answer = answerTo(k, err)
+	case have:
+		answer = answerFrame(k, verdictHave, "")
+	case p.arriving[k] != nil || len(t.expected) >= maxUnsettled:
+		answer = answerFrame(k, verdictBusy, "")
+	default:
+		p.arriving[k] = t
+		p.expectLocked(h, 1)
+		t.expected[k] = &expectation{h, holders}
+		answer = answerFrame(k, verdictWant, "")
+	}
+	t.mu.Unlock()
+	p.mu.Unlock()
+	if errors.Is(err, kith.Denied) {
+		return err // a forged header
+	}
+	t.say(answer)
+	return nil
+}
+
+// takeAnswer notes what the peer says of an offer.
+func (t *talk) takeAnswer(ctx context.Context, payload []byte) error {
+	k, v, reason, err := readAnswer(payload)
+	if err != nil {
+		return err
+	}
+	p := t.post
+	p.mu.Lock()
+	t.mu.Lock()
+	wanted, open := t.open[k]
+	c := p.parcels[k]
+	settled := open && !(v == verdictWant && !wanted)
+	if settled {
+		delete(t.open, k)
+	}
+	switch {
+	case !open || c == nil || c.told[t.peer].at != t:
+		c = nil
+	case v == verdictWant && !wanted:
+		t.open[k] = true
+		t.wanted = append(t.wanted, c)
+	case v == verdictBusy:
+		c.told[t.peer] = offer{next: time.Now().Add(busyPause), reason: reason}
+	case v == verdictFull, v == verdictRefused:
+		c.told[t.peer] = offer{next: time.Now().Add(refusedPause), reason: reason}
+		p.noteChangeLocked()
+	}
+	t.mu.Unlock()
+	p.mu.Unlock()
+	nudge(t.wake)
+	nudge(p.house)
+	if c != nil && v == verdictHave {
+		return p.addHolders(ctx, c, t.peer)
+	}
+	return nil
+}
+
+// takeKept notes that the peer has a letter now.
+func (t *talk) takeKept(ctx context.Context, k key) error {
+	p := t.post
+	p.mu.Lock()
+	t.mu.Lock()
+	_, sent := t.open[k]
+	delete(t.open, k)
+	t.mu.Unlock()
+	c := p.parcels[k]
+	p.mu.Unlock()
+	nudge(t.wake)
+	if !sent || c == nil {
+		return nil // it ended meanwhile
+	}
+	return p.addHolders(ctx, c, t.peer)
+}
+
+// takeLetter takes the body of a letter that was wanted.
+func (t *talk) takeLetter(ctx context.Context, payload []byte) error {
+	k, _, err := cutKey(payload)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	e := t.expected[k]
+	t.mu.Unlock()
+	if e == nil || t.inBody {
+		return fmt.Errorf("a letter that nobody wants: %w", kith.Invalid)
+	}
+	t.inBody = true
+	body := &incoming{talk: t, ctx: ctx, left: e.header.Size}
+	taking, cancel := context.WithCancel(ctx)
+	blob, err := t.post.cfg.Blobs.Write(taking, body, e.header.Size)
+	if err != nil && body.err == nil { // a fault here, not of the conversation
+		_, body.err = io.Copy(io.Discard, body)
+	}
+	t.inBody = false
+	if body.err != nil {
+		cancel()
+		return body.err
+	}
+	if err == nil && blob.ID != e.header.Body {
+		cancel()
+		return fmt.Errorf("letter %s is not what its header says: %w", k.letter, kith.Invalid)
+	}
+	t.holding.Go(func() {
+		defer cancel()
+		if err == nil {
+			err = t.post.hold(ctx, e.header, e.holders)
+		}
+		t.post.mu.Lock()
+		delete(t.post.arriving, k)
+		if err != nil {
+			t.post.expectLocked(e.header, -1)
+		}
+		t.mu.Lock()
+		delete(t.expected, k)
+		t.mu.Unlock()
+		t.post.mu.Unlock()
+		if err != nil {
+			t.post.log.Warn("letter not kept", "letter", k.letter, "from", k.from.Short(), "err", err)
+			t.say(answerTo(k, err))
+			return
+		}
+		t.say(keyFrame(frameKept, k))
+	})
+	return nil
+}
+
+// incoming is the body of a letter as it comes. Other frames in between are taken.
+type incoming struct {
+	talk *talk
+	ctx  context.Context
+	left int64
+	err  error // of the conversation
+}
+
+func (in *incoming) Read(b []byte) (int, error) {
+	t := in.talk
+	if in.left == 0 {
+		return 0, io.EOF
+	}
+	for len(t.body) == 0 && in.err == nil {
+		if in.err = t.conn.SetReadDeadline(time.Now().Add(gossip.Patience)); in.err == nil {
+			in.err = t.next(in.ctx)
+		}
+	}
+	if int64(len(t.body)) > in.left && in.err == nil {
+		in.err = fmt.Errorf("more bytes than the letter has: %w", kith.Invalid)
+	}
+	if in.err != nil {
+		return 0, in.err
+	}
+	n := copy(b, t.body)
+	t.body = t.body[n:]
+	in.left -= int64(n)
+	return n, nil
+}
