@@ -126,6 +126,12 @@ type Host interface {
 	Swarm() Swarm       // shares content with the other members
 	Blobs() Blobs       // keeps what is too large for a table
 	Members() []Member  // sorted by name, this host included
+
+	// Resolve returns the host that a name means: a short or a full one, one that it
+	// had before, an ID, or <ID>.kith.alt. It fails with kind NotFound or NotMember, and with Invalid for what is
+	// no name of kith.
+	Resolve(name string) (ID, error)
+
 	Store() Store
 	Log() *slog.Logger // "app" is set
 	Metrics() *Metrics

@@ -97,6 +97,8 @@ func (h *host) ListenPort(ctx context.Context, port uint16) (net.Listener, error
 
 func (h *host) Members() []kith.Member { return h.node.presentMembers() }
 
+func (h *host) Resolve(name string) (kith.ID, error) { return h.node.group().Roster().Resolve(name) }
+
 // presentMembers returns the members, this host included, and who is there.
 func (n *Node) presentMembers() []kith.Member {
 	presences := n.mesh.Presences()

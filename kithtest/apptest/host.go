@@ -226,6 +226,21 @@ func (h *Host) Members() []kith.Member {
 	return members
 }
 
+// Resolve knows the short names of members, their names in the group home, and IDs.
+func (h *Host) Resolve(name string) (kith.ID, error) {
+	name = strings.TrimSuffix(strings.ToLower(name), "."+kith.Domain)
+	if id, err := kith.ParseID(name); err == nil {
+		return id, nil
+	}
+	short := strings.TrimSuffix(name, ".home")
+	for _, m := range h.Members() {
+		if m.Host == short {
+			return m.ID, nil
+		}
+	}
+	return kith.ID{}, fmt.Errorf("no host is called %.80q: %w", name, kith.NotFound)
+}
+
 func (h *Host) Event(text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
