@@ -37,19 +37,16 @@ func (s *Store) Snapshot(ctx context.Context, path string, fn func(tx *sql.Tx) e
 		return s.explain(ctx, err)
 	}
 	defer conn.Close()
-	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return s.explain(ctx, err)
-	}
-	defer tx.Rollback()
-	var applied int // the first query takes the snapshot
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM store_migrations`).Scan(&applied); err != nil {
-		return s.explain(ctx, err)
-	}
-	if err := fn(tx); err != nil {
-		return s.explain(ctx, err)
-	}
-	return s.explain(ctx, conn.Raw(func(driverConn any) error { return copyPages(ctx, driverConn.(pageCopier), path) }))
+	return s.explain(ctx, view(ctx, conn, func(tx *sql.Tx) error {
+		var applied int // the first query takes the snapshot
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM store_migrations`).Scan(&applied); err != nil {
+			return err
+		}
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return conn.Raw(func(driverConn any) error { return copyPages(ctx, driverConn.(pageCopier), path) })
+	}))
 }
 
 // pageCopier is what the driver's connection has for it.

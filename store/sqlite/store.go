@@ -139,13 +139,26 @@ func (s *Store) Dialect() kith.Dialect { return kith.SQLite }
 
 // View runs fn in a snapshot that is taken at its first query.
 func (s *Store) View(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	conn, err := s.reader.Conn(ctx)
 	if err != nil {
 		return s.explain(ctx, err)
 	}
+	defer conn.Close()
+	return s.explain(ctx, view(ctx, conn, fn))
+}
+
+// view runs fn in a snapshot on a connection, which is free again when it returns.
+func view(ctx context.Context, conn *sql.Conn, fn func(tx *sql.Tx) error) error {
+	tx, err := conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true}) // which must not end but here
+	if err != nil {
+		return err
+	}
 	defer tx.Rollback() // no effect after Commit; also when fn panics
 	if err := fn(tx); err != nil {
-		return s.explain(ctx, err)
+		return err
 	}
-	return s.explain(ctx, tx.Commit())
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
