@@ -1,0 +1,111 @@
+package mail
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"sync"
+
+	"kith.alt/kith"
+	"kith.alt/kith/app/mail/imap"
+	"kith.alt/kith/app/mail/mailbox"
+	"kith.alt/kith/app/mail/pop"
+)
+
+//go:embed migrations
+var migrationFiles embed.FS
+
+// Protocols, and the offsets of their ports on loopback.
+const (
+	protocolIMAP  = "imap"
+	protocolIMAPS = "imaps"
+	protocolPOP3  = "pop3"
+	protocolPOP3S = "pop3s"
+)
+
+// App returns the application.
+func App() kith.App {
+	migrations, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		panic(err) // the name is a constant
+	}
+	return kith.App{
+		Name:  "mail",
+		Title: "Mail",
+		Ports: []kith.Port{
+			{Protocol: protocolIMAP, Local: 3}, {Protocol: protocolPOP3, Local: 4},
+			{Protocol: protocolIMAPS, Local: 11}, {Protocol: protocolPOP3S, Local: 12},
+		},
+		Migrations: migrations,
+		New:        func(host kith.Host) (kith.Service, error) { return newMail(host).service(), nil },
+	}
+}
+
+// mail is the application on one host.
+type mail struct {
+	host      kith.Host
+	mailboxes *mailbox.Store
+	imap      *imap.Server
+	pop       *pop.Server
+}
+
+func newMail(host kith.Host) *mail {
+	m := &mail{host: host}
+	m.mailboxes = mailbox.New(mailbox.Config{Store: host.Store(), Blobs: host.Blobs(), Log: host.Log()})
+	m.imap = imap.New(imap.Config{
+		Mailboxes: m.mailboxes, Accounts: host.Accounts(), TLS: host.TLS, Trusted: unheard, Log: host.Log(), Metrics: host.Metrics(),
+	})
+	m.pop = pop.New(pop.Config{
+		Mailboxes: m.mailboxes, Accounts: host.Accounts(), TLS: host.TLS, Trusted: unheard, Log: host.Log(), Metrics: host.Metrics(),
+	})
+	return m
+}
+
+func (m *mail) service() kith.Service { return kith.Service{Serve: m.serve} }
+
+// serve keeps the mailboxes and answers programs until ctx ends.
+func (m *mail) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		if err := m.mailboxes.Serve(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	for protocol, answer := range map[string]func(context.Context, net.Listener) error{
+		protocolIMAP:  func(ctx context.Context, l net.Listener) error { return m.imap.Serve(ctx, l, false) },
+		protocolIMAPS: func(ctx context.Context, l net.Listener) error { return m.imap.Serve(ctx, l, true) },
+		protocolPOP3:  func(ctx context.Context, l net.Listener) error { return m.pop.Serve(ctx, l, false) },
+		protocolPOP3S: func(ctx context.Context, l net.Listener) error { return m.pop.Serve(ctx, l, true) },
+	} {
+		tasks.Go(func() {
+			listener, err := m.host.Listen(ctx, protocol)
+			if err == nil {
+				err = answer(ctx, listener)
+			}
+			if err != nil {
+				cancel(fmt.Errorf("%s: %w", protocol, err))
+			}
+		})
+	}
+	<-ctx.Done()
+	tasks.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// unheard reports whether nobody can listen to a connection: it comes from this computer, or
+// from a member, over a network that knows who calls.
+func unheard(conn net.Conn) bool {
+	if _, ok := kith.PeerOf(conn); ok {
+		return true
+	}
+	address, ok := conn.RemoteAddr().(*net.TCPAddr)
+	return ok && address.IP.IsLoopback()
+}
