@@ -461,6 +461,12 @@ func TestStops(t *testing.T) {
 		}
 		expectOnly(t, filepath.Dir(path))
 	}
+	if err := os.WriteFile(filepath.Join(h.Dir, snapshotPrefix+"1"), nil, 0o600); err != nil { // of a killed process
+		t.Fatal(err)
+	}
+	if err := Sweep(h.Dir); err != nil {
+		t.Error(err)
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Begin(ended, h.Source); !errors.Is(err, context.Canceled) {

@@ -125,8 +125,8 @@ func readBlobs(archive *tar.Reader, m Manifest, v visitor) error {
 // next returns the header of the next file.
 func next(archive *tar.Reader) (*tar.Header, error) {
 	header, err := archive.Next()
-	if err == nil && header.Typeflag != tar.TypeReg {
-		err = fmt.Errorf("%.100q is not a file", header.Name)
+	if err == nil && (header.Typeflag != tar.TypeReg || header.Format != tar.FormatGNU) { // holes are PAX
+		err = fmt.Errorf("%.100q is not an ordinary file", header.Name)
 	}
 	if err != nil {
 		return nil, damaged(err)

@@ -26,7 +26,7 @@ const childVariable = "KITH_BLOB_TEST_CHILD" // the directory, in the child
 func TestKill(t *testing.T) {
 	rounds := 5
 	if require.Everything() {
-		rounds = 100
+		rounds = 50
 	}
 	dir := t.TempDir()
 	kept := make(map[uint64]bool) // by seed

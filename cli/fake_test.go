@@ -150,6 +150,9 @@ func (n *fakeNode) Certificate(context.Context) (control.Certificate, error) {
 		PEM: "-----BEGIN CERTIFICATE-----\n", Fingerprint: "AB:CD", Title: "kith on maple", Names: []string{"localhost", "127.0.0.0/8"}, Expires: fakeTime,
 	}, n.fail
 }
+func (n *fakeNode) Backup(context.Context) (control.Backup, error) {
+	return control.Backup{Size: 9, ReadCloser: io.NopCloser(strings.NewReader("no backup"))}, n.fail
+}
 func (n *fakeNode) Dial(context.Context, kith.Address) (net.Conn, error) { return n.dial() }
 
 func (n *fakeNode) AddAccount(_ context.Context, name string) error {

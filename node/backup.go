@@ -15,5 +15,6 @@ func (n *Node) Backup(ctx context.Context) (control.Backup, error) {
 	if err != nil {
 		return control.Backup{}, err
 	}
+	n.event("A backup of this computer was begun.")
 	return control.Backup{Size: stream.Size, ReadCloser: stream}, nil
 }
