@@ -19,14 +19,12 @@ func TestCustodiansLost(t *testing.T) {
 		maple, oak := v.hosts[0], v.hosts[1]
 		oak.sleep()
 		time.Sleep(time.Minute)
-		const n = 200
+		n := many(200)
 		var ids []kith.LetterID
 		for i := range n {
 			ids = append(ids, maple.post(t, oak, letter(i), nil))
 		}
-		v.until(t, "three copies of each", func() bool {
-			return !slices.ContainsFunc(ids, func(id kith.LetterID) bool { return len(maple.state(t, id).Held) < 3 })
-		})
+		v.until(t, "three copies of each", func() bool { return maple.all(t, func(s kith.LetterStatus) bool { return len(s.Held) >= 3 }) })
 		maple.sleep()
 		v.hosts[2].sleep()
 		v.hosts[3].sleep() // for ever
@@ -188,14 +186,12 @@ func TestOrder(t *testing.T) {
 		defer v.sleepAll()
 		maple, oak := v.hosts[0], v.hosts[1]
 		oak.sleep()
-		const n = 100
+		n := many(100)
 		var ids []kith.LetterID
 		for i := range n {
 			ids = append(ids, maple.post(t, oak, letter(i), func(d *kith.Draft) { d.Ordered = true }))
 		}
-		v.until(t, "custody", func() bool {
-			return !slices.ContainsFunc(ids, func(id kith.LetterID) bool { return len(maple.state(t, id).Held) < 3 })
-		})
+		v.until(t, "custody", func() bool { return maple.all(t, func(s kith.LetterStatus) bool { return len(s.Held) >= 3 }) })
 		maple.sleep()
 		oak.wake(t)
 		v.until(t, "delivery", func() bool { return oak.received() == n })
