@@ -125,6 +125,7 @@ type Host interface {
 	Accounts() Accounts // who may sign in to this host
 	Swarm() Swarm       // shares content with the other members
 	Blobs() Blobs       // keeps what is too large for a table
+	Post() Post         // leaves letters for the application on other hosts
 	Members() []Member  // sorted by name, this host included
 
 	// Resolve returns the host that a name means: a short or a full one, one that it
