@@ -47,13 +47,13 @@ func Parse(text string) (Address, error) {
 	case len(text) > maxAddress:
 		return Address{}, Refuse("5.1.3", kith.Invalid, "an address has at most %d characters", maxAddress)
 	case strings.HasSuffix(text, "@"), plus && detail == "", !atom(detail), !atom(strings.ReplaceAll(a.Domain, ".", "")):
-		return Address{}, Refuse("5.1.3", kith.Invalid, "%.80q is no address", text)
+		return Address{}, Refuse("5.1.3", kith.Invalid, "%+.80q is no address", text)
 	}
 	if a.Domain != "" && a.Domain != localhost && strings.Contains(a.Domain, ".") && !strings.HasSuffix(a.Domain, "."+kith.Domain) {
-		return Address{}, Refuse("5.1.2", kith.NotFound, "kith mail goes to members of the group only, and %.80q is none", a.Domain)
+		return Address{}, Refuse("5.1.2", kith.NotFound, "kith mail goes to members of the group only, and %+.80q is none", a.Domain)
 	}
 	if kith.CheckLabel(account) != nil {
-		return Address{}, Refuse("5.1.3", kith.Invalid, "%.80q is no name of an account", account)
+		return Address{}, Refuse("5.1.3", kith.Invalid, "%+.80q is no name of an account", account)
 	}
 	return a, nil
 }

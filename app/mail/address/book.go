@@ -97,7 +97,7 @@ func (b *Book) Host(a Address) (kith.ID, error) {
 	}
 	id, err := b.host.Resolve(a.Domain)
 	if err != nil {
-		return id, Refuse("5.1.2", kith.NotFound, "no member of the group %s is called %.80q", b.host.Name().Group, a.Domain)
+		return id, Refuse("5.1.2", kith.NotFound, "no member of the group %s is called %+.80q", b.host.Name().Group, a.Domain)
 	}
 	return id, nil
 }
@@ -113,7 +113,7 @@ func (b *Book) checkMember(host kith.ID, a Address) error {
 		}
 		return nil
 	}
-	return Refuse("5.1.2", kith.NotFound, "%.80q is no member of the group %s", a.Domain, b.host.Name().Group)
+	return Refuse("5.1.2", kith.NotFound, "%+.80q is no member of the group %s", a.Domain, b.host.Name().Group)
 }
 
 // everybody returns the accounts of all members.

@@ -1,0 +1,270 @@
+package delivery
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/app/mail/address"
+	"kith.alt/kith/app/mail/mailbox"
+	"kith.alt/kith/app/mail/message"
+)
+
+// A plan is what is to be done with a message. Blobs that it names are there as long as
+// the context that it was made with.
+type plan struct {
+	boxes   []box
+	letters []letter
+	failed  []failure
+	passed  []*plan // what lists and forwards make of it
+	taken   bool    // by a list or a forward, or, later, anybody
+}
+
+// A box is a mailbox that the message goes into.
+type box struct {
+	account   string
+	blob      kith.Blob
+	parsed    *message.Message
+	recipient Recipient
+}
+
+// A letter goes to another host.
+type letter struct {
+	host       kith.ID
+	payload    kith.Blob
+	recipients []Recipient
+}
+
+// A failure is a recipient who does not have the message.
+type failure struct {
+	recipient Recipient
+	why       *address.Refusal
+}
+
+// maxPassing is how often a message is passed on within this host.
+const maxPassing = 8
+
+// plan looks up where a message goes.
+func (d *Delivery) plan(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob) (*plan, error) {
+	return d.planAt(ctx, tx, e, blob, 0)
+}
+
+func (d *Delivery) planAt(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, depth int) (*plan, error) {
+	p := new(plan)
+	var parsed *message.Message
+	var header message.Header
+	hosts := make(map[kith.ID][]Recipient)
+	var order []kith.ID
+	seen := make(map[string]bool)
+	for _, r := range e.Recipients {
+		targets, err := d.resolve(ctx, tx, r.Address)
+		if why := new(address.Refusal); errors.As(err, &why) {
+			p.failed = append(p.failed, failure{r, why})
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		for _, t := range targets {
+			if key := fmt.Sprint(t.Host, t.Name, t.Detail); seen[key] {
+				continue
+			} else {
+				seen[key] = true
+			}
+			if t.Host != d.host.ID() {
+				to := r
+				to.Address = address.Address{Account: t.Name, Detail: t.Detail}.String()
+				if to.Original == "" {
+					to.Original = "rfc822;" + r.Address
+				}
+				if hosts[t.Host] == nil {
+					order = append(order, t.Host)
+				}
+				hosts[t.Host] = append(hosts[t.Host], to)
+				continue
+			}
+			if header == nil {
+				if parsed, header, err = d.read(ctx, blob); err != nil {
+					return nil, err
+				}
+			}
+			if t.List != nil {
+				list, err := d.planList(ctx, tx, e, blob, header, t.List, depth)
+				if why := new(address.Refusal); errors.As(err, &why) {
+					p.failed = append(p.failed, failure{r, why})
+					continue
+				} else if err != nil {
+					return nil, err
+				}
+				p.passed, p.taken = append(p.passed, list), true
+				continue
+			}
+			p.boxes = append(p.boxes, box{t.Name, blob, parsed, r})
+		}
+	}
+	for _, host := range order {
+		for some := range slices.Chunk(hosts[host], maxInALetter) {
+			payload, err := d.writePayload(ctx, e, some, blob)
+			if err != nil {
+				return nil, err
+			}
+			p.letters = append(p.letters, letter{host, payload, some})
+		}
+	}
+	return p, nil
+}
+
+func (d *Delivery) resolve(ctx context.Context, tx *sql.Tx, text string) ([]address.Target, error) {
+	a, err := address.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return d.book.Resolve(ctx, tx, a)
+}
+
+// read reads a message for a mailbox.
+func (d *Delivery) read(ctx context.Context, blob kith.Blob) (*message.Message, message.Header, error) {
+	r, err := d.host.Blobs().Open(ctx, blob.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	header, err := message.ReadHeader(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return nil, nil, err
+	}
+	parsed, err := message.Parse(r)
+	return parsed, header, err
+}
+
+// planList has a list pass a message on to its members.
+func (d *Delivery) planList(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, header message.Header, list *address.List, depth int) (*plan, error) {
+	id := "<" + list.Name + "." + d.host.Name().String() + ">"
+	for _, field := range header {
+		if strings.EqualFold(field.Name, "List-Id") && strings.Contains(strings.ToLower(field.Value), id) {
+			return nil, address.Refuse("5.4.6", kith.Invalid, "the message has been on the list %s already", list.Name)
+		}
+	}
+	if err := d.checkHops(header); err != nil {
+		return nil, err
+	}
+	if depth >= maxPassing {
+		return nil, address.Refuse("5.4.6", kith.Invalid, "the message was passed on %d times", depth)
+	}
+	if e.Sender == "" {
+		return nil, address.Refuse("5.7.1", kith.Denied, "lists take no notifications")
+	}
+	mark := fmt.Sprintf("List-Id: %s\r\nList-Post: <mailto:%s>\r\nPrecedence: list\r\n", id, d.book.Full(list.Name))
+	return d.passOn(ctx, tx, e, blob, mark, list.Owner, list.Members, depth)
+}
+
+// passOn plans to send a message again, in the name of an account of this host.
+func (d *Delivery) passOn(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, mark, sender string, to []string, depth int) (*plan, error) {
+	marked, err := d.mark(ctx, blob, d.received("", "LMTP")+mark)
+	if err != nil {
+		return nil, err
+	}
+	again := Envelope{Sender: d.book.Full(sender), Return: e.Return, ID: e.ID, Arrived: time.Now().UTC().Truncate(time.Second)}
+	for _, text := range to {
+		again.Recipients = append(again.Recipients, Recipient{Address: text})
+	}
+	p, err := d.planAt(ctx, tx, again, marked, depth+1)
+	if p != nil {
+		p.failed = nil // as a list may have members who are gone
+	}
+	return p, err
+}
+
+// mark writes a message again with more lines in front of its header.
+func (d *Delivery) mark(ctx context.Context, blob kith.Blob, lines string) (kith.Blob, error) {
+	r, err := d.host.Blobs().Open(ctx, blob.ID)
+	if err != nil {
+		return kith.Blob{}, err
+	}
+	defer r.Close()
+	return d.host.Blobs().Write(ctx, io.MultiReader(strings.NewReader(lines), r), mailbox.MaxMessage)
+}
+
+func (d *Delivery) writePayload(ctx context.Context, e Envelope, to []Recipient, blob kith.Blob) (kith.Blob, error) {
+	r, err := d.host.Blobs().Open(ctx, blob.ID)
+	if err != nil {
+		return kith.Blob{}, err
+	}
+	defer r.Close()
+	e.Recipients = to
+	payload, err := e.payload(r)
+	if err != nil {
+		return kith.Blob{}, err
+	}
+	return d.host.Blobs().Write(ctx, payload, kith.MaxLetter)
+}
+
+// carryOut does what a plan says, and returns who does not have the message.
+func (d *Delivery) carryOut(ctx context.Context, tx *sql.Tx, p *plan) (failed []failure, err error) {
+	failed = slices.Clone(p.failed)
+	for _, b := range p.boxes {
+		_, err := d.mailboxes.Deliver(ctx, tx, b.account, mailbox.Inbox, mailbox.Delivery{Blob: b.blob, Parsed: b.parsed})
+		switch {
+		case errors.Is(err, kith.Quota):
+			failed = append(failed, failure{b.recipient, full(b.account)})
+		case err != nil:
+			return nil, err
+		default:
+			p.taken = true
+		}
+	}
+	for _, l := range p.letters {
+		why, err := d.send(ctx, tx, l)
+		if err != nil {
+			return nil, err
+		}
+		if why == nil {
+			p.taken = true
+			continue
+		}
+		for _, r := range l.recipients {
+			failed = append(failed, failure{r, why})
+		}
+	}
+	for _, again := range p.passed {
+		if _, err := d.carryOut(ctx, tx, again); err != nil {
+			return nil, err
+		}
+	}
+	return failed, nil
+}
+
+// full is what a sender is told of a mailbox that is.
+func full(account string) *address.Refusal {
+	return &address.Refusal{Status: "5.2.2", Text: "the mailbox of " + account + " is full", Kind: kith.Denied}
+}
+
+// send leaves a letter, and keeps its payload until it ends, for what the sender is then told.
+func (d *Delivery) send(ctx context.Context, tx *sql.Tx, l letter) (*address.Refusal, error) {
+	if err := d.host.Blobs().Keep(ctx, tx, l.payload.ID); err != nil {
+		return nil, err
+	}
+	_, err := d.host.Post().Send(ctx, tx, kith.Draft{To: l.host, Payload: l.payload})
+	why := &address.Refusal{}
+	switch {
+	case err == nil:
+		return nil, nil
+	case errors.Is(err, kith.NotFound), errors.Is(err, kith.NotMember):
+		why = &address.Refusal{Status: "5.1.2", Text: "its host is no member of the group any more", Kind: kith.NotFound}
+	case errors.Is(err, kith.Quota):
+		why = &address.Refusal{Status: "4.3.1", Text: "too much mail is on its way to other hosts already", Kind: kith.Quota}
+	case errors.Is(err, kith.Invalid):
+		why = &address.Refusal{Status: "5.3.4", Text: err.Error(), Kind: kith.Invalid}
+	default:
+		return nil, err
+	}
+	return why, d.host.Blobs().Release(ctx, tx, l.payload.ID)
+}
