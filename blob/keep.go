@@ -69,7 +69,8 @@ func (s *Store) release(ctx context.Context, tx *sql.Tx, id kith.BlobID) error {
 }
 
 // Open reads a blob that is kept, or whose writer's context has not ended. It may be
-// called in a transaction, and sees what was committed before.
+// called in an Update, and sees what was committed before; but not in a View, as it may
+// need one itself.
 func (s *Store) Open(ctx context.Context, id kith.BlobID) (io.ReadSeekCloser, error) {
 	r, err := s.open(ctx, id)
 	if err != nil {
