@@ -104,7 +104,7 @@ func (d *Delivery) writeNotification(b *bytes.Buffer, n notification, original i
 	}
 	write := func(format string, args ...any) { fmt.Fprintf(b, format+"\r\n", args...) }
 
-	b.WriteString(d.received("", "LMTP"))
+	b.WriteString(d.received("", ""))
 	write("From: \"Mail of %s\" <%s>", d.host.Name().Host, d.book.Full(address.Postmaster))
 	write("To: <%s>", n.envelope.Sender)
 	write("Subject: %s", strings.TrimSuffix(title+": "+subject(header), ": "))

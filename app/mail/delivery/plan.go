@@ -22,8 +22,7 @@ type plan struct {
 	boxes   []box
 	letters []letter
 	failed  []failure
-	passed  []*plan // what lists and forwards make of it
-	taken   bool    // by a list or a forward, or, later, anybody
+	passed  []*plan // what lists make of it
 }
 
 // A box is a mailbox that the message goes into.
@@ -101,7 +100,7 @@ func (d *Delivery) planAt(ctx context.Context, tx *sql.Tx, e Envelope, blob kith
 				} else if err != nil {
 					return nil, err
 				}
-				p.passed, p.taken = append(p.passed, list), true
+				p.passed = append(p.passed, list)
 				continue
 			}
 			p.boxes = append(p.boxes, box{t.Name, blob, parsed, r})
@@ -168,7 +167,7 @@ func (d *Delivery) planList(ctx context.Context, tx *sql.Tx, e Envelope, blob ki
 
 // passOn plans to send a message again, in the name of an account of this host.
 func (d *Delivery) passOn(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, mark, sender string, to []string, depth int) (*plan, error) {
-	marked, err := d.mark(ctx, blob, d.received("", "LMTP")+mark)
+	marked, err := d.mark(ctx, blob, d.received("", "")+mark)
 	if err != nil {
 		return nil, err
 	}
@@ -207,27 +206,27 @@ func (d *Delivery) writePayload(ctx context.Context, e Envelope, to []Recipient,
 	return d.host.Blobs().Write(ctx, payload, kith.MaxLetter)
 }
 
-// carryOut does what a plan says, and returns who does not have the message.
-func (d *Delivery) carryOut(ctx context.Context, tx *sql.Tx, p *plan) (failed []failure, err error) {
-	failed = slices.Clone(p.failed)
+// carryOut does what a plan says. It returns who does not have the message, and whether anybody has.
+func (d *Delivery) carryOut(ctx context.Context, tx *sql.Tx, p *plan) (failed []failure, taken bool, err error) {
+	failed, taken = slices.Clone(p.failed), len(p.passed) > 0
 	for _, b := range p.boxes {
 		_, err := d.mailboxes.Deliver(ctx, tx, b.account, mailbox.Inbox, mailbox.Delivery{Blob: b.blob, Parsed: b.parsed})
 		switch {
 		case errors.Is(err, kith.Quota):
 			failed = append(failed, failure{b.recipient, full(b.account)})
 		case err != nil:
-			return nil, err
+			return nil, false, err
 		default:
-			p.taken = true
+			taken = true
 		}
 	}
 	for _, l := range p.letters {
 		why, err := d.send(ctx, tx, l)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if why == nil {
-			p.taken = true
+			taken = true
 			continue
 		}
 		for _, r := range l.recipients {
@@ -235,11 +234,11 @@ func (d *Delivery) carryOut(ctx context.Context, tx *sql.Tx, p *plan) (failed []
 		}
 	}
 	for _, again := range p.passed {
-		if _, err := d.carryOut(ctx, tx, again); err != nil {
-			return nil, err
+		if _, _, err := d.carryOut(ctx, tx, again); err != nil {
+			return nil, false, err
 		}
 	}
-	return failed, nil
+	return failed, taken, nil
 }
 
 // full is what a sender is told of a mailbox that is.

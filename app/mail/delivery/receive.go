@@ -37,7 +37,7 @@ func (d *Delivery) Receive(ctx context.Context, tx *sql.Tx, l kith.Letter) error
 	local.Recipients = nil
 	for _, to := range e.Recipients {
 		if a, err := address.Parse(to.Address); err == nil {
-			a.Domain = "localhost" // who it is for is this host's, whatever is said
+			a.Domain = d.host.Name().String() // who it is for is this host's, whatever is said
 			to.Address = a.String()
 		}
 		local.Recipients = append(local.Recipients, to)
@@ -46,11 +46,11 @@ func (d *Delivery) Receive(ctx context.Context, tx *sql.Tx, l kith.Letter) error
 	if err != nil {
 		return err
 	}
-	failed, err := d.carryOut(ctx, tx, p)
+	failed, taken, err := d.carryOut(ctx, tx, p)
 	if err != nil {
 		return err
 	}
-	if !p.taken {
+	if !taken && len(failed) > 0 {
 		return coded(failed[0].why)
 	}
 	return d.tell(ctx, tx, l.From, local, failed, blob)

@@ -107,11 +107,11 @@ func (d *Delivery) Submit(ctx context.Context, s Submission) error {
 		return err
 	}
 	return d.store.Update(ctx, func(tx *sql.Tx) error {
-		failed, err := d.carryOut(ctx, tx, p)
+		failed, taken, err := d.carryOut(ctx, tx, p)
 		if err != nil {
 			return err
 		}
-		if len(failed) == len(s.Recipients) && !p.taken {
+		if !taken && len(failed) > 0 {
 			return failed[0].why
 		}
 		return d.tell(ctx, tx, d.host.ID(), envelope, failed, blob)
@@ -260,7 +260,11 @@ func (d *Delivery) received(client, protocol string) string {
 	if client != "" {
 		from = "from " + client + "\r\n\t"
 	}
-	return fmt.Sprintf("Received: %sby %s with %s id %s;\r\n\t%s\r\n", from, d.host.Name(), protocol, strings.ToLower(rand.Text()[:12]), date(time.Now()))
+	with := ""
+	if protocol != "" {
+		with = " with " + protocol
+	}
+	return fmt.Sprintf("Received: %sby %s%s id %s;\r\n\t%s\r\n", from, d.host.Name(), with, strings.ToLower(rand.Text()[:12]), date(time.Now()))
 }
 
 // newID returns a Message-ID that nobody has used.
