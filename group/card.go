@@ -19,10 +19,11 @@ const (
 type Card struct {
 	SealKey  []byte   // what letters to the host are sealed to (package post)
 	Accounts []string // names of its people, valid labels
+	Run      Run
 }
 
 func (c Card) equal(other Card) bool {
-	return bytes.Equal(c.SealKey, other.SealKey) && slices.Equal(c.Accounts, other.Accounts)
+	return bytes.Equal(c.SealKey, other.SealKey) && slices.Equal(c.Accounts, other.Accounts) && c.Run == other.Run
 }
 
 func (c Card) check() error {
@@ -40,7 +41,7 @@ func (c Card) check() error {
 	return nil
 }
 
-func (r *record) card() Card { return Card{r.body.SealKey, r.body.Accounts} }
+func (r *record) card() Card { return Card{r.body.SealKey, r.body.Accounts, r.body.Run} }
 
 // SetCard tells the group what this host says of itself. Accounts beyond [MaxAccounts] are left out,
 // the first ones stay. It fails with kind Invalid. Members that sync learn it at once.

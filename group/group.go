@@ -34,6 +34,7 @@ type Group struct {
 	log      *log
 	own      Whereabouts // this host's
 	card     Card        // this host's
+	twin     Twin        // seen last
 	store    kith.Store  // nil: in memory
 	retired  bool        // another group took the place of this one in the store
 	server   kith.ID     // while joining: the member that let us in

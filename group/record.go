@@ -51,9 +51,10 @@ type recordBody struct {
 	NAT       string           `json:"nat,omitempty"`
 	SealKey   []byte           `json:"seal,omitempty"`
 	Accounts  []string         `json:"accounts,omitempty"`
+	Run       Run              `json:"run,omitzero"`
 }
 
-var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat", "seal", "accounts"}
+var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat", "seal", "accounts", "run"}
 
 func signRecord(key ed25519.PrivateKey, b recordBody) (*record, error) {
 	b.Version = recordVersion

@@ -19,7 +19,7 @@ func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map
 	var screens []admin.App
 	var copies kith.Copies
 	apis := make(map[string]http.Handler)
-	receivers := make(map[string]post.Receiver)
+	n.receivers = make(map[string]post.Receiver)
 	waiting, cancel := context.WithTimeout(ctx, appPatience)
 	defer cancel()
 	for _, app := range n.cfg.Apps {
@@ -41,9 +41,8 @@ func (n *Node) startApps(ctx context.Context, run *supervisor) ([]admin.App, map
 		if service.Copies != nil {
 			copies = service.Copies
 		}
-		receivers[app.Name] = post.Receiver{Receive: service.Receive, Ended: service.Ended}
+		n.receivers[app.Name] = post.Receiver{Receive: service.Receive, Ended: service.Ended}
 	}
-	n.post.Register(receivers)
 	return screens, apis, copies, ctx.Err()
 }
 

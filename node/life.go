@@ -97,6 +97,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.store.Migrate(ctx, "node", own); err != nil {
 		return err
 	}
+	if err := n.beginRun(ctx); err != nil {
+		return err
+	}
 	n.blobs = blob.New(blob.Config{Dir: n.dir.File("blobs"), Store: n.store, Log: n.log.With("service", "blobs")})
 	if err := n.blobs.Load(ctx); err != nil {
 		return err
@@ -317,6 +320,8 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 	if err != nil {
 		return err
 	}
+	run.start("letters", n.settle)
+	run.start("twin", n.watchTwin)
 	n.startGateway(run, apps, copies)
 
 	server := control.NewServer(control.Config{Node: n, APIs: apis, Metrics: n.metrics, Log: n.log.With("service", "control")})

@@ -13,6 +13,9 @@ func (n *Node) watchGroup(ctx context.Context) error {
 		current := n.current.Load()
 		watching, cancel := current.during(ctx)
 		n.updateCertificates()
+		if err := n.showCard(watching, n.group().Card(n.id).SealKey); err != nil && watching.Err() == nil {
+			n.log.Warn("members do not see who is here", "err", err)
+		}
 		for change := range current.Watch(watching) {
 			n.tell(change)
 			n.updateCertificates()

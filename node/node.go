@@ -74,6 +74,9 @@ type Node struct {
 	mesh         *mesh.Mesh
 	swarm        *swarm.Swarm
 	post         *post.Post
+	receivers    map[string]post.Receiver // of letters, by application
+	run          group.Run
+	twin         chan error         // why this host is not to go on
 	sockets      kith.Network       // for the node and its applications
 	programs     *composite.Network // for local programs: kith dial, package client
 	browsing     *composite.Network // for the gateway
@@ -113,6 +116,7 @@ func New(cfg Config) (*Node, error) {
 		ready:   make(chan struct{}),
 		stop:    make(chan struct{}),
 		events:  make(chan control.Event, maxEvents),
+		twin:    make(chan error, 1),
 	}, nil
 }
 
@@ -129,7 +133,8 @@ func (n *Node) Stop(context.Context) error {
 // Serve runs the node until ctx ends or Stop is called, then returns nil within
 // five seconds. It fails when the node cannot start: another node holds the
 // data directory (kind InUse), the directory cannot be written, the stored
-// names differ from those asked for, the ticket was refused.
+// names differ from those asked for, the ticket was refused; and later, with kind Exists, when a
+// copy of this host runs on another computer and began earlier.
 func (n *Node) Serve(ctx context.Context) (err error) {
 	n.started = time.Now()
 	if err := n.open(ctx); err != nil {
@@ -148,6 +153,8 @@ func (n *Node) Serve(ctx context.Context) (err error) {
 	select {
 	case <-ctx.Done():
 	case <-n.stop:
+	case err := <-n.twin:
+		return err
 	}
 	return nil
 }

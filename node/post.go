@@ -40,7 +40,7 @@ func (n *Node) showCard(ctx context.Context, sealKey []byte) error {
 	if err != nil {
 		return err
 	}
-	card := group.Card{SealKey: sealKey}
+	card := group.Card{SealKey: sealKey, Run: n.run}
 	for _, a := range accounts {
 		card.Accounts = append(card.Accounts, a.Name)
 	}

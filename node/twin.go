@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"kith.alt/kith"
+	"kith.alt/kith/group"
+)
+
+const (
+	keptRuns  = 100
+	probation = 3 * time.Second // of a start, from the first contact with a member: a twin answers within it
+)
+
+// beginRun notes that this host starts, and which start was the one before.
+func (n *Node) beginRun(ctx context.Context) error {
+	n.run.Started = time.Now().UnixMilli()
+	rand.Read(n.run.ID[:]) // never fails
+	return n.store.Update(ctx, func(tx *sql.Tx) error {
+		var before []byte
+		err := tx.QueryRowContext(ctx, `SELECT id FROM node_runs ORDER BY number DESC LIMIT 1`).Scan(&before)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		copy(n.run.After[:], before)
+		if _, err := tx.ExecContext(ctx, `INSERT INTO node_runs (id, started) VALUES (?, ?)`, n.run.ID[:], n.run.Started); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM node_runs WHERE number <= (SELECT max(number) FROM node_runs) - ?`, keptRuns)
+		return err
+	})
+}
+
+// errTwin ends a node that is the copy of one that runs.
+var errTwin = fmt.Errorf("another computer runs with a copy of this data directory, and began earlier: it goes on, this one stops: %w", kith.Exists)
+
+// watchTwin looks for another that runs with this host's key. The one that began later stops.
+func (n *Node) watchTwin(ctx context.Context) error {
+	var known []group.RunID
+	for ctx.Err() == nil {
+		current := n.current.Load()
+		watching, cancel := current.during(ctx)
+		twin, err := current.AwaitTwin(watching, known...)
+		cancel()
+		if err != nil {
+			continue
+		}
+		known = append(known, twin.Run.ID)
+		if twin.Run.Before(n.run) {
+			n.event("Another computer runs with a copy of this one's data, and began earlier. Two cannot be one host: this one stops. To have a second computer in the group, invite it.")
+			n.twin <- errTwin
+			<-ctx.Done()
+			return nil
+		}
+		n.event("Another computer was started with a copy of this one's data. Two cannot be one host: the other one stops.")
+	}
+	return nil
+}
+
+// settle has letters opened once it is certain that this host is no twin: what is sealed to one host is
+// not to be received by the other.
+func (n *Node) settle(ctx context.Context) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	var contact time.Time
+	for {
+		alone := len(n.group().Roster().Members()) < 2
+		if contact.IsZero() {
+			for _, p := range n.mesh.Presences() {
+				if p.Path != "" {
+					contact = time.Now()
+				}
+			}
+		}
+		twin, _ := n.group().Twin()
+		if alone || !contact.IsZero() && time.Since(contact) > probation*time.Duration(1+min(twin.Times, 3)) {
+			n.post.Register(n.receivers)
+			<-ctx.Done()
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
