@@ -32,7 +32,8 @@ func (s *Server) Metadata(ctx context.Context, address netip.AddrPort, names [][
 	ctx, cancel := context.WithTimeout(ctx, metadataPatience)
 	defer cancel()
 	var raw []byte
-	err := s.call(ctx, address, names, func(conn net.Conn, r *bufio.Reader, theirs bittorrent.Handshake) (err error) {
+	// Not as one of version 2, who may be answered with a name that is not known yet (BEP 52).
+	err := s.call(ctx, address, names, false, func(conn net.Conn, r *bufio.Reader, theirs bittorrent.Handshake) (err error) {
 		raw, err = s.fetchMetadata(conn, r, theirs)
 		return err
 	})
@@ -47,20 +48,20 @@ func (s *Server) Metadata(ctx context.Context, address netip.AddrPort, names [][
 
 // call dials a client of this computer and says one name after the other, until it answers
 // to one.
-func (s *Server) call(ctx context.Context, address netip.AddrPort, names [][20]byte, converse func(net.Conn, *bufio.Reader, bittorrent.Handshake) error) error {
+func (s *Server) call(ctx context.Context, address netip.AddrPort, names [][20]byte, v2 bool, converse func(net.Conn, *bufio.Reader, bittorrent.Handshake) error) error {
 	if IsOutside(address.Addr()) {
 		return fmt.Errorf("%s is not on this computer: %w", address, kith.Denied)
 	}
 	err := fmt.Errorf("no name: %w", kith.Invalid)
 	for _, name := range names {
-		if err = s.callAs(ctx, address, name, names, converse); !errors.Is(err, errUnknown) || ctx.Err() != nil {
+		if err = s.callAs(ctx, address, name, names, v2, converse); !errors.Is(err, errUnknown) || ctx.Err() != nil {
 			break
 		}
 	}
 	return err
 }
 
-func (s *Server) callAs(ctx context.Context, address netip.AddrPort, name [20]byte, names [][20]byte, converse func(net.Conn, *bufio.Reader, bittorrent.Handshake) error) error {
+func (s *Server) callAs(ctx context.Context, address netip.AddrPort, name [20]byte, names [][20]byte, v2 bool, converse func(net.Conn, *bufio.Reader, bittorrent.Handshake) error) error {
 	if !s.admit(address.Addr()) {
 		return fmt.Errorf("too many connections: %w", kith.Temporary)
 	}
@@ -73,7 +74,9 @@ func (s *Server) callAs(ctx context.Context, address netip.AddrPort, name [20]by
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	conn.SetDeadline(time.Now().Add(greetPatience))
-	if _, err := conn.Write(bittorrent.AppendHandshake(nil, s.handshake(name))); err != nil {
+	ours := s.handshake(name)
+	ours.V2 = v2
+	if _, err := conn.Write(bittorrent.AppendHandshake(nil, ours)); err != nil {
 		return err
 	}
 	r := bufio.NewReaderSize(conn, readBuffer)
@@ -192,7 +195,7 @@ func (s *Server) Visit(ctx context.Context, address netip.AddrPort, c Content) e
 	if d.Hybrid { // a client of both versions answers with the second name
 		names = append(names[1:], names[0])
 	}
-	return s.call(ctx, address, names, func(conn net.Conn, r *bufio.Reader, theirs bittorrent.Handshake) error {
+	return s.call(ctx, address, names, true, func(conn net.Conn, r *bufio.Reader, theirs bittorrent.Handshake) error {
 		if s.connected(theirs.PeerID, d) {
 			return fmt.Errorf("it is here already: %w", kith.Exists)
 		}
