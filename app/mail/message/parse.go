@@ -14,6 +14,7 @@ func Parse(r io.Reader) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	root.within(p.lines.at)
 	return &Message{
 		Size: p.lines.at, Envelope: header.envelope(), References: header.messageIDs("References"), Root: root,
 	}, nil
@@ -52,12 +53,26 @@ func (p *parser) part(around []boundary, depth int, inherited string) (*Part, He
 	part.describe(header, inherited)
 	part.Body = p.lines.at
 	if end != nil { // the header was all there is
-		part.Body = p.lines.contentEnd(part.Header)
-		part.End = part.Body
+		part.End = p.lines.contentEnd(part.Header)
+		part.Body = part.End
 		return part.settled(), header, *end, nil
 	}
 	ended, err := p.body(part, around, depth)
 	return part.settled(), header, ended, err
+}
+
+// within has a part and those in it end where what is around them ends: the end of a
+// line may belong to the boundary of several.
+func (p *Part) within(end int64) {
+	p.End = min(p.End, end)
+	p.Body = min(p.Body, p.End)
+	p.Header = min(p.Header, p.Body)
+	for _, child := range p.Parts {
+		child.within(p.End)
+	}
+	if p.Message != nil {
+		p.Message.within(p.End)
+	}
 }
 
 // settled returns the part as what it turned out to be: a multipart without parts is
@@ -90,7 +105,7 @@ func (p *parser) body(part *Part, around []boundary, depth int) (end ending, err
 	if err != nil {
 		return end, err
 	}
-	part.End = p.lines.contentEnd(part.Body)
+	part.End = p.lines.contentEnd(part.Header)
 	part.Lines = p.lines.count - start
 	if end.level >= 0 && p.lines.ended > 0 && part.Lines > 0 {
 		part.Lines-- // that of the boundary
