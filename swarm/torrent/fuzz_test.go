@@ -118,3 +118,24 @@ func FuzzMetadata(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFetchMetadata has a client say anything where an info dictionary is fetched: nothing
+// larger than it may be comes back, and it ends.
+func FuzzFetchMetadata(f *testing.F) {
+	raw := madeUp(5, 100)
+	hello := bittorrent.AppendMessage(nil, bittorrent.Message{Type: bittorrent.Extended, Payload: bittorrent.AppendExtendedHandshake(nil, bittorrent.ExtendedHandshake{Metadata: 9, MetadataSize: len(raw)})})
+	data := bittorrent.AppendMessage(hello, bittorrent.Message{Type: bittorrent.Extended, ExtendedID: metadataID,
+		Payload: bittorrent.AppendMetadata(nil, bittorrent.Metadata{Kind: bittorrent.MetadataData, Total: len(raw), Data: raw})})
+	f.Add(data)
+	f.Add(hello)
+	f.Add(bittorrent.AppendMessage(hello, bittorrent.Message{Type: bittorrent.Extended, ExtendedID: metadataID, Payload: bittorrent.AppendMetadata(nil, bittorrent.Metadata{Kind: bittorrent.MetadataReject})}))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		got, err := metadataOver(t, func(conn net.Conn) {
+			go io.Copy(io.Discard, conn)
+			conn.Write(said)
+		})
+		if err == nil && (len(got) == 0 || len(got) > len(said)) {
+			t.Errorf("%d bytes came out of %d", len(got), len(said))
+		}
+	})
+}
