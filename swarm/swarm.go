@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,7 @@ type Swarm struct {
 	blank   []byte // a block of zeros
 	began   time.Time
 	door    *door
+	bare    bool        // content is gone, as after a restore from a backup
 	unsaid  atomic.Bool // something came or went that members were not told
 
 	mu       sync.Mutex
@@ -118,6 +120,8 @@ func (s *Swarm) Load(ctx context.Context) error {
 	if err := s.cfg.Store.Migrate(ctx, "swarm", own); err != nil {
 		return err
 	}
+	_, err = os.Stat(s.cfg.Dir)
+	s.bare = errors.Is(err, fs.ErrNotExist)
 	if err := s.store.Open(ctx); err != nil {
 		return fmt.Errorf("open content: %w", err)
 	}
@@ -175,6 +179,9 @@ func (s *Swarm) Serve(ctx context.Context) error {
 	})
 	context.AfterFunc(ctx, func() { ln.Close() })
 	s.work.Go(func() { s.serveClients(ctx) })
+	if s.bare {
+		s.work.Go(func() { s.findAll(ctx) })
+	}
 	s.resumeAll()
 	for {
 		conn, err := ln.Accept()

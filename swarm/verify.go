@@ -33,7 +33,7 @@ func (s *Swarm) Verify(ctx context.Context, id kith.ContentID, progress func(don
 		s.mu.Unlock()
 		s.change()
 	}()
-	if own {
+	if h.Path != "" {
 		s.findAgain(ctx, h, d)
 	}
 	bad, err := s.countBad(ctx, d, progress)
@@ -65,7 +65,9 @@ func (s *Swarm) Verify(ctx context.Context, id kith.ContentID, progress func(don
 			h.State = kith.HoldingTaking
 		}
 		s.mu.Unlock()
-		s.cfg.Event(fmt.Sprintf("%s has changed on disk: %d blocks are not as they were, and are fetched again.", d.Name, bad))
+		if !s.bare {
+			s.cfg.Event(fmt.Sprintf("%s has changed on disk: %d blocks are not as they were, and are fetched again.", d.Name, bad))
+		}
 		if err := s.save(ctx, h, nil); err != nil {
 			return err
 		}
@@ -110,6 +112,24 @@ func (s *Swarm) countBad(ctx context.Context, d *bittorrent.Description, progres
 		done += f.Size
 	}
 	return bad, nil
+}
+
+// findAll verifies everything after a restore from a backup, which has no content: what lies where
+// people put it is found there, copies for others are fetched again.
+func (s *Swarm) findAll(ctx context.Context) {
+	s.mu.Lock()
+	var complete []*holding
+	for _, h := range s.holdings {
+		if h.complete {
+			complete = append(complete, h)
+		}
+	}
+	s.mu.Unlock()
+	for _, h := range complete {
+		if err := s.Verify(ctx, h.Content, nil); err != nil && ctx.Err() == nil {
+			s.log.Warn("not found again", "name", h.Name, "err", err)
+		}
+	}
 }
 
 // findAgain has the store know files that only look as if they had changed since

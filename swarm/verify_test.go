@@ -1,7 +1,9 @@
 package swarm
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -153,5 +155,47 @@ func TestVerifyTaken(t *testing.T) {
 	}
 	if err := oak.Verify(t.Context(), kith.ContentID{1}, nil); !errors.Is(err, kith.NotFound) {
 		t.Errorf("verify of nothing: %v", err)
+	}
+}
+
+// TestRestored has the content folder be gone, as after a restore from a backup: files are found where the
+// person has them, and copies are fetched again.
+func TestRestored(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, "maple", "oak", "elm")
+	maple, oak, elm := v.host("maple"), v.host("oak"), v.host("elm")
+	path, data := maple.write(t, "song", 3*16384+1)
+	entry, err := maple.Publish(t.Context(), kith.Publication{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []*villager{oak, elm} {
+		if _, err := h.Take(t.Context(), kith.Taking{Content: entry.Content, Name: "song", From: []kith.ID{maple.id}}); err != nil {
+			t.Fatal(err)
+		}
+		h.until(t, "complete", func() bool {
+			got, err := h.Holding(entry.Content)
+			return err == nil && got.State == kith.HoldingComplete
+		})
+	}
+	for _, h := range []*villager{maple, oak} {
+		h.stop()
+		if err := os.RemoveAll(filepath.Join(h.data, "content")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	elm.stop()
+	maple.start(t)
+	oak.start(t)
+	for _, h := range []*villager{maple, oak} {
+		h.until(t, "all of it", func() bool {
+			f, err := h.Open(t.Context(), entry.Content, "")
+			if err != nil {
+				return false
+			}
+			defer f.Close()
+			got, err := io.ReadAll(f)
+			return err == nil && bytes.Equal(got, data)
+		})
 	}
 }
