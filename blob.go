@@ -54,7 +54,8 @@ type Blob struct {
 // transaction says so. They are private to this host: what is for others is
 // shared ([Swarm]) or sent ([Post]). Blobs are safe for concurrent use.
 type Blobs interface {
-	// Write reads r to its end. The blob can be opened from now until ctx ends, and
+	// Write reads r to its end. The blob can be opened from now until ctx ends, which is
+	// that of the work at hand, as small blobs are in memory until then; and
 	// after that if a transaction has kept it. More than limit bytes are an error of
 	// kind Invalid, a full disk one of kind Quota; then nothing is there.
 	Write(ctx context.Context, r io.Reader, limit int64) (Blob, error)
@@ -63,10 +64,12 @@ type Blobs interface {
 	// Keep. It fails with kind NotFound. The blob is durable when the transaction is.
 	Keep(ctx context.Context, tx *sql.Tx, id BlobID) error
 
-	// Release takes back a Keep when tx commits. It fails with kind NotFound.
+	// Release takes back a Keep when tx commits. It fails with kind NotFound. Who hands a
+	// blob on has it kept before it is released.
 	Release(ctx context.Context, tx *sql.Tx, id BlobID) error
 
 	// Open reads a blob, which the caller closes. Who opened it reads on while
-	// others release it. It fails with kind NotFound.
+	// others release it. It may be called within an Update of the store, and not within a
+	// View. It fails with kind NotFound.
 	Open(ctx context.Context, id BlobID) (io.ReadSeekCloser, error)
 }
