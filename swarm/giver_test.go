@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bufio"
+	"crypto/sha1"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -20,23 +21,35 @@ import (
 // loopback.
 type giver struct {
 	d       *bittorrent.Description
+	name    [20]byte // of version 1
+	raw     []byte   // info dictionary
 	files   [][]byte // as d has them
 	id      [20]byte
 	address netip.AddrPort
 	lies    func(block int) bool // it sends another block; nil: never
 	given   atomic.Int64         // blocks
 	most    atomic.Int64         // blocks that it gives; 0: any
-	has     func(block int) bool // nil: all; by whole pieces
 }
 
 // newGiver makes a client of the content that a host shares.
 func newGiver(t *testing.T, name byte, d *bittorrent.Description, files [][]byte) *giver {
 	t.Helper()
+	return listenGiver(t, name, d, d.Raw, files)
+}
+
+// newBareGiver makes a client that has an info dictionary, and gives no more.
+func newBareGiver(t *testing.T, raw []byte) *giver {
+	t.Helper()
+	return listenGiver(t, 'z', new(bittorrent.Description), raw, nil)
+}
+
+func listenGiver(t *testing.T, name byte, d *bittorrent.Description, raw []byte, files [][]byte) *giver {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &giver{d: d, files: files, address: ln.Addr().(*net.TCPAddr).AddrPort()}
+	g := &giver{d: d, files: files, name: sha1.Sum(raw), raw: raw, address: ln.Addr().(*net.TCPAddr).AddrPort()}
 	copy(g.id[:], "-GV0001-"+string(slices.Repeat([]byte{name}, 12)))
 	var mu sync.Mutex
 	var open []net.Conn
@@ -71,19 +84,19 @@ func newGiver(t *testing.T, name byte, d *bittorrent.Description, files [][]byte
 func (g *giver) serve(conn net.Conn) {
 	r := bufio.NewReader(conn)
 	theirs, err := bittorrent.ReadHandshake(r)
-	if err != nil || theirs.InfoHash != g.d.IDv1() {
+	if err != nil || theirs.InfoHash != g.name {
 		return
 	}
 	out := bittorrent.AppendHandshake(nil, bittorrent.Handshake{Extended: true, InfoHash: theirs.InfoHash, PeerID: g.id})
-	bitmap := content.NewBitmap(g.d.PieceCount())
-	for piece := range g.d.PieceCount() {
-		if g.has == nil || g.has(g.d.Piece(piece).First) {
+	if g.files != nil {
+		bitmap := content.NewBitmap(g.d.PieceCount())
+		for piece := range g.d.PieceCount() {
 			bitmap.Set(piece)
 		}
+		out = bittorrent.AppendMessage(out, bittorrent.Message{Type: bittorrent.Bitfield, Payload: bitmap})
 	}
-	out = bittorrent.AppendMessage(out, bittorrent.Message{Type: bittorrent.Bitfield, Payload: bitmap})
 	out = bittorrent.AppendMessage(out, bittorrent.Message{Type: bittorrent.Extended, Payload: bittorrent.AppendExtendedHandshake(nil,
-		bittorrent.ExtendedHandshake{Metadata: 3, MetadataSize: len(g.d.Raw), Client: "giver"})})
+		bittorrent.ExtendedHandshake{Metadata: 3, MetadataSize: len(g.raw), Client: "giver"})})
 	out = bittorrent.AppendMessage(out, bittorrent.Message{Type: bittorrent.Unchoke})
 	var buffer []byte
 	metadata := uint8(0)
@@ -114,8 +127,8 @@ func (g *giver) serve(conn net.Conn) {
 			}
 			start := request.Piece * bittorrent.MetadataPiece
 			out = bittorrent.AppendMessage(out, bittorrent.Message{Type: bittorrent.Extended, ExtendedID: metadata, Payload: bittorrent.AppendMetadata(nil,
-				bittorrent.Metadata{Kind: bittorrent.MetadataData, Piece: request.Piece, Total: len(g.d.Raw),
-					Data: g.d.Raw[start:min(start+bittorrent.MetadataPiece, len(g.d.Raw))]})})
+				bittorrent.Metadata{Kind: bittorrent.MetadataData, Piece: request.Piece, Total: len(g.raw),
+					Data: g.raw[start:min(start+bittorrent.MetadataPiece, len(g.raw))]})})
 		}
 	}
 }
@@ -188,16 +201,6 @@ func untilTaken(t *testing.T, h *villager, d *bittorrent.Description, files [][]
 		path := filepath.Join(append([]string{h.files, "taken"}, f.Path...)...)
 		h.untilComplete(t, d.ID(), path, files[i])
 	}
-}
-
-// infoOf is a .torrent without its hashes of pieces.
-func infoOf(t *testing.T, torrent []byte) []byte {
-	t.Helper()
-	parsed, err := bittorrent.ParseTorrent(torrent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return parsed.Description.Raw
 }
 
 func awaitReal(t *testing.T, what string, check func() bool) {
