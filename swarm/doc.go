@@ -42,6 +42,20 @@
 // mark is this host's own: it is in the table of holdings, never in an entry of the library. The next version of what
 // is published here inherits it; that of what another member publishes does not.
 //
+// # Torrent clients as the only source
+//
+// Where no member has a content, clients of this computer give it (leads.go): those that announce
+// themselves to the tracker of package torrent, and those that a magnet link names (x.pe), which are
+// asked for the description, too (BEP 9). Clients of version 1 give no hashes. What they give is
+// held (gather.go): on disk, told to nobody and given to nobody, until a piece is whole. If the hash of
+// the tree above the piece is known, from a .torrent file or a peer, it decides at once. Else the piece's SHA-1
+// does, and the piece is held on until all of its file came and the root is compared: what a
+// SHA-1 alone vouches for is no member's business, as whoever makes a torrent could make two pieces
+// with one. Should the root differ the torrent contradicts itself, and is paused with that reason. A
+// member that has the hashes settles what is held as soon as it comes. A wrong piece costs the client
+// that gave all of it its place; where several gave, they are asked one at a time, and whoever gave blocks
+// that differ from the right ones goes.
+//
 // # Uplink
 //
 // One uplink (uplink.go) serves all exchanges. It decides late, a block at a time,
@@ -52,7 +66,8 @@
 //
 // # Limits
 //
-// A link has 1 MiB of messages waiting at most, 64 blocks that wait for their hashes, and
+// A link has 1 MiB of messages waiting at most, 64 blocks that wait for their hashes (those of torrent
+// clients wait on disk), and
 // on a fast line 16 blocks to send, else one. A content has 80 links, of which a taker opens 40. Who sends a block or
 // hashes that are wrong, or breaks the rules, is left for an hour (bans.go), and named in the log. Rates, disk for
 // copies, and what each member may have of them are the owner's to set (limits.go); a torrent client is

@@ -3,7 +3,7 @@
 // done by the node's [kith.Swarm]; this package is what people see of it.
 //
 // A title is what people know a share by. They may also name it by HOST/TITLE, by a
-// link (kith:...) and, for taking, by a magnet link that has a v2 hash (BEP 52).
+// link (kith:...) and, for taking, by a magnet link or a .torrent file.
 // What a word means is decided in one place, names.go. Sites that
 // members publish travel by the same swarm; they are the web application's, and
 // appear here only as copies that this host keeps for others.

@@ -27,9 +27,9 @@ of the file or folder, which appears under its name only when it is complete. Wh
 two share under one title, name it HOST/TITLE. This computer then gives it to
 others, too, until kith share stop.
 
-A magnet link or .torrent file also leads to torrent clients on this computer: those that
-are connected to this node, announce themselves to it, or stand in the link as x.pe. It has
-to be of a hybrid torrent (BEP 52), as most clients make them on demand.
+A magnet link or .torrent file also leads to torrent clients on this computer that have the
+files: those that use this node as their tracker, or stand in the link as x.pe. The torrent
+has to be of BitTorrent version 2 (BEP 52), such as the hybrid ones that qBittorrent makes.
 
 -o names the file or folder to make, or an existing directory to put it into; that
 is the current directory if it is not given. Nothing else that stands there is

@@ -11,7 +11,14 @@
 // the Fast Extension (BEP 6) and the info dictionary for magnet links (BEP 9, 10). A
 // client that asks for a hybrid by its first name and understands the second is
 // answered with that. Clients that announce themselves and have what is lacking
-// here are dialled if they do not come by themselves.
+// here are dialled if they do not come by themselves; those that announce what is not known here are
+// remembered for a while, so that they can be asked when somebody wants it.
+//
+// [Server.Metadata] fetches the description of a content from a client, within 30 seconds
+// and 16 MiB, and nothing whose hash is another (metadata.go). [Server.Visit] dials one that may have the
+// blocks. Both dial loopback only. libtorrent gives nobody the description of a private torrent (BEP 27), as
+// those that kith makes are; the .torrent file does instead. aria2 up to 1.36 knows hybrids by a mistaken name,
+// which a magnet link does not tell: likewise.
 //
 // # Clients outside
 //
@@ -28,7 +35,7 @@
 // has and sends, and tells it what to ask for: [Peer.Request], [Peer.Cancel],
 // [Peer.Have]. What a client asks for is served at once, up to a number of clients at a
 // time and to the owner's rates ([Part].Rest), as nothing else wants the way to it. Blocks are checked by the
-// content; a client that sends a wrong one is let go, and not served under its
+// content, maybe later ([Peer.Ban]); a client that sends a wrong one is let go, and not served under its
 // name for a while.
 //
 // A connection has two goroutines and constant memory: one block in, one answer out,
