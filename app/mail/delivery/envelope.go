@@ -16,9 +16,9 @@ const (
 	maxEnvelope = 512 << 10 // bytes
 
 	// MaxRecipients of a message, before lists are expanded; of a letter, after.
-	MaxRecipients  = 1000
-	maxInALetter   = 2000
-	maxEnvelopeIDs = 100 // characters of an envelope ID (RFC 3461 4.4)
+	MaxRecipients = 1000
+	maxInALetter  = 2000
+	maxEnvelopeID = 100 // characters of an envelope ID (RFC 3461 4.4)
 )
 
 // A Recipient is one of an envelope.
@@ -72,18 +72,23 @@ func readEnvelope(r io.Reader) (*Envelope, error) {
 	if err := json.Unmarshal(text, e); err != nil {
 		return nil, fmt.Errorf("the envelope is not as it should be (%v): %w", err, kith.Invalid)
 	}
+	return e, e.check()
+}
+
+// check fails with kind Invalid for what cannot be an envelope.
+func (e *Envelope) check() error {
 	switch {
 	case len(e.Recipients) == 0 || len(e.Recipients) > maxInALetter:
-		return nil, fmt.Errorf("the envelope has %d recipients, from 1 to %d: %w", len(e.Recipients), maxInALetter, kith.Invalid)
-	case !line(e.Sender, 320), !line(e.ID, maxEnvelopeIDs), !line(e.Return, 10):
-		return nil, fmt.Errorf("the envelope has a text that is none: %w", kith.Invalid)
+		return fmt.Errorf("the envelope has %d recipients, from 1 to %d: %w", len(e.Recipients), maxInALetter, kith.Invalid)
+	case !line(e.Sender, 320), !line(e.ID, maxEnvelopeID), !line(e.Return, 10):
+		return fmt.Errorf("the envelope has a text that is none: %w", kith.Invalid)
 	}
 	for _, r := range e.Recipients {
 		if !line(r.Address, 320) || !line(r.Original, 500) || len(r.Notify) > 4 {
-			return nil, fmt.Errorf("a recipient is none: %w", kith.Invalid)
+			return fmt.Errorf("a recipient is none: %w", kith.Invalid)
 		}
 	}
-	return e, nil
+	return nil
 }
 
 // unreadable tells a payload that is short from a disk that fails.

@@ -86,6 +86,10 @@ func (d *Delivery) Submit(ctx context.Context, s Submission) error {
 		a.Domain = d.host.Name().String()
 		s.Sender = a.String()
 	}
+	envelope := Envelope{Sender: s.Sender, Recipients: s.Recipients, Return: s.Return, ID: s.ID, Arrived: time.Now().UTC().Truncate(time.Second)}
+	if err := envelope.check(); err != nil {
+		return address.Refuse("5.5.4", kith.Invalid, "the parameters of the recipients cannot be read")
+	}
 	r := bufio.NewReaderSize(&strictReader{r: s.Message}, 64<<10)
 	head, err := d.header(ctx, r, s)
 	if err != nil {
@@ -97,7 +101,6 @@ func (d *Delivery) Submit(ctx context.Context, s Submission) error {
 	} else if err != nil {
 		return err
 	}
-	envelope := Envelope{Sender: s.Sender, Recipients: s.Recipients, Return: s.Return, ID: s.ID, Arrived: time.Now().UTC().Truncate(time.Second)}
 	var p *plan
 	err = d.store.View(ctx, func(tx *sql.Tx) (err error) {
 		p, err = d.plan(ctx, tx, envelope, blob)
