@@ -5,12 +5,16 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"mellium.im/sasl"
 
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/mailbox"
@@ -412,4 +416,67 @@ func FuzzConversation(f *testing.F) {
 		}
 		c.conn.Close()
 	})
+}
+
+// TestScram signs in without telling the password, as mellium.im/sasl does it.
+func TestScram(t *testing.T) {
+	w := start(t, Limits{}, false)
+	for _, secret := range []string{apptest.AppPassword, "wrong"} {
+		c := w.dial(t, w.secure)
+		client := sasl.NewClient(sasl.ScramSha256, sasl.Credentials(func() (user, password, identity []byte) {
+			return []byte("ann"), []byte(secret), nil
+		}))
+		_, message, err := client.Step(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.send("a AUTHENTICATE SCRAM-SHA-256 " + base64.StdEncoding.EncodeToString(message) + "\r\n")
+		answer := c.line()
+		for strings.HasPrefix(answer, "+ ") {
+			challenge, err := base64.StdEncoding.DecodeString(answer[2:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, message, err = client.Step(challenge); err != nil {
+				t.Fatal(err)
+			}
+			c.send(base64.StdEncoding.EncodeToString(message) + "\r\n")
+			answer = c.line()
+		}
+		if ok := strings.HasPrefix(answer, "a OK"); ok != (secret == apptest.AppPassword) {
+			t.Errorf("%s: %q", secret, answer)
+		}
+	}
+}
+
+// TestIdleMemory has clients wait, and looks at what that takes.
+func TestIdleMemory(t *testing.T) {
+	const count = 300
+	w := start(t, Limits{PerAccount: count + 1}, true)
+	c := w.client(t)
+	c.append("INBOX", mixed)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var waiting []*client
+	for range count {
+		idle := w.client(t)
+		idle.do("SELECT INBOX")
+		idle.send("i IDLE\r\n")
+		idle.line()
+		waiting = append(waiting, idle)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := (after.HeapInuse + after.StackInuse - before.HeapInuse - before.StackInuse) / count
+	t.Logf("%d bytes for a client and the server's side of it", each)
+	if each > 100<<10 {
+		t.Errorf("an idle connection takes %d bytes", each)
+	}
+	c.append("INBOX", mixed)
+	for _, idle := range waiting {
+		if line := idle.line(); line != "* 2 EXISTS" {
+			t.Fatalf("one who waits is told %q", line)
+		}
+	}
 }

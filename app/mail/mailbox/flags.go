@@ -10,20 +10,11 @@ import (
 	"kith.alt/kith"
 )
 
-// systemFlags are those that every folder has (RFC 9051 2.3.2), in the order of their bits.
+// systemFlags are those that every folder has (RFC 9051 2.3.2), in the order of their bits in the database.
 var systemFlags = []imap.Flag{imap.FlagSeen, imap.FlagAnswered, imap.FlagFlagged, imap.FlagDeleted, imap.FlagDraft}
 
 // SystemFlags returns the flags that every folder has (RFC 9051 2.3.2).
 func SystemFlags() []imap.Flag { return slices.Clone(systemFlags) }
-
-// Bits of a message's flags in the database.
-const (
-	seenBit = 1 << iota
-	answeredBit
-	flaggedBit
-	deletedBit
-	draftBit
-)
 
 // A flagSet is a message's flags as the database has them: bits, and sorted keywords with
 // a space before and after each.
