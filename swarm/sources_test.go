@@ -12,7 +12,6 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/kithtest/require"
 	"kith.alt/kith/proto/bittorrent"
-	"kith.alt/kith/swarm/torrent"
 )
 
 // TestProgramsAsOnlySource takes from a standard torrent client that has all of a content, and announces
@@ -123,7 +122,9 @@ func layOut(t *testing.T, h *villager, text []byte, d *bittorrent.Description, f
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err = bittorrent.EncodeTorrent(d, parsed.Layers, torrent.AnnounceURL(h.clientAddress)); err != nil {
+	awaitReal(t, "serving torrent clients", func() bool { return h.torrentServer() != nil })
+	trackers, _ := h.clientAddresses(d.ID())
+	if text, err = bittorrent.EncodeTorrent(d, parsed.Layers, trackers...); err != nil {
 		t.Fatal(err)
 	}
 	file = filepath.Join(t.TempDir(), "content.torrent")
