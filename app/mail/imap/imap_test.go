@@ -480,3 +480,40 @@ func TestIdleMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestCutOff has clients go in the middle of things.
+func TestCutOff(t *testing.T) {
+	w := start(t, Limits{}, true)
+	watch := w.client(t)
+	c := w.client(t)
+	c.send("a APPEND INBOX {1000}\r\n")
+	if line := c.line(); !strings.HasPrefix(line, "+") {
+		t.Fatal(line)
+	}
+	c.send("Subject: half")
+	c.conn.(*net.TCPConn).CloseWrite()
+	for err := error(nil); err == nil; {
+		_, err = c.in.ReadString('\n')
+	}
+	watch.want("STATUS INBOX (MESSAGES)", "(MESSAGES 0)")
+
+	// What comes in plain text behind STARTTLS is not taken for a command.
+	c = w.dial(t, w.plain)
+	c.send("a STARTTLS\r\nb " + login + "\r\nc CREATE smuggled\r\n")
+	if line := c.line(); !strings.HasPrefix(line, "a OK") {
+		t.Fatal(line)
+	}
+	c.use(tls.Client(c.conn, w.trust(t)))
+	if err := c.conn.(*tls.Conn).Handshake(); err == nil {
+		t.Error("the handshake succeeds")
+	}
+	watch.want("STATUS smuggled (MESSAGES)", "NO")
+
+	// Who does not read what he asked for is in nobody's way.
+	raw := strings.Repeat("0123456789abcde\n", 1<<16)
+	watch.append("INBOX", raw)
+	c = w.client(t)
+	c.send("a SELECT INBOX\r\n" + strings.Repeat("b FETCH 1 BODY[]\r\n", 100))
+	watch.want("SELECT INBOX", "* 1 EXISTS")
+	watch.want("FETCH 1 RFC822.SIZE", "1048576")
+}
