@@ -81,14 +81,15 @@ func (s *Store) indexSome(ctx context.Context, after int64) (last int64, err err
 	var batch []words
 	for _, p := range queue {
 		var m message.Message
-		if err := m.UnmarshalBinary(p.summary); err != nil {
-			return 0, err
+		var body string
+		err := m.UnmarshalBinary(p.summary)
+		if err == nil {
+			body, err = s.Text(ctx, &m, kith.BlobID(p.blob), maxWords)
 		}
-		body, err := s.text(ctx, &m, kith.BlobID(p.blob))
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		} else if err != nil && !errors.Is(err, kith.NotFound) { // it may have been expunged by now
-			s.log.Error("a message is found by its header only", "content", p.id, "err", err)
+			s.log.Error("a message is not found by all of its words", "content", p.id, "err", err)
 		}
 		e := m.Envelope
 		batch = append(batch, words{p.id, e.Subject, message.Addresses(e.From), message.Addresses(e.To), message.Addresses(e.Cc), body})
@@ -123,14 +124,14 @@ func (s *Store) indexSome(ctx context.Context, after int64) (last int64, err err
 	return queue[len(queue)-1].id, err
 }
 
-// text returns the words in the body of a message.
-func (s *Store) text(ctx context.Context, m *message.Message, blob kith.BlobID) (string, error) {
+// Text returns the text of a message, at most limit bytes of it.
+func (s *Store) Text(ctx context.Context, m *message.Message, blob kith.BlobID, limit int) (string, error) {
 	r, err := s.blobs.Open(ctx, blob)
 	if err != nil {
 		return "", err
 	}
 	defer r.Close()
-	text, err := m.Text(seekReader{r}, maxWords)
+	text, err := m.Text(seekReader{r}, limit)
 	return strings.ReplaceAll(text, "\x00", " "), err
 }
 

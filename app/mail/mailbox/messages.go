@@ -20,7 +20,7 @@ type Range struct{ From, To imap.UID }
 // A Delivery is a message on its way into a folder.
 type Delivery struct {
 	Blob     kith.Blob
-	Parsed   *message.Message // as [Store.Parse] has it; nil: it is read within the transaction
+	Parsed   *message.Message // as [Store.Parse] has it; nil: Deliver reads it, and all who write wait
 	Flags    []imap.Flag
 	Received time.Time // zero: now
 }

@@ -26,8 +26,11 @@ const (
 // those of the view, which may be nil where there are none. It fails with kind Invalid for what is no search, and
 // Quota for one that is too large.
 func (s *Store) Search(ctx context.Context, folder int64, view *View, criteria *imap.SearchCriteria) (uids []imap.UID, err error) {
-	if err := s.index(ctx); err != nil {
-		return nil, err
+	if err := s.index(ctx); err != nil { // such as a full disk: the rest is found
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		s.log.Error("messages cannot be indexed", "err", err)
 	}
 	q := &query{ctx: ctx, store: s, folder: folder, view: view}
 	where, err := q.all(criteria)
@@ -242,7 +245,7 @@ func (q *query) text(b *strings.Builder, column, text string) error {
 				return false, nil
 			}
 		}
-		body, err := q.store.text(q.ctx, m, blob)
+		body, err := q.store.Text(q.ctx, m, blob, maxWords)
 		return contains(body, text), err
 	})
 }
