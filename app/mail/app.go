@@ -10,9 +10,12 @@ import (
 	"sync"
 
 	"kith.alt/kith"
+	"kith.alt/kith/app/mail/address"
+	"kith.alt/kith/app/mail/delivery"
 	"kith.alt/kith/app/mail/imap"
 	"kith.alt/kith/app/mail/mailbox"
 	"kith.alt/kith/app/mail/pop"
+	"kith.alt/kith/app/mail/submission"
 )
 
 //go:embed migrations
@@ -24,6 +27,9 @@ const (
 	protocolIMAPS = "imaps"
 	protocolPOP3  = "pop3"
 	protocolPOP3S = "pop3s"
+
+	protocolSubmission  = "submission"
+	protocolSubmissions = "submissions"
 )
 
 // App returns the application.
@@ -36,25 +42,35 @@ func App() kith.App {
 		Name:  "mail",
 		Title: "Mail",
 		Ports: []kith.Port{
+			{Protocol: protocolSubmission, Local: 2}, {Protocol: protocolSubmissions, Local: 10},
 			{Protocol: protocolIMAP, Local: 3}, {Protocol: protocolPOP3, Local: 4},
 			{Protocol: protocolIMAPS, Local: 11}, {Protocol: protocolPOP3S, Local: 12},
 		},
 		Migrations: migrations,
+		Commands:   commands(),
 		New:        func(host kith.Host) (kith.Service, error) { return newMail(host).service(), nil },
 	}
 }
 
 // mail is the application on one host.
 type mail struct {
-	host      kith.Host
-	mailboxes *mailbox.Store
-	imap      *imap.Server
-	pop       *pop.Server
+	host       kith.Host
+	mailboxes  *mailbox.Store
+	book       *address.Book
+	delivery   *delivery.Delivery
+	imap       *imap.Server
+	pop        *pop.Server
+	submission *submission.Server
 }
 
 func newMail(host kith.Host) *mail {
 	m := &mail{host: host}
 	m.mailboxes = mailbox.New(mailbox.Config{Store: host.Store(), Blobs: host.Blobs(), Log: host.Log()})
+	m.book = address.New(host)
+	m.delivery = delivery.New(delivery.Config{Host: host, Mailboxes: m.mailboxes, Book: m.book})
+	m.submission = submission.New(submission.Config{
+		Delivery: m.delivery, Accounts: host.Accounts(), Name: host.Name, TLS: host.TLS, Trusted: unheard, Log: host.Log(), Metrics: host.Metrics(),
+	})
 	m.imap = imap.New(imap.Config{
 		Mailboxes: m.mailboxes, Accounts: host.Accounts(), TLS: host.TLS, Trusted: unheard, Log: host.Log(), Metrics: host.Metrics(),
 	})
@@ -64,7 +80,9 @@ func newMail(host kith.Host) *mail {
 	return m
 }
 
-func (m *mail) service() kith.Service { return kith.Service{Serve: m.serve} }
+func (m *mail) service() kith.Service {
+	return kith.Service{Serve: m.serve, API: m.api(), Receive: m.delivery.Receive, Ended: m.delivery.Ended}
+}
 
 // serve keeps the mailboxes and answers programs until ctx ends.
 func (m *mail) serve(ctx context.Context) error {
@@ -81,6 +99,9 @@ func (m *mail) serve(ctx context.Context) error {
 		protocolIMAPS: func(ctx context.Context, l net.Listener) error { return m.imap.Serve(ctx, l, true) },
 		protocolPOP3:  func(ctx context.Context, l net.Listener) error { return m.pop.Serve(ctx, l, false) },
 		protocolPOP3S: func(ctx context.Context, l net.Listener) error { return m.pop.Serve(ctx, l, true) },
+
+		protocolSubmission:  func(ctx context.Context, l net.Listener) error { return m.submission.Serve(ctx, l, false) },
+		protocolSubmissions: func(ctx context.Context, l net.Listener) error { return m.submission.Serve(ctx, l, true) },
 	} {
 		tasks.Go(func() {
 			listener, err := m.host.Listen(ctx, protocol)

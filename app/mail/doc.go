@@ -1,7 +1,8 @@
-// Package mail gives the accounts of this host mailboxes that ordinary mail programs use: by IMAP
-// and by POP3, each also over TLS.
+// Package mail gives the accounts of this host mailboxes that ordinary mail programs use, by IMAP
+// and by POP3, and takes what these programs send, by SMTP; each also over TLS. Between hosts mail travels as letters ([kith.Post]).
 //
 // The work is in sub-packages: message reads what mail is made of, mailbox keeps it, imap and pop
-// speak with programs. This package makes an application of them; its tables (mail_*) are those of
-// package mailbox.
+// show it to programs; address says what addresses mean, delivery brings mail where it belongs, submission
+// has it from programs. This package makes an application of them, with commands for people; its tables (mail_*) are those of
+// packages mailbox and address.
 package mail

@@ -25,9 +25,9 @@ type Target struct {
 
 // A List passes mail on to its members.
 type List struct {
-	Name    string
-	Owner   string   // an account of this host
-	Members []string // addresses
+	Name    string   `json:"name"`
+	Owner   string   `json:"owner"`   // an account of this host
+	Members []string `json:"members"` // addresses
 }
 
 // Resolve returns where mail for an address goes, each place once. It fails with a [Refusal] where that is
@@ -152,3 +152,19 @@ func (b *Book) Owns(ctx context.Context, tx *sql.Tx, account, text string) (bool
 
 // Full returns the address of a name of this host.
 func (b *Book) Full(name string) string { return name + "@" + b.host.Name().String() }
+
+// Complete returns an address as it is known in the whole group: with the present full name of its host.
+func (b *Book) Complete(a Address) string {
+	if a.Account == Everybody && (a.Domain == "" || a.Domain == b.group()) {
+		a.Domain = b.group()
+		return a.String()
+	}
+	if host, err := b.Host(a); err == nil {
+		for _, m := range b.host.Members() {
+			if m.ID == host {
+				a.Domain = kith.Name{Host: m.Host, Group: b.host.Name().Group}.String()
+			}
+		}
+	}
+	return a.String()
+}

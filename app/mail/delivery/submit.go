@@ -13,8 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/address"
+	"kith.alt/kith/app/mail/mailbox"
 	"kith.alt/kith/app/mail/message"
 )
 
@@ -34,6 +37,7 @@ type Submission struct {
 	Client     string // that it comes from, for the Received line: "laptop ([127.0.0.1])"
 	Protocol   string // RFC 3848: "ESMTPSA"
 	Message    io.Reader
+	KeepSent   bool // a copy goes into the folder Sent; mail programs put theirs there themselves
 }
 
 // CheckSender says why an account cannot send as an address, with a [address.Refusal]. It may
@@ -102,6 +106,12 @@ func (d *Delivery) Submit(ctx context.Context, s Submission) error {
 		return err
 	}
 	var p *plan
+	var parsed *message.Message
+	if s.KeepSent {
+		if parsed, _, err = d.read(ctx, blob); err != nil {
+			return err
+		}
+	}
 	err = d.store.View(ctx, func(tx *sql.Tx) (err error) {
 		p, err = d.plan(ctx, tx, envelope, blob)
 		return err
@@ -116,6 +126,14 @@ func (d *Delivery) Submit(ctx context.Context, s Submission) error {
 		}
 		if !taken && len(failed) > 0 {
 			return failed[0].why
+		}
+		if s.KeepSent {
+			_, err := d.mailboxes.Deliver(ctx, tx, s.Account, mailbox.Sent, mailbox.Delivery{Blob: blob, Parsed: parsed, Flags: []imap.Flag{imap.FlagSeen}})
+			if errors.Is(err, kith.Quota) {
+				return full(s.Account)
+			} else if err != nil {
+				return err
+			}
 		}
 		return d.tell(ctx, tx, d.host.ID(), envelope, failed, blob)
 	})

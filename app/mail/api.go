@@ -1,0 +1,208 @@
+package mail
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"kith.alt/kith"
+	"kith.alt/kith/app/mail/address"
+	"kith.alt/kith/app/mail/mailbox"
+	"kith.alt/kith/app/mail/message"
+)
+
+const (
+	maxListed = 1000
+	maxShown  = 1 << 20 // bytes of text
+)
+
+// An Item is a message, as the API lists it.
+type Item struct {
+	UID         imap.UID  `json:"uid"`
+	Folder      string    `json:"folder"`
+	From        string    `json:"from"`
+	Subject     string    `json:"subject"`
+	Received    time.Time `json:"received"`
+	Size        int64     `json:"size"` // bytes
+	Seen        bool      `json:"seen"`
+	Attachments int       `json:"attachments"`
+}
+
+// A Shown is a message that is read.
+type Shown struct {
+	Item
+	To    string    `json:"to"`
+	Cc    string    `json:"cc,omitempty"`
+	Date  time.Time `json:"date"`
+	Files []string  `json:"files,omitempty"` // names of attachments
+	Text  string    `json:"text"`
+}
+
+// A request names messages: of an account, without which it is the first one, in a folder, without which it
+// is INBOX.
+type request struct {
+	Account string   `json:"account"`
+	Folder  string   `json:"folder"`
+	UID     imap.UID `json:"uid"`
+	Limit   int      `json:"limit"`
+}
+
+// A nameRequest is about aliases and lists.
+type nameRequest struct {
+	Name    string `json:"name"`
+	Account string `json:"account"`
+	Address string `json:"address"`
+}
+
+func (m *mail) api() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /messages", kith.Answer(m.send))
+	mux.Handle("GET /messages", kith.Answer(m.list))
+	mux.Handle("GET /message", kith.Answer(m.show))
+	mux.Handle("GET /aliases", kith.Answer(func(ctx context.Context, _ struct{}) ([]address.Alias, error) { return m.book.Aliases(ctx) }))
+	mux.Handle("PUT /aliases", kith.Answer(func(ctx context.Context, r nameRequest) (struct{}, error) {
+		account, err := m.account(ctx, r.Account)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, m.book.AddAlias(ctx, address.Alias{Name: r.Name, Account: account})
+	}))
+	mux.Handle("DELETE /aliases", kith.Answer(func(ctx context.Context, r nameRequest) (struct{}, error) {
+		return struct{}{}, m.book.RemoveAlias(ctx, r.Name)
+	}))
+	mux.Handle("GET /lists", kith.Answer(func(ctx context.Context, _ struct{}) ([]*address.List, error) { return m.book.Lists(ctx) }))
+	mux.Handle("PUT /lists", kith.Answer(func(ctx context.Context, r nameRequest) (struct{}, error) {
+		account, err := m.account(ctx, r.Account)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, m.book.AddList(ctx, r.Name, account)
+	}))
+	mux.Handle("DELETE /lists", kith.Answer(func(ctx context.Context, r nameRequest) (struct{}, error) {
+		return struct{}{}, m.book.RemoveList(ctx, r.Name)
+	}))
+	mux.Handle("PUT /members", kith.Answer(func(ctx context.Context, r nameRequest) (struct{}, error) {
+		return struct{}{}, m.book.Join(ctx, r.Name, r.Address)
+	}))
+	mux.Handle("DELETE /members", kith.Answer(func(ctx context.Context, r nameRequest) (struct{}, error) {
+		return struct{}{}, m.book.Leave(ctx, r.Name, r.Address)
+	}))
+	return mux
+}
+
+// account returns an account by its name: the first one where there is no name.
+func (m *mail) account(ctx context.Context, name string) (string, error) {
+	names, err := m.host.Accounts().Names(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case name == "" && len(names) > 0:
+		return names[0], nil
+	case !slices.Contains(names, name):
+		return "", fmt.Errorf("there is no account %.60q: %w", name, kith.NotFound)
+	}
+	return name, nil
+}
+
+// folder returns the folder that a request means.
+func (m *mail) folder(ctx context.Context, r request) (mailbox.Folder, error) {
+	account, err := m.account(ctx, r.Account)
+	if err != nil {
+		return mailbox.Folder{}, err
+	}
+	if err := m.mailboxes.Prepare(ctx, account); err != nil {
+		return mailbox.Folder{}, err
+	}
+	return m.mailboxes.Folder(ctx, account, cmp.Or(r.Folder, mailbox.Inbox))
+}
+
+// list returns the newest messages of a folder, the oldest of them first.
+func (m *mail) list(ctx context.Context, r request) ([]Item, error) {
+	f, err := m.folder(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	limit := min(cmp.Or(max(r.Limit, 0), 50), maxListed)
+	view, err := m.mailboxes.View(ctx, f.Account, f.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	if view.Count() == 0 {
+		return []Item{}, nil
+	}
+	first := view.UID(max(view.Count()-limit, 0) + 1)
+	found, err := m.mailboxes.Messages(ctx, f.ID, mailbox.Range{From: first, To: f.UIDNext}, limit, true)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Item, 0, len(found))
+	for _, one := range found {
+		item, _, err := itemOf(one, f.Name)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+func itemOf(one mailbox.Message, folder string) (Item, *message.Message, error) {
+	parsed := new(message.Message)
+	if err := parsed.UnmarshalBinary(one.Summary); err != nil {
+		return Item{}, nil, err
+	}
+	return Item{
+		UID: one.UID, Folder: folder, From: message.Addresses(parsed.Envelope.From), Subject: parsed.Envelope.Subject, Received: one.Received,
+		Size: one.Size, Seen: slices.Contains(one.Flags, imap.FlagSeen), Attachments: parsed.Root.Attachments(),
+	}, parsed, nil
+}
+
+// show reads a message, which is then seen.
+func (m *mail) show(ctx context.Context, r request) (Shown, error) {
+	f, err := m.folder(ctx, r)
+	if err != nil {
+		return Shown{}, err
+	}
+	one := mailbox.Range{From: r.UID, To: r.UID}
+	found, err := m.mailboxes.Messages(ctx, f.ID, one, 1, true)
+	if err != nil {
+		return Shown{}, err
+	}
+	if len(found) == 0 {
+		return Shown{}, fmt.Errorf("%s has no message %d: %w", f.Name, r.UID, kith.NotFound)
+	}
+	item, parsed, err := itemOf(found[0], f.Name)
+	if err != nil {
+		return Shown{}, err
+	}
+	text, err := m.mailboxes.Text(ctx, parsed, found[0].Blob, maxShown)
+	if err != nil {
+		return Shown{}, err
+	}
+	if _, err := m.mailboxes.SetFlags(ctx, f.ID, []mailbox.Range{one}, imap.StoreFlagsAdd, []imap.Flag{imap.FlagSeen}); err != nil && !errors.Is(err, kith.Quota) {
+		return Shown{}, err
+	}
+	item.Seen = true
+	return Shown{
+		Item: item, To: message.Addresses(parsed.Envelope.To), Cc: message.Addresses(parsed.Envelope.Cc), Date: parsed.Envelope.Date,
+		Files: filesOf(parsed.Root), Text: text,
+	}, nil
+}
+
+// filesOf returns the names of the attachments of a part.
+func filesOf(p *message.Part) (names []string) {
+	for _, child := range p.Parts {
+		names = append(names, filesOf(child)...)
+	}
+	if len(p.Parts) == 0 && p.Attachments() > 0 {
+		names = append(names, cmp.Or(p.Filename(), p.Media()))
+	}
+	return names
+}
