@@ -530,7 +530,15 @@ func writeLines(out *bufio.Writer, r io.Reader, lines int) error {
 // quit deletes what was marked (RFC 1939 6).
 func (s *session) quit() {
 	s.over = true
-	if s.drop != nil && len(s.deleted) > 0 {
+	if s.drop == nil {
+		s.ok("bye")
+		return
+	}
+	defer func() { // before the answer is on its way: who comes back at once finds it unlocked
+		s.drop.Close()
+		s.drop = nil
+	}()
+	if len(s.deleted) > 0 {
 		var indexes []int
 		for i := range s.messages {
 			if s.deleted[i] {
