@@ -292,6 +292,9 @@ func (p *Post) end(ctx context.Context, tx *sql.Tx, k key, state, reason string,
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE post_letters SET state = ?, reason = ?, since = ?, told = 0, header = NULL, signature = NULL WHERE number = ?`,
 		state, reason, at.UnixMilli(), number)
+	if err == nil {
+		p.cfg.Metrics.Counter("kith_post_ended_total", "Letters of this host that came to an end.", "state", state).Add(1)
+	}
 	return err
 }
 

@@ -36,6 +36,7 @@
 //	{{value .Address}}              a short value to copy
 //	{{field .Name}}                 label, input, hint and error of a [Field]
 //	{{state "online" "awake"}}      a dot and a word
+//	{{timeline .Way}}               the way of a [Letter] in steps
 //	{{asset "kith.css"}}            the address of an embedded file
 //
 // # Classes

@@ -25,6 +25,7 @@ var icons = map[string]string{
 	"stop":     `<path d="M12 3.8v7.4M7 6.6a7.4 7.4 0 1 0 10 0"/>`,
 	"back":     `<path d="M19.4 12H4.8M10.4 6.4 4.8 12l5.6 5.6"/>`,
 	"publish":  `<path d="M12 15.4V5M7.8 9 12 4.8 16.2 9M4.6 15.6v2.2c0 1 .8 1.8 1.8 1.8h11.2c1 0 1.8-.8 1.8-1.8v-2.2"/>`,
+	"letter":   `<rect x="3.6" y="5.6" width="16.8" height="12.8" rx="1.6"/><path d="m4.2 7 7.8 6.2L19.8 7"/>`,
 	"kith":     `<path d="M12 12 6 6.4M12 12l6.4-4.6M12 12l-1.2 7.2"/><circle cx="12" cy="12" r="3" fill="currentColor"/><circle cx="5.4" cy="5.8" r="1.8" fill="currentColor"/><circle cx="19" cy="7" r="1.8" fill="currentColor"/><circle cx="10.6" cy="20" r="1.8" fill="currentColor"/>`,
 }
 

@@ -37,18 +37,19 @@ func (t *Templates) Body(name string, data any) Body {
 
 func functions() template.FuncMap {
 	return template.FuncMap{
-		"ago":     Ago,
-		"asset":   Asset,
-		"command": Command,
-		"copy":    Copy,
-		"field":   func(f Field) (template.HTML, error) { return f.HTML() },
-		"icon":    Icon,
-		"millis":  Millis,
-		"number":  Number,
-		"plural":  Plural,
-		"size":    sizeOf,
-		"state":   State,
-		"value":   Value,
+		"ago":      Ago,
+		"asset":    Asset,
+		"command":  Command,
+		"copy":     Copy,
+		"field":    func(f Field) (template.HTML, error) { return f.HTML() },
+		"icon":     Icon,
+		"millis":   Millis,
+		"number":   Number,
+		"plural":   Plural,
+		"size":     sizeOf,
+		"state":    State,
+		"timeline": Timeline,
+		"value":    Value,
 	}
 }
 

@@ -172,6 +172,19 @@ func TestDrawingsEscapeLabels(t *testing.T) {
 	}
 }
 
+func TestTimeline(t *testing.T) {
+	sent := time.Now().Add(-time.Hour)
+	for state, want := range map[string]string{
+		"queued": `aria-current="step"><b>Waits here</b> <small>&lt;why&gt;`, "held": "<b>Held by elm, fir and &lt;oak&gt;</b>", "delivered": `class="good"><b>Delivered to &lt;b&gt;`,
+		"refused": `class="problem"><b>Refused</b>`, "expired": `class="problem"><b>Expired</b>`,
+	} {
+		html := string(Timeline(Letter{To: "<b>", State: state, Note: "<why>", Held: []string{"elm", "fir", "<oak>"}, Sent: sent, Since: sent, Expires: sent.Add(48 * time.Hour)}))
+		if !strings.Contains(html, want) || !strings.Contains(html, "Written") {
+			t.Errorf("%s: %s\nlacks %s", state, html, want)
+		}
+	}
+}
+
 func TestStreamSendsWhatChanged(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
