@@ -4,6 +4,7 @@ package all
 
 import (
 	"kith.alt/kith"
+	"kith.alt/kith/app/post"
 	"kith.alt/kith/app/share"
 	"kith.alt/kith/app/web"
 )
@@ -13,5 +14,6 @@ func Apps() []kith.App {
 	return []kith.App{
 		web.App(),
 		share.App(),
+		post.App(),
 	}
 }

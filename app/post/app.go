@@ -1,0 +1,37 @@
+package post
+
+import (
+	"context"
+
+	"kith.alt/kith"
+)
+
+// App returns the application.
+func App() kith.App {
+	return kith.App{
+		Name:  "post",
+		Title: "Letters",
+		Commands: []kith.Command{
+			listCommand("post"), listCommand("post list"), showCommand(), heldCommand(), limitCommand(),
+		},
+		New: func(host kith.Host) (kith.Service, error) { return newPost(host).service(), nil },
+	}
+}
+
+// post is the application on one host.
+type post struct {
+	host    kith.Host
+	streams chan struct{} // holds one for each open page that changes by itself
+}
+
+func newPost(host kith.Host) *post {
+	return &post{host: host, streams: make(chan struct{}, maxStreams)}
+}
+
+func (p *post) service() kith.Service {
+	idle := func(ctx context.Context) error { // all work is done in requests
+		<-ctx.Done()
+		return nil
+	}
+	return kith.Service{Serve: idle, API: p.api(), Screens: p.screens()}
+}
