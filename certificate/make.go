@@ -26,6 +26,8 @@ const (
 )
 
 // loopback addresses are permitted: they lead to this computer alone.
+const maxCommonName = 64 // RFC 5280 A.1
+
 var loopback = []*net.IPNet{
 	{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
 	{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
@@ -70,8 +72,6 @@ func newAuthority(key *ecdsa.PrivateKey, subject pkix.Name, names []string) (pai
 func newLeaf(ca pair, key *ecdsa.PrivateKey, name string) (*tls.Certificate, error) {
 	now := time.Now()
 	template := &x509.Certificate{
-		// Clients look at the alternative names. GnuTLS takes a common name for one where
-		// there are only addresses, and finds it not permitted.
 		Subject:     pkix.Name{Organization: ca.certificate.Subject.Organization, OrganizationalUnit: []string{ca.certificate.Subject.CommonName}},
 		NotBefore:   now.Add(-clockSkew),
 		NotAfter:    now.Add(leafLife),
@@ -84,6 +84,11 @@ func newLeaf(ca pair, key *ecdsa.PrivateKey, name string) (*tls.Certificate, err
 		template.IPAddresses = []net.IP{ip}
 	} else {
 		template.DNSNames = []string{name}
+		// Clients look at the alternative names, but fetchmail insists on a common name, too. Where there
+		// are only addresses, GnuTLS takes it for one more name, and finds it not permitted.
+		if len(name) <= maxCommonName {
+			template.Subject.CommonName = name
+		}
 	}
 	if name == localhost {
 		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1).To4(), net.IPv6loopback}

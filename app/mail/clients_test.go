@@ -225,8 +225,8 @@ func TestFetchmail(t *testing.T) {
 	w := start(t)
 	w.put(t, mailbox.Inbox, letter(1), letter(2))
 	for _, protocol := range []string{"pop3", "imap"} {
-		config := w.write(t, "fetchmailrc", fmt.Sprintf("poll localhost protocol %s port %s %s\n  user ann password %q ssl no sslcertck mda \"cat >> %s/got\" %s\n",
-			protocol, w.port[protocol+"s"], map[string]string{"pop3": "uidl"}[protocol], apptest.AppPassword, w.dir,
+		config := w.write(t, "fetchmailrc", fmt.Sprintf("poll localhost protocol %s port %s %s\n  user ann password %q ssl sslcertck sslcertfile \"%s\" mda \"cat >> %s/got\" %s\n",
+			protocol, w.port[protocol+"s"], map[string]string{"pop3": "uidl"}[protocol], apptest.AppPassword, filepath.Join(w.dir, "ca.pem"), w.dir,
 			map[string]string{"pop3": "keep", "imap": "nokeep"}[protocol]))
 		w.run(t, "fetchmail", "--fetchmailrc", config, "--pidfile", filepath.Join(w.dir, "pid"), "--idfile", filepath.Join(w.dir, "ids"), "--nosyslog", "--verbose")
 		got, err := os.ReadFile(filepath.Join(w.dir, "got"))
