@@ -13,6 +13,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/address"
+	"kith.alt/kith/app/mail/delivery"
 	"kith.alt/kith/app/mail/mailbox"
 	"kith.alt/kith/app/mail/message"
 )
@@ -60,8 +61,24 @@ type nameRequest struct {
 	Address string `json:"address"`
 }
 
+// A settingsRequest changes what an account wants done with its mail; what is nil stays.
+type settingsRequest struct {
+	Account string  `json:"account"`
+	Forward *string `json:"forward"`
+	Keep    *bool   `json:"keep"`
+	Away    *string `json:"away"`
+}
+
 func (m *mail) api() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /settings", kith.Answer(func(ctx context.Context, r request) (delivery.Settings, error) {
+		account, err := m.account(ctx, r.Account)
+		if err != nil {
+			return delivery.Settings{}, err
+		}
+		return m.delivery.Settings(ctx, account)
+	}))
+	mux.Handle("PUT /settings", kith.Answer(m.changeSettings))
 	mux.Handle("POST /messages", kith.Answer(m.send))
 	mux.Handle("GET /messages", kith.Answer(m.list))
 	mux.Handle("GET /message", kith.Answer(m.show))
@@ -94,6 +111,24 @@ func (m *mail) api() http.Handler {
 		return struct{}{}, m.book.Leave(ctx, r.Name, r.Address)
 	}))
 	return mux
+}
+
+func (m *mail) changeSettings(ctx context.Context, r settingsRequest) (delivery.Settings, error) {
+	account, err := m.account(ctx, r.Account)
+	if err != nil {
+		return delivery.Settings{}, err
+	}
+	return m.delivery.ChangeSettings(ctx, account, func(s *delivery.Settings) {
+		if r.Forward != nil {
+			s.Forward = *r.Forward
+		}
+		if r.Keep != nil {
+			s.Keep = *r.Keep
+		}
+		if r.Away != nil {
+			s.Away = *r.Away
+		}
+	})
 }
 
 // account returns an account by its name: the first one where there is no name.

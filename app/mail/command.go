@@ -16,6 +16,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/address"
+	"kith.alt/kith/app/mail/delivery"
 	"kith.alt/kith/terminal"
 )
 
@@ -25,6 +26,7 @@ const maxText = 512 << 10
 func commands() []kith.Command {
 	return []kith.Command{
 		sendCommand(), listCommand(), showCommand(),
+		forwardCommand(), unforwardCommand(), awayCommand(), backCommand(),
 		aliasesCommand(), aliasCommand(), unaliasCommand(),
 		listsCommand(), makeListCommand(), removeListCommand(), joinCommand(), leaveCommand(),
 	}
@@ -197,6 +199,57 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
+}
+
+func forwardCommand() kith.Command {
+	keep := false
+	c := settingsCommand("mail forward", "ADDRESS", "pass mail of an account on to another one", func(words []string, r *settingsRequest) {
+		r.Forward, r.Keep = &words[0], &keep
+	}, func(s delivery.Settings) string { return fmt.Sprintf("Mail is forwarded to %s now.\n", s.Forward) })
+	flags := c.Flags
+	c.Flags = func(set *flag.FlagSet) {
+		flags(set)
+		set.BoolVar(&keep, "keep", false, "and keep a copy here")
+	}
+	c.Help = "ADDRESS is of the group, such as bob@oak. What cannot be forwarded stays here."
+	return c
+}
+
+func unforwardCommand() kith.Command {
+	return settingsCommand("mail unforward", "", "keep the mail of an account here again", func(_ []string, r *settingsRequest) { r.Forward = new(string) },
+		func(delivery.Settings) string { return "Mail stays here now.\n" })
+}
+
+func awayCommand() kith.Command {
+	c := settingsCommand("mail away", "TEXT...", "answer mail while its reader is away", func(words []string, r *settingsRequest) {
+		text := strings.Join(words, " ")
+		r.Away = &text
+	}, func(delivery.Settings) string { return "People who write are answered now, each once in a week.\n" })
+	c.Help = "Lists and programs are not answered, nor what was not sent to the account by name."
+	return c
+}
+
+func backCommand() kith.Command {
+	return settingsCommand("mail back", "", "answer mail no more", func(_ []string, r *settingsRequest) { r.Away = new(string) },
+		func(delivery.Settings) string { return "Nobody is answered now.\n" })
+}
+
+// settingsCommand changes the settings of an account.
+func settingsCommand(name, args, summary string, change func([]string, *settingsRequest), told func(delivery.Settings) string) kith.Command {
+	account := ""
+	return kith.Command{
+		Name: name, Args: args, Summary: summary,
+		Flags: func(set *flag.FlagSet) { accountFlag(set, &account) },
+		Run: func(ctx context.Context, env kith.Env, words []string) error {
+			request := settingsRequest{Account: account}
+			change(words, &request)
+			var s delivery.Settings
+			if err := env.API(ctx, http.MethodPut, "/settings", request, &s); err != nil {
+				return err
+			}
+			return env.Print(s, told(s))
+		},
+	}
 }
 
 func aliasesCommand() kith.Command {

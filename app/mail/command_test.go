@@ -60,6 +60,12 @@ func TestCommands(t *testing.T) {
 	if letters, _ := host.Post().Letters(t.Context(), "mail", 10); len(letters) != 2 {
 		t.Errorf("the list sent nothing")
 	}
+	run("Mail is forwarded to bob@oak.home.kith.alt now.", "mail forward", "bob@oak", "--keep")
+	run("People who write are answered now", "mail away", "Back", "in", "May.")
+	if s := run("", "mail unforward", "--json"); !strings.Contains(s, `"forward": ""`) || !strings.Contains(s, `"away": "Back in May."`) {
+		t.Errorf("settings: %s", s)
+	}
+	run("Nobody is answered now.", "mail back")
 	for _, c := range []struct {
 		kind error
 		verb string
@@ -74,6 +80,7 @@ func TestCommands(t *testing.T) {
 		{kith.Invalid, "mail show", []string{"x"}},
 		{kith.NotFound, "mail list", []string{"Nowhere"}},
 		{kith.Exists, "mail alias", []string{"annie", "ann"}},
+		{kith.NotFound, "mail forward", []string{"nobody"}},
 		{kith.NotFound, "mail unalias", []string{"x"}},
 		{kith.NotFound, "mail leave", []string{"film", "ann"}},
 	} {

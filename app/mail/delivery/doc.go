@@ -6,15 +6,16 @@
 // A letter's payload is a version byte, the length of an envelope (four bytes, big endian), the
 // envelope in JSON, and the message byte for byte as it was submitted. The envelope sender has to be
 // an address on the host whose letter it is, which its key proves; so has
-// an author of the message, unless it was passed on by a list of that host. Letters are not ordered:
+// an author of the message, unless it was passed on by a list or a forward of that host. Letters are not ordered:
 // mail waits for no other mail.
 //
 // One transaction holds all of a submission: what goes into mailboxes and the letters to other hosts. Before
 // it, a plan says what goes where: addresses are looked up, lists expanded, payloads written, so that
 // the transaction only writes rows.
 //
-// A list of this host sends with its owner as the sender, and adds a List-Id (RFC 2919) and a Received line; one that finds its
-// own mark, or more than 25 Received lines, passes on nothing. What cannot be delivered is told by a delivery status notification (RFC 3464) to the envelope sender, if there is
+// A list of this host sends with its owner as the sender, and adds a List-Id (RFC 2919); an account that forwards sends with itself
+// as the sender, and adds a Delivered-To. Both add a Received line, and pass on nothing that has their own mark, or more than 25 Received
+// lines. What cannot be forwarded stays in the mailbox. An account that is away has people answered (RFC 3834), each once in a week. What cannot be delivered is told by a delivery status notification (RFC 3464) to the envelope sender, if there is
 // one; as that is always an account of the host that sent it, nobody is told of what
 // others sent in his name.
 package delivery

@@ -22,7 +22,8 @@ type plan struct {
 	boxes   []box
 	letters []letter
 	failed  []failure
-	passed  []*plan // what lists make of it
+	passed  []*plan // what lists and forwards make of it
+	answers []*answer
 }
 
 // A box is a mailbox that the message goes into.
@@ -103,7 +104,9 @@ func (d *Delivery) planAt(ctx context.Context, tx *sql.Tx, e Envelope, blob kith
 				p.passed = append(p.passed, list)
 				continue
 			}
-			p.boxes = append(p.boxes, box{t.Name, blob, parsed, r})
+			if err := d.planBox(ctx, tx, p, e, box{t.Name, blob, parsed, r}, header, depth); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, host := range order {
@@ -116,6 +119,37 @@ func (d *Delivery) planAt(ctx context.Context, tx *sql.Tx, e Envelope, blob kith
 		}
 	}
 	return p, nil
+}
+
+// planBox adds a mailbox to a plan, and what its account wants done.
+func (d *Delivery) planBox(ctx context.Context, tx *sql.Tx, p *plan, e Envelope, b box, header message.Header, depth int) error {
+	wanted, err := settings(ctx, tx, b.account)
+	if err != nil {
+		return err
+	}
+	if wanted.Away != "" {
+		a, err := d.planAnswer(ctx, tx, e, b.account, wanted.Away, b.parsed, header, depth)
+		if err != nil {
+			return err
+		}
+		if a != nil {
+			p.answers = append(p.answers, a)
+		}
+	}
+	if wanted.Forward != "" {
+		forward, err := d.planForward(ctx, tx, e, b.blob, header, b.account, wanted.Forward, depth)
+		if err != nil {
+			return err
+		}
+		if forward != nil {
+			p.passed = append(p.passed, forward)
+			if !wanted.Keep {
+				return nil
+			}
+		}
+	}
+	p.boxes = append(p.boxes, b)
+	return nil
 }
 
 func (d *Delivery) resolve(ctx context.Context, tx *sql.Tx, text string) ([]address.Target, error) {
@@ -162,24 +196,25 @@ func (d *Delivery) planList(ctx context.Context, tx *sql.Tx, e Envelope, blob ki
 		return nil, address.Refuse("5.7.1", kith.Denied, "lists take no notifications")
 	}
 	mark := fmt.Sprintf("List-Id: %s\r\nList-Post: <mailto:%s>\r\nPrecedence: list\r\n", id, d.book.Full(list.Name))
-	return d.passOn(ctx, tx, e, blob, mark, list.Owner, list.Members, depth)
+	e.Sender = d.book.Full(list.Owner)
+	p, err := d.passOn(ctx, tx, e, blob, mark, list.Members, depth)
+	if p != nil {
+		p.failed = nil // members who are gone
+	}
+	return p, err
 }
 
-// passOn plans to send a message again, in the name of an account of this host.
-func (d *Delivery) passOn(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, mark, sender string, to []string, depth int) (*plan, error) {
+// passOn plans to send a message again, as e says, to others.
+func (d *Delivery) passOn(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, mark string, to []string, depth int) (*plan, error) {
 	marked, err := d.mark(ctx, blob, d.received("", "")+mark)
 	if err != nil {
 		return nil, err
 	}
-	again := Envelope{Sender: d.book.Full(sender), Return: e.Return, ID: e.ID, Arrived: time.Now().UTC().Truncate(time.Second)}
+	again := Envelope{Sender: e.Sender, Return: e.Return, ID: e.ID, Arrived: time.Now().UTC().Truncate(time.Second)}
 	for _, text := range to {
 		again.Recipients = append(again.Recipients, Recipient{Address: text})
 	}
-	p, err := d.planAt(ctx, tx, again, marked, depth+1)
-	if p != nil {
-		p.failed = nil // as a list may have members who are gone
-	}
-	return p, err
+	return d.planAt(ctx, tx, again, marked, depth+1)
 }
 
 // mark writes a message again with more lines in front of its header.
@@ -231,6 +266,11 @@ func (d *Delivery) carryOut(ctx context.Context, tx *sql.Tx, p *plan) (failed []
 		}
 		for _, r := range l.recipients {
 			failed = append(failed, failure{r, why})
+		}
+	}
+	for _, a := range p.answers {
+		if err := d.answer(ctx, tx, a); err != nil {
+			return nil, false, err
 		}
 	}
 	for _, again := range p.passed {
