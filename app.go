@@ -134,6 +134,11 @@ type Host interface {
 	Resolve(name string) (ID, error)
 
 	Store() Store
+
+	// Restores is how often this host came back from a backup: numbers that were
+	// given out since that was made may be given out again.
+	Restores() int
+
 	Log() *slog.Logger // "app" is set
 	Metrics() *Metrics
 	Event(text string) // tells the owner, in plain words, in the dashboard

@@ -33,6 +33,9 @@ func Verify(ctx context.Context, path string, progress func(done, total int64)) 
 	return m, nil
 }
 
+// Mark is a file in a data directory that was restored, until the host has started.
+const Mark = "restored"
+
 // Restore makes a data directory of a file, after all that Verify does. The directory
 // appears when it is whole and on the disk; it must not exist, or be empty: else
 // the error is of kind Exists. progress may be nil.
@@ -60,6 +63,9 @@ func Restore(ctx context.Context, path, dir string, progress func(done, total in
 		}
 	}()
 	if m, err = extract(ctx, path, partial, true, progress); err != nil {
+		return m, err
+	}
+	if err := os.WriteFile(filepath.Join(partial, Mark), nil, 0o600); err != nil {
 		return m, err
 	}
 	if err := syncTree(partial); err != nil {

@@ -42,6 +42,7 @@ func (h *host) TLS() *tls.Config        { return h.node.certificates.TLS() }
 func (h *host) Accounts() kith.Accounts { return logins{h.node} }
 func (h *host) Swarm() kith.Swarm       { return h.node.swarm }
 func (h *host) Post() kith.Post         { return h.node.post.For(h.app.Name) }
+func (h *host) Restores() int           { return h.node.restores }
 func (h *host) Blobs() kith.Blobs       { return h.node.blobs }
 func (h *host) Store() kith.Store       { return h.node.store }
 func (h *host) Log() *slog.Logger       { return h.log }

@@ -76,6 +76,7 @@ type Node struct {
 	post         *post.Post
 	receivers    map[string]post.Receiver // of letters, by application
 	run          group.Run
+	restores     int
 	twin         chan error         // why this host is not to go on
 	sockets      kith.Network       // for the node and its applications
 	programs     *composite.Network // for local programs: kith dial, package client

@@ -6,9 +6,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/backup"
 	"kith.alt/kith/group"
 )
 
@@ -21,19 +23,34 @@ const (
 func (n *Node) beginRun(ctx context.Context) error {
 	n.run.Started = time.Now().UnixMilli()
 	rand.Read(n.run.ID[:]) // never fails
-	return n.store.Update(ctx, func(tx *sql.Tx) error {
+	mark := n.dir.File(backup.Mark)
+	_, err := os.Stat(mark)
+	restored := err == nil
+	err = n.store.Update(ctx, func(tx *sql.Tx) error {
 		var before []byte
 		err := tx.QueryRowContext(ctx, `SELECT id FROM node_runs ORDER BY number DESC LIMIT 1`).Scan(&before)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		copy(n.run.After[:], before)
+		if restored {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO node_restores (at) VALUES (?)`, time.Now().Unix()); err != nil {
+				return err
+			}
+		}
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM node_restores`).Scan(&n.restores); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO node_runs (id, started) VALUES (?, ?)`, n.run.ID[:], n.run.Started); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM node_runs WHERE number <= (SELECT max(number) FROM node_runs) - ?`, keptRuns)
 		return err
 	})
+	if err != nil || !restored {
+		return err
+	}
+	return os.Remove(mark)
 }
 
 // errTwin ends a node that is the copy of one that runs.

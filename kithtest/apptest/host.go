@@ -212,6 +212,7 @@ func (h *Host) PrivatePort(port uint16) bool { return port == PrivatePort }
 func (h *Host) Store() kith.Store            { return h.store }
 func (h *Host) TLS() *tls.Config             { return h.trust.TLS() }
 func (h *Host) Accounts() kith.Accounts      { return h.people } // an *Accounts
+func (h *Host) Restores() int                { return 0 }
 func (h *Host) Blobs() kith.Blobs            { return h.blobs }
 func (h *Host) Swarm() kith.Swarm            { return h.swarm } // a *Swarm
 func (h *Host) Post() kith.Post              { return h.post }  // a *Post
