@@ -14,7 +14,7 @@ var components = template.Must(template.New("").Funcs(template.FuncMap{"ago": Ag
 {{define "command"}}<div class="command"><code>{{.}}</code>{{template "copy" .}}</div>{{end}}
 {{define "state"}}<span class="state {{.Class}}"><i></i>{{.Text}}</span>{{end}}
 {{define "timeline"}}<ol class="timeline">{{range .}}<li class="{{.Class}}"{{if eq .Class "now"}} aria-current="step"{{end}}><b>{{.Title}}</b>
-{{- if not .Time.IsZero}} <small>{{if .Until}}expires {{end}}{{ago .Time}}</small>{{end}}{{with .Note}} <small>{{.}}</small>{{end}}</li>{{end}}</ol>{{end}}
+{{- if not .Time.IsZero}} <small>{{if .Until}}Expires {{end}}{{ago .Time}}</small>{{end}}{{with .Note}} <small>{{.}}</small>{{end}}</li>{{end}}</ol>{{end}}
 {{define "field"}}<div class="field{{if .Error}} wrong{{end}}">
 {{- if .Options}}{{if .Radio}}<fieldset><legend>{{.Label}}</legend>{{range .Options}}<label class="choice"><input type="radio" name="{{$.Name}}" value="{{.Value}}"{{if eq .Value $.Value}} checked{{end}}><span><b>{{.Title}}</b>{{with .Hint}}<small>{{.}}</small>{{end}}</span></label>{{end}}</fieldset>
 {{- else}}<label for="f-{{.Name}}">{{.Label}}</label><select id="f-{{.Name}}" name="{{.Name}}">{{range .Options}}<option value="{{.Value}}"{{if eq .Value $.Value}} selected{{end}}>{{.Title}}</option>{{end}}</select>{{end}}

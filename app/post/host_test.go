@@ -87,7 +87,7 @@ func (f *fixture) household() (birch, elm kith.ID) {
 	f.add(1, kith.LetterStatus{Letter: kith.Letter{To: birch}, State: kith.LetterQueued})
 	f.add(2, kith.LetterStatus{Letter: kith.Letter{To: birch}, State: kith.LetterHeld, Held: []kith.ID{fir, elm}})
 	f.add(3, kith.LetterStatus{Letter: kith.Letter{To: elm}, State: kith.LetterDelivered})
-	f.add(4, kith.LetterStatus{Letter: kith.Letter{To: elm}, State: kith.LetterRefused, Reason: "nobody here is called \x1b[2Jbob"})
+	f.add(4, kith.LetterStatus{Letter: kith.Letter{To: elm}, State: kith.LetterRefused, Reason: "nobody here is called \x1bbob"})
 	f.add(5, kith.LetterStatus{Letter: kith.Letter{To: kith.ID{99}, App: "chat"}, State: kith.LetterExpired, Reason: "No receipt came in time."})
 	f.add(30, kith.LetterStatus{Letter: kith.Letter{To: elm}, State: kith.LetterDelivered})
 	f.post.custody = []kith.Custody{{From: birch, Letters: 12, Bytes: 3 << 20}, {From: elm, Letters: 1, Bytes: 4 << 10}}

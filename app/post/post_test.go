@@ -35,7 +35,7 @@ func TestList(t *testing.T) {
 	}
 	f.household()
 	out, _ := f.run(t, "post")
-	wantAll(t, out, "birch", "queued: birch sleeps, and others are asked to hold it", "held by elm and fir", "delivered ", "refused: nobody here is called [2Jbob", "expired\n", kith.ID{99}.Short())
+	wantAll(t, out, "birch", "queued: birch sleeps, and others are asked to hold it", "held by elm and fir", "delivered ", "refused: nobody here is called bob", "expired\n", kith.ID{99}.Short())
 	if strings.Contains(out, "\x1b") || strings.Count(out, "\n") != 6 {
 		t.Errorf("the list is %q", out)
 	}
