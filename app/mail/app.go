@@ -86,6 +86,9 @@ func (m *mail) service() kith.Service {
 
 // serve keeps the mailboxes and answers programs until ctx ends.
 func (m *mail) serve(ctx context.Context) error {
+	if err := m.mailboxes.Restored(ctx, m.host.Restores()); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tasks sync.WaitGroup

@@ -95,10 +95,7 @@ func prepare(ctx context.Context, tx *sql.Tx, account string) error {
 // create makes a folder, which must not exist, with a UIDVALIDITY that the account has not seen: the time, or
 // one more than the last.
 func create(ctx context.Context, tx *sql.Tx, account, name string, use imap.MailboxAttr) (Folder, error) {
-	var validity uint32
-	err := tx.QueryRowContext(ctx, `INSERT INTO mail_accounts (account, uid_validity) VALUES (?, ?)
-		ON CONFLICT (account) DO UPDATE SET uid_validity = max(uid_validity + 1, excluded.uid_validity) RETURNING uid_validity`,
-		account, uint32(time.Now().Unix())).Scan(&validity)
+	validity, err := nextValidity(ctx, tx, account)
 	if err != nil {
 		return Folder{}, err
 	}

@@ -307,3 +307,33 @@ func TestBlobsGo(t *testing.T) {
 		}
 	}
 }
+
+// TestRestored renews the UIDVALIDITY of all folders once for each restore.
+func TestRestored(t *testing.T) {
+	s, _ := open(t, Limits{})
+	validities := func() (list []uint32) {
+		folders, err := s.Folders(t.Context(), ann)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range folders {
+			list = append(list, f.UIDValidity)
+		}
+		return list
+	}
+	first := validities()
+	for count, changed := range []bool{false, true, true} {
+		for again := range 2 {
+			if err := s.Restored(t.Context(), count); err != nil {
+				t.Fatal(err)
+			}
+			now := validities()
+			for i := range now {
+				if want := changed && again == 0; (now[i] > first[i]) != want {
+					t.Errorf("after %d restores, start %d: UIDVALIDITY %d was %d", count, again+1, now[i], first[i])
+				}
+			}
+			first = now
+		}
+	}
+}
