@@ -34,6 +34,7 @@ func (p *post) api() http.Handler {
 		kith.Answer(func(ctx context.Context, _ struct{}) (Letter, error) { return p.letter(ctx, r.PathValue("letter")) }).ServeHTTP(w, r)
 	})
 	mux.Handle("GET /held", kith.Answer(func(context.Context, struct{}) ([]Held, error) { return p.held(), nil }))
+	mux.Handle("GET /lost", kith.Answer(func(ctx context.Context, _ struct{}) ([]Lost, error) { return p.lost(ctx) }))
 	mux.Handle("GET /limits", kith.Answer(func(context.Context, struct{}) (kith.PostLimits, error) { return p.host.Post().Limits(), nil }))
 	mux.Handle("PUT /limits", kith.Answer(func(ctx context.Context, in kith.PostLimits) (kith.PostLimits, error) {
 		return in, p.host.Post().SetLimits(ctx, in)
@@ -96,4 +97,15 @@ func (p *post) held() []Held {
 		list = append(list, Held{c, g.name(c.From)})
 	}
 	return list
+}
+
+// lost lists what this host lost when it was restored, the newest first.
+func (p *post) lost(ctx context.Context) ([]Lost, error) {
+	letters, err := p.host.Post().Lost(ctx)
+	g := p.group()
+	list := []Lost{}
+	for _, l := range letters {
+		list = append(list, Lost{l, g.name(l.From)})
+	}
+	return list, err
 }

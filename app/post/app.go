@@ -12,7 +12,7 @@ func App() kith.App {
 		Name:  "post",
 		Title: "Letters",
 		Commands: []kith.Command{
-			listCommand("post"), listCommand("post list"), showCommand(), heldCommand(), limitCommand(),
+			listCommand("post"), listCommand("post list"), showCommand(), heldCommand(), lostCommand(), limitCommand(),
 		},
 		New: func(host kith.Host) (kith.Service, error) { return newPost(host).service(), nil },
 	}

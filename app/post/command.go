@@ -142,6 +142,34 @@ func heldCommand() kith.Command {
 	}
 }
 
+func lostCommand() kith.Command {
+	return kith.Command{
+		Name:    "post lost",
+		Summary: "list letters that this computer lost when it was restored",
+		Help: `They had come after the backup was made. Whoever still holds one is asked for it, and
+it leaves the list when it is here again.`,
+		Run: func(ctx context.Context, env kith.Env, _ []string) error {
+			var lost []Lost
+			if err := env.API(ctx, http.MethodGet, "/lost", nil, &lost); err != nil {
+				return err
+			}
+			now := time.Now()
+			text := table(len(lost), "LETTER\tFROM\tCAME\tMAY COME UNTIL", func(row func(string, ...any)) {
+				for _, l := range lost {
+					row("%s\t%s\t%s\t%s", l.ID.String()[:shortID], l.Name, clock(l.Received, now), clock(l.Expires, now))
+				}
+			})
+			if err := env.Print(lost, text); err != nil {
+				return err
+			}
+			if len(lost) == 0 {
+				env.Tell("Nothing is lost.")
+			}
+			return nil
+		},
+	}
+}
+
 func limitCommand() kith.Command {
 	var change limitFlags
 	return kith.Command{

@@ -22,6 +22,7 @@ type writtenPost struct {
 	kith.Post
 	letters []kith.LetterStatus // the newest first
 	custody []kith.Custody
+	lost    []kith.LostLetter
 }
 
 func (w *writtenPost) Letter(_ context.Context, id kith.LetterID) (kith.LetterStatus, error) {
@@ -44,6 +45,8 @@ func (w *writtenPost) Letters(_ context.Context, app string, limit int) ([]kith.
 }
 
 func (w *writtenPost) Custody() []kith.Custody { return w.custody }
+
+func (w *writtenPost) Lost(context.Context) ([]kith.LostLetter, error) { return w.lost, nil }
 
 // postHost is the host with the written post.
 type postHost struct {

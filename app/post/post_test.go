@@ -146,3 +146,15 @@ func TestHeldAndLimits(t *testing.T) {
 		}
 	}
 }
+
+func TestLost(t *testing.T) {
+	f := start(t)
+	if out, told := f.run(t, "post lost"); out != "" || !strings.Contains(told, "Nothing is lost") {
+		t.Errorf("nothing: %q, %q", out, told)
+	}
+	now := time.Now()
+	f.post.lost = []kith.LostLetter{{ID: kith.LetterID{7}, From: f.Admit("birch", true), Received: now, Expires: now.Add(time.Hour)}}
+	out, _ := f.run(t, "post lost")
+	wantAll(t, out, kith.LetterID{7}.String()[:shortID], "birch", clock(now, now))
+	page(t, f.visit("GET", screenPath, nil), 200, "Lost in the restore", "<b>birch</b>")
+}

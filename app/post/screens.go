@@ -68,6 +68,8 @@ func (p *post) events(id string, page func(context.Context) (any, error)) http.H
 type lettersPage struct {
 	UnderWay, Ended         []line
 	MoreUnderWay, MoreEnded int // that are not listed
+	Lost                    []Lost
+	MoreLost                int
 }
 
 // A line is a letter of the page.
@@ -95,7 +97,11 @@ func (p *post) lettersPage(ctx context.Context) (lettersPage, error) {
 		l := g.describe(s, now)
 		*lines = append(*lines, line{l, l.way(g)})
 	}
-	return page, nil
+	page.Lost, err = p.lost(ctx)
+	if more := len(page.Lost) - maxShown; more > 0 {
+		page.Lost, page.MoreLost = page.Lost[:maxShown], more
+	}
+	return page, err
 }
 
 func (p *post) screenLetters(w http.ResponseWriter, r *http.Request) {

@@ -26,6 +26,12 @@ type Held struct {
 	Name string `json:"name"` // of the sender
 }
 
+// Lost is a letter that this host had, and lost when it was restored from a backup.
+type Lost struct {
+	kith.LostLetter
+	Name string `json:"name"` // of the sender
+}
+
 // A group is the members as they are at one moment.
 type group struct {
 	self    kith.ID
