@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -295,6 +296,57 @@ func TestLimits(t *testing.T) {
 	first.say("RCPT TO:<ann@maple>", "452")
 	first.say("NOOP "+strings.Repeat("x", maxLine), "500")
 	w.host.Accounts().(*apptest.Accounts).Revoke(apptest.Ann)
+}
+
+// A pipes is a listener whose connections need no file descriptors.
+type pipes struct{ conns chan net.Conn }
+
+func (p pipes) Accept() (net.Conn, error) {
+	if conn, ok := <-p.conns; ok {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// TestManyConnections has 5,000 clients that say nothing, and one that sends mail.
+func TestManyConnections(t *testing.T) {
+	var server *Server
+	w := start(t, func(c *Config) { server = New(*c) })
+	p := pipes{make(chan net.Conn)}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, p, false) }()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	const clients = 5000
+	greeting := make([]byte, 512)
+	for range clients {
+		near, far := net.Pipe()
+		defer near.Close()
+		p.conns <- far
+		if _, err := near.Read(greeting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if each := int(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse) / clients; each > 40<<10 {
+		t.Errorf("a connection costs %d bytes", each)
+	}
+	c := w.dial(t)
+	c.signIn()
+	c.say("MAIL FROM:<ann@maple>", "250")
+	c.say("RCPT TO:<ann@maple>", "250")
+	c.say("DATA", "354")
+	c.say("From: ann@maple\r\n\r\nx\r\n.", "250")
+	cancel()
+	close(p.conns)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestSlow(t *testing.T) {
