@@ -222,7 +222,7 @@ func (t *talk) takeLetter(ctx context.Context, payload []byte) error {
 	}
 	t.inBody = true
 	body := &incoming{talk: t, ctx: ctx, left: e.header.Size}
-	taking, cancel := context.WithCancel(ctx)
+	taking, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what has come is kept, whatever becomes of the talk
 	blob, err := t.post.cfg.Blobs.Write(taking, body, e.header.Size)
 	if err != nil && body.err == nil { // a fault here, not of the conversation
 		_, body.err = io.Copy(io.Discard, body)

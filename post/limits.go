@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"kith.alt/kith"
@@ -71,10 +72,14 @@ func (p *Post) loadLimits(ctx context.Context) error {
 func (p *Post) Custody() []kith.Custody {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var list []kith.Custody
-	for id, u := range p.stored.senders {
-		list = append(list, kith.Custody{From: id, Letters: u.letters, Bytes: u.bytes})
+	held := make(map[kith.ID]kith.Custody)
+	for _, c := range p.parcels { // not what is on its way here
+		if !c.own() && c.to != p.cfg.Self {
+			u := held[c.from]
+			held[c.from] = kith.Custody{From: c.from, Letters: u.Letters + 1, Bytes: u.Bytes + c.header.Size}
+		}
 	}
+	list := slices.Collect(maps.Values(held))
 	slices.SortFunc(list, func(a, b kith.Custody) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), slices.Compare(a.From[:], b.From[:]))
 	})

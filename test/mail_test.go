@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"kith.alt/kith"
 	"kith.alt/kith/app/mail"
 	"kith.alt/kith/control"
 	"kith.alt/kith/kithtest"
@@ -19,15 +18,6 @@ import (
 func TestMailWaits(t *testing.T) {
 	mesh := kithtest.New(t, "maple", "oak", "elm")
 	maple, oak := mesh.Nodes[0], mesh.Nodes[1]
-	for _, n := range mesh.Nodes {
-		if slices.ContainsFunc(n.Config.Apps, func(a kith.App) bool { return a.Name == "mail" }) {
-			continue
-		}
-		n.Stop()
-		n.Config.Apps = append(n.Config.Apps, mail.App())
-		mesh.Start(n)
-	}
-	mesh.Met()
 	accounts, err := oak.Accounts(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ package all
 
 import (
 	"kith.alt/kith"
+	"kith.alt/kith/app/mail"
 	"kith.alt/kith/app/post"
 	"kith.alt/kith/app/share"
 	"kith.alt/kith/app/web"
@@ -14,6 +15,7 @@ func Apps() []kith.App {
 	return []kith.App{
 		web.App(),
 		share.App(),
+		mail.App(),
 		post.App(),
 	}
 }
