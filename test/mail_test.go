@@ -32,7 +32,7 @@ func TestMailWaits(t *testing.T) {
 	}
 	await(t, "elm holds the letter", func() bool {
 		var letters []struct{ HeldBy []string }
-		return ask(t, maple, "post", http.MethodGet, "/letters?limit=10", nil, &letters) == nil && len(letters) == 1 && slices.Equal(letters[0].HeldBy, []string{"elm"})
+		return ask(t, maple, "post", http.MethodGet, "/letters?limit=10", nil, &letters) == nil && len(letters) > 0 && slices.Equal(letters[0].HeldBy, []string{"elm"})
 	})
 	maple.Stop()
 	mesh.Start(oak)
