@@ -13,7 +13,7 @@ func (n *Node) watchGroup(ctx context.Context) error {
 		current := n.current.Load()
 		watching, cancel := current.during(ctx)
 		n.updateCertificates()
-		if err := n.showCard(watching, n.group().Card(n.id).SealKey); err != nil && watching.Err() == nil {
+		if err := n.showCard(watching); err != nil && watching.Err() == nil {
 			n.log.Warn("members do not see who is here", "err", err)
 		}
 		for change := range current.Watch(watching) {

@@ -24,23 +24,21 @@ func (n *Node) openPost(ctx context.Context) error {
 		Members:   n.presentMembers,
 		Connected: func(id kith.ID) bool { return n.mesh.Presences()[id].Path != "" },
 		SealKey:   func(id kith.ID) []byte { return n.group().Card(id).SealKey },
-		SetSealKey: func(ctx context.Context, public []byte) error {
-			return n.showCard(ctx, public)
-		},
-		Log:     n.log.With("service", "post"),
-		Metrics: n.metrics,
+		ShowKey:   n.showCard,
+		Log:       n.log.With("service", "post"),
+		Metrics:   n.metrics,
 	})
 	return n.post.Load(ctx)
 }
 
 // showCard puts the key that letters to this host are sealed to, and who its people
 // are, into its signed record.
-func (n *Node) showCard(ctx context.Context, sealKey []byte) error {
+func (n *Node) showCard(ctx context.Context) error {
 	accounts, err := n.accounts.List(ctx)
 	if err != nil {
 		return err
 	}
-	card := group.Card{SealKey: sealKey, Run: n.run}
+	card := group.Card{SealKey: n.post.OwnSealKey(), Run: n.run}
 	for _, a := range accounts {
 		card.Accounts = append(card.Accounts, a.Name)
 	}

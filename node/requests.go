@@ -173,7 +173,7 @@ func (n *Node) AddAccount(ctx context.Context, name string) error {
 	if err := n.accounts.Add(ctx, name); err != nil {
 		return err
 	}
-	return n.showCard(ctx, n.group().Card(n.id).SealKey)
+	return n.showCard(ctx)
 }
 
 // AddAppPassword makes a secret for one client program.

@@ -44,5 +44,5 @@
 // # Left to others
 //
 // Who is a member and awake is the mesh's; the key that letters are sealed to travels in the group's records
-// ([Config.SetSealKey]); what a letter means is its application's.
+// ([Config.ShowKey]); what a letter means is its application's.
 package post

@@ -91,19 +91,20 @@ func (p *Post) turnKeys(ctx context.Context) error {
 	return nil
 }
 
+// OwnSealKey returns what letters to this host are to be sealed to.
+func (p *Post) OwnSealKey() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.keys[0].public
+}
+
 // showKey has the newest key in this host's record, also in a group that it has just joined.
 func (p *Post) showKey(ctx context.Context) error {
-	p.mu.Lock()
-	keys := p.keys
-	p.mu.Unlock()
-	if len(keys) == 0 {
-		return nil
-	}
-	newest := keys[0].public
+	newest := p.OwnSealKey()
 	if bytes.Equal(p.cfg.SealKey(p.cfg.Self), newest) {
 		return nil
 	}
-	return p.cfg.SetSealKey(ctx, newest)
+	return p.cfg.ShowKey(ctx)
 }
 
 // keyOf returns the private half of a key, or nil.

@@ -238,7 +238,8 @@ func TestKillChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer blobs.Close()
-	p := New(Config{
+	var p *Post
+	p = New(Config{
 		Self: ids[name], Key: keys[name], Store: store, Blobs: blobs, Log: log, Metrics: new(kith.Metrics),
 		Dial: func(ctx context.Context, a kith.Address) (net.Conn, error) {
 			id, err := kith.ParseID(a.Host)
@@ -261,9 +262,9 @@ func TestKillChild(t *testing.T) {
 			}
 			return public
 		},
-		SetSealKey: func(_ context.Context, public []byte) error {
+		ShowKey: func(context.Context) error {
 			path := filepath.Join(dir, name+".key")
-			if err := os.WriteFile(path+".new", public, 0o600); err != nil {
+			if err := os.WriteFile(path+".new", p.OwnSealKey(), 0o600); err != nil {
 				return err
 			}
 			return os.Rename(path+".new", path)

@@ -37,8 +37,8 @@ type Config struct {
 	Members   func() []kith.Member // this host included
 	Connected func(kith.ID) bool   // there is a path to the member already, so that talking costs little
 
-	SealKey    func(kith.ID) []byte                           // what letters to the member are sealed to, by its signed record; nil: not known
-	SetSealKey func(ctx context.Context, public []byte) error // puts this host's into its record
+	SealKey func(kith.ID) []byte            // what letters to the member are sealed to, by its signed record; nil: not known
+	ShowKey func(ctx context.Context) error // puts this host's [Post.OwnSealKey] into its record
 
 	Log     *slog.Logger
 	Metrics *kith.Metrics
@@ -126,7 +126,7 @@ func (p *Post) Load(ctx context.Context) error {
 	if err := p.cfg.Store.Migrate(ctx, "post", own); err != nil {
 		return fmt.Errorf("open post: %w", err)
 	}
-	for _, load := range []func(context.Context) error{p.loadLimits, p.loadKeys, p.loadHeld, p.collect, p.loadHosts, p.loadLost} {
+	for _, load := range []func(context.Context) error{p.loadLimits, p.loadKeys, p.turnKeys, p.loadHeld, p.collect, p.loadHosts, p.loadLost} {
 		if err := load(ctx); err != nil {
 			return fmt.Errorf("open post: %w", err)
 		}

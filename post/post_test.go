@@ -80,10 +80,10 @@ func (h *villager) wake(t testing.TB) {
 		Members:   h.village.members,
 		Connected: func(kith.ID) bool { return true },
 		SealKey:   h.village.sealKey,
-		SetSealKey: func(_ context.Context, public []byte) error {
+		ShowKey: func(context.Context) error {
 			h.village.mu.Lock()
 			defer h.village.mu.Unlock()
-			h.village.keys[h.id] = public
+			h.village.keys[h.id] = h.OwnSealKey()
 			return nil
 		},
 		Log: log, Metrics: new(kith.Metrics),

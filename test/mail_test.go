@@ -30,8 +30,12 @@ func TestMailWaits(t *testing.T) {
 	if err := ask(t, maple, "mail", http.MethodPost, "/messages", map[string]any{"to": []string{to}, "subject": "while you slept", "text": "Hello\n"}, nil); err != nil {
 		t.Fatal(err)
 	}
+	var letters []struct {
+		HeldBy                []string
+		State, Reason, ToName string
+	}
+	defer func() { t.Logf("letters: %+v", letters) }()
 	await(t, "elm holds the letter", func() bool {
-		var letters []struct{ HeldBy []string }
 		return ask(t, maple, "post", http.MethodGet, "/letters?limit=10", nil, &letters) == nil && len(letters) > 0 && slices.Equal(letters[0].HeldBy, []string{"elm"})
 	})
 	maple.Stop()
