@@ -33,8 +33,8 @@ func (s *Swarm) Verify(ctx context.Context, id kith.ContentID, progress func(don
 		s.mu.Unlock()
 		s.change()
 	}()
-	if h.Path != "" {
-		s.findAgain(ctx, h, d)
+	if h.Path != "" && s.findAgain(ctx, h, d) {
+		s.endExchange(h) // begins anew with what is there
 	}
 	bad, err := s.countBad(ctx, d, progress)
 	if err != nil {
@@ -133,8 +133,9 @@ func (s *Swarm) findAll(ctx context.Context) {
 }
 
 // findAgain has the store know files that only look as if they had changed since
-// they were published, such as those that were copied back.
-func (s *Swarm) findAgain(ctx context.Context, h *holding, d *bittorrent.Description) {
+// they were published, such as those that were copied back, and reports whether there
+// were some.
+func (s *Swarm) findAgain(ctx context.Context, h *holding, d *bittorrent.Description) (found bool) {
 	for i, f := range d.Files {
 		path := filepath.Join(h.Path, filepath.FromSlash(contentPath(d, i)))
 		if f.Size == 0 || s.store.Unchanged(ctx, f.Root, f.Size, path) {
@@ -146,6 +147,9 @@ func (s *Swarm) findAgain(ctx context.Context, h *holding, d *bittorrent.Descrip
 		}
 		if err != nil {
 			s.log.Debug("a published file is not read", "path", path, "err", err)
+		} else if sum.Root == f.Root {
+			found = true
 		}
 	}
+	return found
 }
