@@ -12,31 +12,36 @@ func nearest(commands []command, word string) string {
 	var found string
 	for _, c := range commands {
 		verb, _, _ := strings.Cut(c.name, " ")
-		if d := distance(verb, word); d < least {
+		d := distance(verb, word)
+		if d < least || d == least && found != "" && found[0] != word[0] && verb[0] == word[0] { // few mistype the first letter
 			least, found = d, verb
 		}
 	}
 	return found
 }
 
-// distance is the Levenshtein distance of a and b: how many bytes have to be
-// inserted, deleted or replaced to make one the other.
+// distance is how many bytes have to be inserted, deleted or replaced, or swapped with the next
+// one, to make a into b: the Damerau-Levenshtein distance with optimal string alignment.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1) // distances of a's beginning to those of b
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1) // distances of a's beginnings to b's
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := corner
-			if a[i] != b[j] {
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replaced := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
 				replaced++
 			}
-			corner = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, corner+1)
+			rows[i][j] = min(replaced, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }
