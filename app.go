@@ -41,7 +41,7 @@ const LocalNone = -1
 type Service struct {
 	// Serve does the application's work until ctx ends, then returns nil
 	// within a bounded time. Its error restarts it, after a pause, and never
-	// touches another application.
+	// touches another application. It may be nil: all work is done in requests.
 	Serve func(ctx context.Context) error
 
 	// API is served below /api/<name>/ (the prefix removed) on the control

@@ -63,7 +63,9 @@ func (n *Node) startApp(ctx context.Context, run *supervisor, app kith.App) (ser
 	if service, err = app.New(h); err != nil {
 		return service, nil, err
 	}
-	run.start(app.Name, service.Serve)
+	if service.Serve != nil {
+		run.start(app.Name, service.Serve)
+	}
 	return service, listening, nil
 }
 

@@ -1,6 +1,7 @@
 package post
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -338,12 +339,9 @@ func (p *Post) wakeTalks() {
 }
 
 // explainLocked puts into a status what the store does not say.
-func (p *Post) explainLocked(s *kith.LetterStatus) {
+func (p *Post) explainLocked(s *kith.LetterStatus, members map[kith.ID]kith.Member) {
 	c := p.parcels[key{s.From, s.ID}]
-	if s.Ended() {
-		return
-	}
-	if c == nil {
+	if s.Ended() || c == nil {
 		return
 	}
 	for id := range c.holders {
@@ -360,7 +358,7 @@ func (p *Post) explainLocked(s *kith.LetterStatus) {
 	default:
 		for id, o := range c.told {
 			if o.reason != "" {
-				s.Reason = fmt.Sprintf("Host %s does not take it: %s.", id.Short(), o.reason)
+				s.Reason = fmt.Sprintf("%s does not take it: %s.", cmp.Or(members[id].Host, id.Short()), o.reason)
 			}
 		}
 	}

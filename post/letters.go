@@ -391,10 +391,11 @@ func (p *Post) query(ctx context.Context, where string, args ...any) (list []kit
 		}
 		return rows.Err()
 	})
+	members := p.members()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range list {
-		p.explainLocked(&list[i])
+		p.explainLocked(&list[i], members)
 	}
 	return list, err
 }

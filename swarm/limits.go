@@ -22,15 +22,20 @@ type meter struct {
 	mu    sync.Mutex
 	bytes float64
 	at    time.Time
+	last  time.Time // that something came
 }
 
-const meterTime = 2 * time.Second
+const (
+	meterTime = 2 * time.Second
+	meterRest = 4 * time.Second // without anything: the rate is none
+)
 
 func (m *meter) add(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.fadeLocked(time.Now())
-	m.bytes += float64(n)
+	now := time.Now()
+	m.fadeLocked(now)
+	m.bytes, m.last = m.bytes+float64(n), now
 }
 
 func (m *meter) fadeLocked(now time.Time) {
@@ -42,8 +47,9 @@ func (m *meter) fadeLocked(now time.Time) {
 func (m *meter) rate() float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.fadeLocked(time.Now())
-	if m.bytes < 1 {
+	now := time.Now()
+	m.fadeLocked(now)
+	if m.bytes < 1 || now.Sub(m.last) > meterRest {
 		return 0
 	}
 	return m.bytes / meterTime.Seconds()

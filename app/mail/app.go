@@ -97,22 +97,25 @@ func (m *mail) serve(ctx context.Context) error {
 			cancel(err)
 		}
 	})
-	for protocol, answer := range map[string]func(context.Context, net.Listener) error{
-		protocolIMAP:  func(ctx context.Context, l net.Listener) error { return m.imap.Serve(ctx, l, false) },
-		protocolIMAPS: func(ctx context.Context, l net.Listener) error { return m.imap.Serve(ctx, l, true) },
-		protocolPOP3:  func(ctx context.Context, l net.Listener) error { return m.pop.Serve(ctx, l, false) },
-		protocolPOP3S: func(ctx context.Context, l net.Listener) error { return m.pop.Serve(ctx, l, true) },
-
-		protocolSubmission:  func(ctx context.Context, l net.Listener) error { return m.submission.Serve(ctx, l, false) },
-		protocolSubmissions: func(ctx context.Context, l net.Listener) error { return m.submission.Serve(ctx, l, true) },
+	for _, port := range []struct {
+		protocol string
+		answer   func(ctx context.Context, l net.Listener, secure bool) error
+		secure   bool
+	}{
+		{protocolSubmission, m.submission.Serve, false}, {protocolSubmissions, m.submission.Serve, true},
+		{protocolIMAP, m.imap.Serve, false}, {protocolIMAPS, m.imap.Serve, true},
+		{protocolPOP3, m.pop.Serve, false}, {protocolPOP3S, m.pop.Serve, true},
 	} {
-		tasks.Go(func() {
-			listener, err := m.host.Listen(ctx, protocol)
-			if err == nil {
-				err = answer(ctx, listener)
+		listener, err := m.host.Listen(ctx, port.protocol)
+		if err != nil { // such as a port that another program has: the others serve
+			if ctx.Err() == nil {
+				m.host.Event(fmt.Sprintf("Mail programs do not reach this computer by %s: %v", port.protocol, err))
 			}
-			if err != nil {
-				cancel(fmt.Errorf("%s: %w", protocol, err))
+			continue
+		}
+		tasks.Go(func() {
+			if err := port.answer(ctx, listener, port.secure); err != nil {
+				cancel(fmt.Errorf("%s: %w", port.protocol, err))
 			}
 		})
 	}

@@ -1,8 +1,6 @@
 package post
 
 import (
-	"context"
-
 	"kith.alt/kith"
 )
 
@@ -29,9 +27,5 @@ func newPost(host kith.Host) *post {
 }
 
 func (p *post) service() kith.Service {
-	idle := func(ctx context.Context) error { // all work is done in requests
-		<-ctx.Done()
-		return nil
-	}
-	return kith.Service{Serve: idle, API: p.api(), Screens: p.screens()}
+	return kith.Service{API: p.api(), Screens: p.screens()}
 }

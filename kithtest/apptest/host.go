@@ -115,7 +115,14 @@ func (h *Host) Serve(t testing.TB) (stop func()) {
 	h.Service = service
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- service.Serve(ctx) }()
+	go func() {
+		if service.Serve == nil {
+			<-ctx.Done()
+			done <- nil
+			return
+		}
+		done <- service.Serve(ctx)
+	}()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
