@@ -73,7 +73,8 @@ func (h *villager) wake(t testing.TB) {
 		t.Fatal(err)
 	}
 	network := h.village.hub.Network(h.id)
-	p := New(Config{
+	var p *Post
+	p = New(Config{
 		Self: h.id, Key: h.key, Store: store, Blobs: blobs, Dial: network.Dial,
 		Listen:    func(ctx context.Context) (net.Listener, error) { return network.Listen(ctx, kith.Address{Port: Port}) },
 		Group:     func() [32]byte { return [32]byte{7} },
@@ -83,7 +84,7 @@ func (h *villager) wake(t testing.TB) {
 		ShowKey: func(context.Context) error {
 			h.village.mu.Lock()
 			defer h.village.mu.Unlock()
-			h.village.keys[h.id] = h.OwnSealKey()
+			h.village.keys[h.id] = p.OwnSealKey()
 			return nil
 		},
 		Log: log, Metrics: new(kith.Metrics),

