@@ -73,6 +73,8 @@ func (p *Post) converse(ctx context.Context, conn net.Conn, peer kith.ID) {
 	}
 	p.mu.Lock()
 	p.talks[peer] = append(p.talks[peer], t)
+	h := p.hostLocked(peer)
+	h.failed, h.next = 0, time.Time{} // it can be reached, whatever came of calls before
 	if all := p.talks[peer]; len(all) > maxTalks {
 		all[0].end(errTooManyTalks)
 	}

@@ -64,13 +64,13 @@ func ask(t *testing.T, n *kithtest.Node, app, method, path string, in, out any) 
 
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {
 		case <-deadline:
-			t.Fatalf("not after 30 s: %s", what)
+			t.Fatalf("not after 2 minutes: %s", what)
 		case <-tick.C:
 		}
 	}
