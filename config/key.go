@@ -19,7 +19,7 @@ const keyBlock = "PRIVATE KEY" // RFC 7468 10
 func (d *Dir) Key() (ed25519.PrivateKey, error) {
 	text, err := os.ReadFile(d.File(keyFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("host key %s: %w", d.File(keyFile), kith.NotFound)
+		return nil, fmt.Errorf("there is no host key %s: %w", d.File(keyFile), kith.NotFound)
 	} else if err != nil {
 		return nil, fmt.Errorf("read host key: %w", err)
 	}
@@ -39,7 +39,7 @@ func (d *Dir) StoreKey(key ed25519.PrivateKey) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, err := os.Lstat(d.File(keyFile)); err == nil {
-		return fmt.Errorf("host key %s: %w", d.File(keyFile), kith.Exists)
+		return fmt.Errorf("there is a host key %s already: %w", d.File(keyFile), kith.Exists)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("store host key: %w", err)
 	}

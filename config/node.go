@@ -28,6 +28,10 @@ type Node struct {
 	SharedLoopback bool           `json:"shared_loopback"` // other users of this computer may use the loopback ports
 	Account        string         `json:"account"`         // the first account
 
+	// Open says for which client programs of other computers applications are open, by
+	// their names, as package door reads it.
+	Open map[string]string `json:"open,omitempty"`
+
 	Public        []string `json:"public"`          // IP or IP:PORT where a router passes on what comes for the overlay's port
 	Introduce     bool     `json:"introduce"`       // members are sought in the BitTorrent DHT, too
 	DHTNodes      []string `json:"dht_nodes"`       // HOST:PORT by which to take part in it; none: those that everybody uses
@@ -172,6 +176,7 @@ func (n Node) check() error {
 
 func (n Node) clone() Node {
 	n.Ports = maps.Clone(n.Ports)
+	n.Open = maps.Clone(n.Open)
 	n.Public = slices.Clone(n.Public)
 	n.DHTNodes = slices.Clone(n.DHTNodes)
 	n.unknown = maps.Clone(n.unknown)

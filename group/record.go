@@ -22,7 +22,7 @@ const (
 	MaxRelays    = 4
 	maxSameIP    = 2       // addresses of a record with one IP
 	maxNAT       = 16      // letters of the word for a NAT
-	maxRecord    = 2 << 10 // bytes of a body and its signature; those of this release stay below half of it
+	maxRecord    = 2 << 10 // bytes of a body and its signature; those of this release stay below it
 
 	recordVersion = 1
 	recordDomain  = "kith address record 1\x00"
@@ -51,10 +51,12 @@ type recordBody struct {
 	NAT       string           `json:"nat,omitempty"`
 	SealKey   []byte           `json:"seal,omitempty"`
 	Accounts  []string         `json:"accounts,omitempty"`
+	Names     []string         `json:"names,omitempty"`
+	More      bool             `json:"more,omitempty"`
 	Run       Run              `json:"run,omitzero"`
 }
 
-var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat", "seal", "accounts", "run"}
+var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat", "seal", "accounts", "names", "more", "run"}
 
 func signRecord(key ed25519.PrivateKey, b recordBody) (*record, error) {
 	b.Version = recordVersion

@@ -25,6 +25,7 @@ const (
 	passOver   = 3 * time.Minute // of a member that has not answered twice
 	probeEvery = time.Minute     // dials of members that are believed asleep
 	idleFor    = 2 * time.Minute // until a carrier that is of no use is ended
+	briefly    = 3 * time.Second // a member that is back by then was not asleep, but started again or joined
 	parting    = 500 * time.Millisecond
 
 	// A revoked host's carriers end after this, so that the revocation can
@@ -59,7 +60,7 @@ func (m *Mesh) meet(ctx context.Context, v view, work *sync.WaitGroup) time.Dura
 }
 
 // updateLocked brings the meetings up to date, and returns the names of those
-// that woke and that fell asleep.
+// that woke and that have fallen asleep, as the owner is to be told.
 func (m *Mesh) updateLocked(v view) (woke, slept []string) {
 	if m.group != v.group {
 		for id := range m.meetings {
@@ -92,15 +93,20 @@ func (m *Mesh) updateLocked(v view) (woke, slept []string) {
 		if met.failures > 0 && !same(met.tried, v.group.Whereabouts(member.ID)) {
 			met.retry()
 		}
-		online := met.isOnline(v.now)
-		switch {
-		case online && !met.online:
-			woke = append(woke, member.Host)
-		case !online && met.online:
-			slept = append(slept, member.Host)
+		if met.isOnline(v.now) {
+			met.missed = time.Time{}
+			if !met.told {
+				woke, met.told = append(woke, member.Host), true
+			}
+			continue
+		}
+		if met.missed.IsZero() {
+			met.missed = v.now
 			met.part()
 		}
-		met.online = online
+		if met.told && v.now.Sub(met.missed) >= briefly {
+			slept, met.told = append(slept, member.Host), false
+		}
 	}
 	return woke, slept
 }
@@ -202,7 +208,7 @@ func (m *Mesh) dialLocked(ctx context.Context, v view, wishes []wish, work *sync
 		if met.wanted.IsZero() {
 			met.wanted = v.now
 		}
-		due := max(met.next.Sub(v.now), met.wanted.Add(w.after).Sub(v.now))
+		due := max(met.next.Sub(v.now), met.reached.Add(firstRetry).Sub(v.now), met.wanted.Add(w.after).Sub(v.now))
 		if due <= 0 && dials < dialsAtOnce {
 			dial(w.id, met)
 		} else {
@@ -247,6 +253,8 @@ func (m *Mesh) dial(ctx context.Context, id kith.ID) {
 		if err != nil {
 			met.fail(time.Now(), members)
 			met.tried = g.Whereabouts(id)
+		} else {
+			met.reached = time.Now()
 		}
 		if errors.Is(err, kith.NotMember) && met.refusal != err.Error() {
 			met.refusal, refused = err.Error(), true

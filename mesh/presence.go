@@ -32,13 +32,15 @@ type meeting struct {
 	heard  time.Time // when something came by it
 	seen   time.Time // when the member was last heard of for sure, by a heartbeat or a carrier
 	gone   time.Time // since then: when it said goodbye, or did not answer any more; else zero
-	online bool      // what the owner was told
+	missed time.Time // since when it has not been online; zero: it is
+	told   bool      // that it is online, is what the owner knows
 
 	dialling bool
 	failures int               // dials in a row
 	failed   time.Time         // the last of them
 	pause    time.Duration     // after it
 	next     time.Time         // when to dial again; zero: now
+	reached  time.Time         // by a dial: a carrier that ends at once is not dialled anew at once
 	wanted   time.Time         // since when a carrier has been missing
 	tried    group.Whereabouts // where it did not answer
 	refusal  string            // what the member said when it would not have us
@@ -131,6 +133,14 @@ func (m *Mesh) Presences() map[kith.ID]Presence {
 		}
 	}
 	return presences
+}
+
+// Connected reports whether there was a carrier to a member when this host looked last.
+func (m *Mesh) Connected(id kith.ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	met := m.meetings[id]
+	return met != nil && met.up
 }
 
 // Online returns how many members are online, this host included.

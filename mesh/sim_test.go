@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -47,6 +48,25 @@ type host struct {
 	over  *overlay.Overlay
 	mesh  *mesh.Mesh
 	off   func() // nil while it is
+
+	mu   sync.Mutex
+	told []string // to its owner
+}
+
+// tell notes what the owner is told.
+func (h *host) tell(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = append(h.told, fmt.Sprintf(format, args...))
+}
+
+// news returns what the owner was told since it was asked last.
+func (h *host) news() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	told := h.told
+	h.told = nil
+	return told
 }
 
 // inTown runs a test in virtual time.
@@ -112,6 +132,7 @@ func (h *host) turnOn() {
 		Internet: h.at,
 		Port:     func() uint16 { return overlayPort },
 		Public:   func() []netip.AddrPort { return h.public },
+		Event:    h.tell,
 		Log:      log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -422,5 +443,32 @@ func TestCrash(t *testing.T) {
 		w.until(90*time.Second, "the server knows", view(w.hosts))
 		oak.turnOn()
 		w.until(time.Minute, "connected again", connected(server, oak))
+	})
+}
+
+// TestTold: the owner is told who wakes and who falls asleep, and not of a
+// member that joins or starts again, which is gone for a moment.
+func TestTold(t *testing.T) {
+	inTown(t, func(w *town) {
+		server := w.add("server", w.net.Public())
+		oak := w.add("oak", w.net.Router(internet.PortRestricted))
+		w.settle()
+		w.until(time.Minute, "connected", connected(server, oak))
+		told := func(when string, want ...string) {
+			t.Helper()
+			time.Sleep(20 * time.Second)
+			if got := server.news(); !slices.Equal(got, want) {
+				t.Errorf("%s the owner is told %q, want %q", when, got, want)
+			}
+		}
+		const awake, asleep = "oak is awake.", "oak is asleep, or cannot be reached."
+		told("after it joined", awake)
+		oak.turnOff()
+		oak.turnOn()
+		told("after it started again")
+		oak.turnOff()
+		told("after it stopped", asleep)
+		oak.turnOn()
+		told("after it started", awake)
 	})
 }

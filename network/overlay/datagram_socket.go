@@ -104,7 +104,7 @@ func (o *Overlay) newPacketSocket(ctx context.Context, address kith.Address, pro
 		port = ds.freePortLocked()
 	}
 	if port == 0 || ds.ports[port] != nil {
-		return nil, fmt.Errorf("overlay datagram port %d: %w", port, kith.InUse)
+		return nil, fmt.Errorf("overlay datagram port %d is taken: %w", port, kith.InUse)
 	}
 	s := &packetSocket{overlay: o, address: kith.Address{Host: o.id.String(), Port: port}, program: program, queue: newInbox()}
 	s.mu.Lock() // for a Close that comes at once

@@ -16,7 +16,8 @@
 //     before QUIC), then a direct one, then a relayed one. When both sides dial at once, both keep
 //     the one that the smaller ID dialled and the other retires when its last
 //     socket has moved or closed. A peer that restarted, which its hello shows,
-//     ends its older links at once.
+//     ends its older links at once; what comes back as it was before is a copy with the same key, and
+//     each of the two is heard for some seconds at least.
 //   - A socket (socket.go) is a net.Conn that rides on one stream of one carrier
 //     at a time, with the semantics of TCP: Close delivers what was written and
 //     refuses what the peer still sends, without making the peer lose what it

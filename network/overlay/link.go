@@ -22,6 +22,8 @@ type peer struct {
 	dialledBack bool               // as it comes through a relay; the dial is under way
 	unread      atomic.Int64       // bytes that all TLS carriers hold for readers
 	lost        error              // why the last one ended that was current
+	former      instance           // of the host, before the current one
+	turned      time.Time          // when that one came
 	told        bool               // what OnPeer heard last; guarded by Overlay.telling
 }
 
@@ -116,6 +118,11 @@ func (o *Overlay) adopt(c carrier, a arrival) (*link, error) {
 		return nil, errStopped
 	}
 	p := o.peerLocked(id)
+	if p.isTwin(theirs) {
+		o.mu.Unlock()
+		c.close()
+		return nil, errTwin
+	}
 	p.links[l] = struct{}{}
 	o.links[l] = struct{}{}
 	if c, ok := c.(*yamuxCarrier); ok {
@@ -137,6 +144,9 @@ func (o *Overlay) adopt(c carrier, a arrival) (*link, error) {
 		p.current = l
 		if old != nil {
 			old.retireLocked()
+			if old.instance != theirs {
+				p.former, p.turned = old.instance, time.Now()
+			}
 		}
 	default:
 		l.retireLocked()
@@ -187,6 +197,7 @@ var (
 	errRetired      = fmt.Errorf("the connection gave way to another: %w", kith.Unreachable)
 	errRelayUp      = fmt.Errorf("a relayed connection is up: %w", kith.Exists)
 	errAdopted      = fmt.Errorf("another connection is up: %w", kith.Exists)
+	errTwin         = fmt.Errorf("the host there runs twice: %w", kith.Exists)
 	errOwnKey       = fmt.Errorf("the host there has this host's own key: %w", kith.Exists)
 	errTooManyLinks = fmt.Errorf("the host opened more than %d connections: %w", maxLinks, kith.Quota)
 )
@@ -225,6 +236,15 @@ func (p *peer) surplus() []*link {
 	}
 	slices.SortFunc(retired, func(a, b *link) int { return a.since.Compare(b.since) })
 	return retired[:max(0, len(p.links)-maxLinks)]
+}
+
+// twinTurn is how long each of two hosts with one key is heard before the other is: a restarted host does
+// not come back as what it was before, but a copy of it does, and would end the connection that could tell
+// the two of each other.
+const twinTurn = 5 * time.Second
+
+func (p *peer) isTwin(theirs instance) bool {
+	return p.current != nil && p.current.instance != theirs && theirs == p.former && time.Since(p.turned) < twinTurn
 }
 
 // reason says why the link is made, for people.

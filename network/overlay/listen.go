@@ -57,7 +57,7 @@ func (o *Overlay) listen(ctx context.Context, address kith.Address) (*listener, 
 		port = o.freePortLocked()
 	}
 	if port == 0 || o.ports[port] != nil {
-		return nil, fmt.Errorf("overlay port %d: %w", port, kith.InUse)
+		return nil, fmt.Errorf("overlay port %d is taken: %w", port, kith.InUse)
 	}
 	l := &listener{
 		overlay: o,

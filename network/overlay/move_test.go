@@ -257,6 +257,27 @@ func TestPeerRestartsWhileSuspended(t *testing.T) {
 	}
 }
 
+// TestTwins has two hosts with one key talk to a third: the one that came last is not ended by the other at once.
+func TestTwins(t *testing.T) {
+	for _, carrier := range bothCarriers {
+		c := newClub()
+		a, first := c.member(t, 1, only(carrier)), c.member(t, 2, only(carrier))
+		connected(t, a, first)
+		second := c.member(t, 2, only(carrier))
+		dialed, _ := connected(t, second, a)
+		for range 3 {
+			waitFor(t, "the first to be sent away", func() bool { return len(first.Peers()) == 0 })
+			first.Connect(t.Context(), a.id) // it may seem to be up for a moment
+		}
+		if _, err := dialed.Write([]byte("still here")); err != nil {
+			t.Errorf("%s: %v", carrier, err)
+		}
+		if sockets := a.Sockets(); len(sockets) != 1 {
+			t.Errorf("%s: there are %d sockets", carrier, len(sockets))
+		}
+	}
+}
+
 // TestForgedResumption has a member resume what is not its own, or not any
 // more: it is refused, and the socket does not notice.
 func TestForgedResumption(t *testing.T) {
