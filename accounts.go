@@ -15,7 +15,8 @@ import "context"
 // other is a failure of this host. They name no secret. Accounts are safe for
 // concurrent use.
 type Accounts interface {
-	// Names returns all accounts, the first one added first.
+	// Names returns all accounts, the first one added first. It may be called within a
+	// transaction.
 	Names(ctx context.Context) ([]string, error)
 
 	// CheckAppPassword returns the account of the user whose app password secret

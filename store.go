@@ -21,7 +21,8 @@ type Store interface {
 	// store again. A full disk is an error of kind Quota.
 	Update(ctx context.Context, fn func(tx *sql.Tx) error) error
 
-	// View runs fn in a read-only snapshot; it does not wait for writers.
+	// View runs fn in a read-only snapshot; it does not wait for writers. There may be few
+	// at a time: fn must not call the store again, nor what does, such as [Blobs].
 	View(ctx context.Context, fn func(tx *sql.Tx) error) error
 
 	// Migrate brings the tables of owner to the newest of its migrations:

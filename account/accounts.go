@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -27,6 +29,9 @@ const (
 type Accounts struct {
 	store  kith.Store
 	secret []byte // SCRAM salts follow from it
+
+	adding sync.Mutex
+	names  atomic.Pointer[[]string] // of all accounts, the first one added first
 
 	hashing chan struct{} // a slot for each password that is being hashed
 	links   links
@@ -64,6 +69,9 @@ func Open(ctx context.Context, store kith.Store) (*Accounts, error) {
 		wrong:      newLimiter(1, 10*time.Minute),
 	}
 	if err := store.Update(ctx, a.loadSecret); err != nil {
+		return nil, fmt.Errorf("open accounts: %w", err)
+	}
+	if err := a.loadNames(ctx); err != nil {
 		return nil, fmt.Errorf("open accounts: %w", err)
 	}
 	return a, nil
@@ -117,9 +125,12 @@ func (a *Accounts) List(ctx context.Context) ([]Account, error) {
 	return list, nil
 }
 
-// Names returns the names of all accounts, the first one added first.
-func (a *Accounts) Names(ctx context.Context) ([]string, error) {
-	var names []string
+// Names returns the names of all accounts, the first one added first. They are in memory: it may be
+// called within a transaction. The caller must not change them.
+func (a *Accounts) Names() []string { return *a.names.Load() }
+
+func (a *Accounts) loadNames(ctx context.Context) error {
+	names := []string{}
 	err := a.store.View(ctx, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT name FROM account_people ORDER BY number`)
 		if err != nil {
@@ -136,23 +147,19 @@ func (a *Accounts) Names(ctx context.Context) ([]string, error) {
 		return rows.Err()
 	})
 	if err != nil {
-		return nil, fmt.Errorf("names of accounts: %w", err)
+		return fmt.Errorf("names of accounts: %w", err)
 	}
-	return names, nil
+	a.names.Store(&names)
+	return nil
 }
-
-// reserved names reach somebody else by custom: RFC 2142 and RFC 5321 4.5.1
-// for mail, RFC 1635 for files.
-var reserved = []string{"abuse", "anonymous", "hostmaster", "mailer-daemon", "postmaster", "webmaster"}
 
 // Add adds an account without a password. Kinds: Invalid, Exists, Quota.
 func (a *Accounts) Add(ctx context.Context, name string) error {
-	if err := kith.CheckLabel(name); err != nil {
+	if err := kith.CheckPersonal(name); err != nil {
 		return fmt.Errorf("add account: %w", err)
 	}
-	if slices.Contains(reserved, name) {
-		return fmt.Errorf("add account: the name %s is reserved: choose another: %w", name, kith.Invalid)
-	}
+	a.adding.Lock()
+	defer a.adding.Unlock()
 	err := a.store.Update(ctx, func(tx *sql.Tx) error {
 		var number, count int
 		err := tx.QueryRowContext(ctx, `SELECT coalesce(max(number), 0), count(*) FROM account_people`).Scan(&number, &count)
@@ -175,6 +182,8 @@ func (a *Accounts) Add(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("add account %s: %w", name, err)
 	}
+	names := append(slices.Clip(a.Names()), name)
+	a.names.Store(&names)
 	return nil
 }
 

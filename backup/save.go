@@ -70,7 +70,7 @@ func mayMake(path string, replace bool) error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is not a file: %w", path, kith.Invalid)
 	case !replace:
-		return fmt.Errorf("%s: %w", path, kith.Exists)
+		return fmt.Errorf("%s exists already: %w", path, kith.Exists)
 	}
 	return nil
 }

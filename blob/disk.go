@@ -58,8 +58,8 @@ func explain(err error) error {
 		return nil
 	case isFull(err):
 		return fmt.Errorf("the disk is full: make room; nothing kept is harmed: %w (%w)", kith.Quota, err)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w (%w)", kith.Denied, err)
+	case errors.Is(err, fs.ErrPermission): // of kind Temporary: it says nothing against what was to be written
+		return fmt.Errorf("let the user who runs kith write it: %w (%w)", kith.Temporary, err)
 	}
 	return fmt.Errorf("the disk fails: check it: %w (%w)", kith.Temporary, err)
 }

@@ -73,6 +73,15 @@ func (s *Store) sweep(ctx context.Context) error {
 // removeUnkept deletes a file unless it is used or kept. No transaction that has
 // released it is under way.
 func (s *Store) removeUnkept(ctx context.Context, id kith.BlobID) error {
+	// Who is in a View may wait for s.mu, so it is not held here. A blob that is not kept now is kept later only by whoever
+	// writes it again, and whose use ends nowhere but in sweep.
+	var kept bool
+	err := s.tables.View(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM blob_kept WHERE id = ?)`, id[:]).Scan(&kept)
+	})
+	if err != nil || kept {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u, used := s.uses[id]; used {
@@ -82,13 +91,6 @@ func (s *Store) removeUnkept(ctx context.Context, id kith.BlobID) error {
 	if s.holds > 0 {
 		s.suspects = append(s.suspects, id) // looked at when the last hold ends
 		return nil
-	}
-	var kept bool
-	err := s.tables.View(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM blob_kept WHERE id = ?)`, id[:]).Scan(&kept)
-	})
-	if err != nil || kept {
-		return err
 	}
 	if err := s.fs.Remove(s.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return explain(err)

@@ -17,14 +17,6 @@ import (
 // soon; a larger one is durable when Write returns. It fails as [kith.Blobs] says,
 // or with the error of r.
 func (s *Store) Write(ctx context.Context, r io.Reader, limit int64) (kith.Blob, error) {
-	blob, err := s.write(ctx, r, limit)
-	if err != nil {
-		return kith.Blob{}, fmt.Errorf("write blob: %w", err)
-	}
-	return blob, nil
-}
-
-func (s *Store) write(ctx context.Context, r io.Reader, limit int64) (kith.Blob, error) {
 	if limit < 0 {
 		return kith.Blob{}, fmt.Errorf("the limit is %d bytes: %w", limit, kith.Invalid)
 	}

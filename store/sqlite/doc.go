@@ -18,7 +18,7 @@
 // fails, panics or is cancelled leaves the others alone, and all return when the
 // commit has reached the disk. Where the disk fails in the middle of it, all that were
 // in it fail. Views have a pool of connections that cannot write, each transaction
-// a snapshot of its own.
+// a snapshot of its own. A connection keeps the statements that it used last compiled.
 //
 // Migrations are recorded in the table store_migrations by owner, version and
 // checksum. All pending migrations of an owner are applied in one transaction.

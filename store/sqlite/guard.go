@@ -21,7 +21,7 @@ var (
 	errDeferred = errors.New("a row refers to one that does not exist")
 )
 
-// driverConn is what database/sql uses of the driver's connection.
+// driverConn is what is used of the driver's connection.
 type driverConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -33,6 +33,7 @@ type driverConn interface {
 	driver.Validator
 	sqlite.DBStatus
 	sqlite.HookRegisterer
+	pageCopier
 }
 
 // guardConnector makes the connection that writes.
