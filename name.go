@@ -2,6 +2,7 @@ package kith
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -63,6 +64,18 @@ func CheckLabel(label string) error {
 		}
 	}
 	return nil
+}
+
+// reserved are names that by custom reach who runs the host: RFC 2142 and RFC 5321 4.5.1 for mail, RFC 1635 for files.
+var reserved = []string{"abuse", "anonymous", "hostmaster", "mailer-daemon", "postmaster", "root", "webmaster"}
+
+// CheckPersonal is CheckLabel for what a person of the host takes as a name: an account, or another name of one.
+// Names that reach who runs the host are none.
+func CheckPersonal(label string) error {
+	if slices.Contains(reserved, label) {
+		return fmt.Errorf("the name %s is for who runs this computer; choose another: %w", label, Invalid)
+	}
+	return CheckLabel(label)
 }
 
 // MakeLabel turns what people and operating systems call a computer or an

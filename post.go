@@ -41,6 +41,7 @@ func ParseLetterID(text string) (LetterID, error) {
 // What a letter may be.
 const (
 	MaxLetter    = 64 << 20            // bytes of its payload
+	MaxNote      = 64 << 10            // bytes of its note
 	LetterExpiry = 30 * 24 * time.Hour // where nothing else was said; no letter lives longer
 )
 
@@ -51,6 +52,7 @@ type Letter struct {
 	From    ID        `json:"from"`
 	To      ID        `json:"to"`
 	App     string    `json:"app"`
+	Note    []byte    `json:"-"` // what the application said of the payload
 	Payload Blob      `json:"-"`
 	Sent    time.Time `json:"sent"`    // by the sender's clock
 	Expires time.Time `json:"expires"` // it is delivered before, or not at all
@@ -59,6 +61,7 @@ type Letter struct {
 // A Draft is a letter to be sent.
 type Draft struct {
 	To      ID
+	Note    []byte // what the payload is, and for whom: so one blob goes to many hosts; at most MaxNote bytes
 	Payload Blob
 	Expires time.Time // zero: in LetterExpiry
 	Ordered bool      // received after the ordered letters sent to this host before; one that does not come holds up the rest for a minute
@@ -100,7 +103,7 @@ type Post interface {
 	// for as long as letters live. It fails with kind NotFound.
 	Letter(ctx context.Context, id LetterID) (LetterStatus, error)
 
-	// Letters returns at most limit letters of this host, the newest first: those of an
+	// Letters returns at most limit letters of this host, the newest first and without notes: those of an
 	// application, or of all where app is "".
 	Letters(ctx context.Context, app string, limit int) ([]LetterStatus, error)
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,8 +113,8 @@ func TestBadOffers(t *testing.T) {
 		}{
 			{"right", nil, verdictWant},
 			{"another group", func(b *headerBody) { b.Group[0] = 8 }, verdictRefused},
-			{"a sender that is no member", func(b *headerBody) { b.From = kith.ID{9} }, verdictRefused},
-			{"a receiver that is no member", func(b *headerBody) { b.To = kith.ID{9} }, verdictRefused},
+			{"a sender that is no member", func(b *headerBody) { b.From = kith.ID{9} }, verdictBusy},
+			{"a receiver that is no member", func(b *headerBody) { b.To = kith.ID{9} }, verdictBusy},
 			{"another's name", func(b *headerBody) { b.From = oak.id }, 0},
 			{"expired", func(b *headerBody) { b.Expires = time.Now().Unix() - 1 }, verdictRefused},
 			{"for ever", func(b *headerBody) { b.Expires = 1 << 39 }, verdictRefused},
@@ -453,6 +455,89 @@ func FuzzOpen(f *testing.F) {
 		}
 		if _, err := readInside(r); err == nil {
 			io.Copy(io.Discard, r)
+		}
+	})
+}
+
+// TestLies has a sender seal what is not as it signed: each is refused, once and for all.
+func TestLies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVillage(t, "oak", "mallory")
+		v.acquaint(t)
+		defer v.sleepAll()
+		oak, mallory := v.hosts[0], v.hosts[1]
+		mallory.sleep()
+		note, payload := []byte("for bob"), []byte("the message")
+		for name, lie := range map[string]func(c *contents) (inside []byte){
+			"nothing":         func(*contents) []byte { return append(bytes.Clone(note), payload...) },
+			"another note":    func(*contents) []byte { return append([]byte("for eve"), payload...) },
+			"another payload": func(*contents) []byte { return append(bytes.Clone(note), "the massage"...) },
+			"a note in part": func(c *contents) []byte {
+				c.NoteSize = kith.MaxNote
+				return note
+			},
+			"a payload in part": func(c *contents) []byte {
+				c.Size = 1 << 20
+				return append(bytes.Clone(note), payload...)
+			},
+			"a note that is too long": func(c *contents) []byte {
+				c.NoteSize = kith.MaxNote + 1
+				return make([]byte, kith.MaxNote+100)
+			},
+			"no note":           func(c *contents) []byte { c.NoteSize = 0; return append(bytes.Clone(note), payload...) },
+			"a negative note":   func(c *contents) []byte { c.NoteSize = -1; return append(bytes.Clone(note), payload...) },
+			"another recipient": func(c *contents) []byte { c.To = mallory.id; return append(bytes.Clone(note), payload...) },
+		} {
+			a := mallory.attack(t, oak)
+			a.greet(t)
+			before := oak.received()
+			head := headerBody{Group: bytes.Repeat([]byte{0}, 32), From: a.id, To: oak.id, Letter: kith.NewLetterID(), Seal: 1, Key: v.sealKey(oak.id), Expires: time.Now().Add(24 * time.Hour).Unix()}
+			head.Group[0] = 7
+			c := contents{Version: wireVersion, Group: head.Group, From: a.id, To: oak.id, Letter: head.Letter, App: "echo", Sent: time.Now().UnixMilli(), Expires: head.Expires,
+				Note: sha256.Sum256(note), NoteSize: len(note), Payload: sha256.Sum256(payload), Size: int64(len(payload))}
+			text := lie(&c)
+			inside, err := sign(a.key, letterDomain, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := seal(head.Key, &head, inside, bytes.NewReader(text), int64(len(text)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sealed, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := a.offerTo(oak.id, sealed, func(b *headerBody) {
+				body, size := b.Body, b.Size
+				*b = head
+				b.Body, b.Size = body, size
+			})
+			if got := a.verdictOn(t, h); got != verdictWant {
+				t.Fatalf("%s: verdict %d", name, got)
+			}
+			a.say(t, keyFrame(frameBegin, h.key()))
+			for part := range slices.Chunk(sealed, 30000) {
+				a.say(t, append(gossip.BeginFrame(frameBody), part...))
+			}
+			a.hear(frameKept)
+			a.conn.Close()
+			var outcome string
+			v.until(t, "the end of "+name, func() bool {
+				return oak.store.View(t.Context(), func(tx *sql.Tx) error {
+					return tx.QueryRow(`SELECT outcome FROM post_receipts WHERE letter = ?`, head.Letter[:]).Scan(&outcome)
+				}) == nil
+			})
+			want := outcomeRefused
+			if name == "nothing" {
+				want = outcomeDelivered
+				if l := oak.got[len(oak.got)-1]; !bytes.Equal(l.Note, note) || !bytes.Equal(oak.bodies[l.ID], payload) {
+					t.Errorf("received %q, %q", l.Note, oak.bodies[l.ID])
+				}
+			}
+			if outcome != want || want == outcomeRefused && oak.received() != before {
+				t.Errorf("a letter that lies about %s was %s", name, outcome)
+			}
 		}
 	})
 }

@@ -22,22 +22,22 @@ const (
 type usage struct {
 	bytes   int64
 	letters int
-	senders map[kith.ID]*usage
+	hosts   map[kith.ID]*usage // for whom
 }
 
-func (u *usage) add(from kith.ID, size int64, n int) {
-	if u.senders == nil {
-		u.senders = make(map[kith.ID]*usage)
+func (u *usage) add(host kith.ID, size int64, n int) {
+	if u.hosts == nil {
+		u.hosts = make(map[kith.ID]*usage)
 	}
-	s := u.senders[from]
+	s := u.hosts[host]
 	if s == nil {
 		s = new(usage)
-		u.senders[from] = s
+		u.hosts[host] = s
 	}
 	s.bytes, s.letters = s.bytes+size*int64(n), s.letters+n
 	u.bytes, u.letters = u.bytes+size*int64(n), u.letters+n
 	if s.letters == 0 {
-		delete(u.senders, from)
+		delete(u.hosts, host)
 	}
 }
 
@@ -47,14 +47,15 @@ func (p *Post) admit(ctx context.Context, h *header, peer kith.ID) (have bool, e
 	now := time.Now()
 	members := p.members()
 	if _, ok := members[h.From]; !ok {
-		return false, fmt.Errorf("its sender is no member: %w", kith.NotMember)
+		return false, fmt.Errorf("its sender is no member as far as is known there: %w", kith.NotMember)
 	}
 	if _, ok := members[h.To]; !ok {
-		return false, fmt.Errorf("its receiver is no member: %w", kith.NotFound)
+		return false, fmt.Errorf("its receiver is no member as far as is known there: %w", kith.NotMember)
 	}
 	if string(h.Group) != string(p.group()) {
-		return false, fmt.Errorf("it is of another group: %w", kith.NotMember)
+		return false, fmt.Errorf("it is of another group: %w", kith.Invalid)
 	}
+	returned := peer == h.To
 	expires := time.Unix(h.Expires, 0)
 	if now.After(expires) {
 		return false, fmt.Errorf("it expired on %s: %w", expires.UTC().Format(time.DateOnly), kith.Expired)
@@ -65,10 +66,10 @@ func (p *Post) admit(ctx context.Context, h *header, peer kith.ID) (have bool, e
 	if err := h.verify(headerDomain, h.From); err != nil {
 		return false, err
 	}
-	var outcomes int
-	err = p.cfg.Store.View(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `SELECT count(*) FROM post_receipts WHERE sender = ? AND letter = ? AND receiver = ? AND outcome != ?`,
-			h.From[:], h.Letter[:], h.To[:], outcomeUnreadable).Scan(&outcomes)
+	var over bool
+	err = p.cfg.Store.View(ctx, func(tx *sql.Tx) (err error) {
+		over, err = isOver(ctx, tx, h.key(), h.To)
+		return err
 	})
 	if err != nil {
 		return false, err
@@ -77,21 +78,35 @@ func (p *Post) admit(ctx context.Context, h *header, peer kith.ID) (have bool, e
 	defer p.mu.Unlock()
 	held := p.parcels[h.key()]
 	switch {
-	case outcomes > 0, held != nil && held.own():
+	case h.To == p.cfg.Self && !p.leaving.IsZero():
+		return false, fmt.Errorf("it is a copy that stops: %w", kith.Temporary)
+	case returned && held != nil:
+		held.again, held.there = true, nil
+		return true, nil
+	case returned:
+	case over, held != nil && held.own():
 		return true, nil
 	case held != nil && held.header.Seal >= h.Seal:
 		held.holders[peer] = true
 		return true, nil
 	}
-	return false, p.roomLocked(h)
+	return false, p.roomLocked(h, returned)
+}
+
+// payer is the host whose room for letters a letter takes.
+func payer(h *header, returned bool) kith.ID {
+	if returned {
+		return h.To
+	}
+	return h.From
 }
 
 // roomLocked says whether there is room for a letter.
-func (p *Post) roomLocked(h *header) error {
+func (p *Post) roomLocked(h *header, returned bool) error {
 	if h.To == p.cfg.Self {
 		return nil // only the disk says no to this host's own letters
 	}
-	l, s := p.limits, p.stored.senders[h.From]
+	l, s := p.limits, p.stored.hosts[payer(h, returned)]
 	if s == nil {
 		s = new(usage)
 	}
@@ -105,9 +120,9 @@ func (p *Post) roomLocked(h *header) error {
 }
 
 // expectLocked takes or gives back room for a letter that is to come.
-func (p *Post) expectLocked(h *header, n int) {
+func (p *Post) expectLocked(h *header, returned bool, n int) {
 	if h.To != p.cfg.Self {
-		p.stored.add(h.From, h.Size, n)
+		p.stored.add(payer(h, returned), h.Size, n)
 	}
 }
 
@@ -118,11 +133,22 @@ func (p *Post) room() int64 {
 	return max(0, totalOf(p.limits)-p.stored.bytes)
 }
 
+// errOver is of a letter whose receipt came before its last byte.
+var errOver = fmt.Errorf("its receipt has come: %w", kith.Exists)
+
 // hold keeps a letter that has come, in the place of one that was sealed before.
-func (p *Post) hold(ctx context.Context, h *header, holders []kith.ID) error {
-	now := time.Now()
-	k := h.key()
+func (p *Post) hold(ctx context.Context, e *expectation) error {
+	h, holders, now := e.header, e.holders, time.Now()
+	k, until := h.key(), h.Expires
+	if e.returned {
+		until = min(until, now.Add(safety).Unix())
+	}
 	err := p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		if over, err := isOver(ctx, tx, h.key(), h.To); err != nil {
+			return err
+		} else if over && !e.returned {
+			return errOver
+		}
 		old, err := p.heldHeader(ctx, tx, k)
 		if err != nil {
 			return err
@@ -135,8 +161,8 @@ func (p *Post) hold(ctx context.Context, h *header, holders []kith.ID) error {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO post_held (sender, letter, receiver, header, signature, arrived, until) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			h.From[:], h.Letter[:], h.To[:], h.raw, h.signature, now.UnixMilli(), h.Expires)
+		_, err = tx.ExecContext(ctx, `INSERT INTO post_held (sender, letter, receiver, header, signature, arrived, until, done, returned) VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8)`,
+			h.From[:], h.Letter[:], h.To[:], h.raw, h.signature, now.UnixMilli(), until, e.returned)
 		if err != nil {
 			return err
 		}
@@ -150,7 +176,10 @@ func (p *Post) hold(ctx context.Context, h *header, holders []kith.ID) error {
 	if err != nil {
 		return fmt.Errorf("hold: %w", err)
 	}
-	c := &parcel{key: k, to: h.To, header: h, arrived: now, until: time.Unix(h.Expires, 0), holders: make(map[kith.ID]bool), told: make(map[kith.ID]offer)}
+	c := &parcel{
+		key: k, to: h.To, header: h, arrived: now, until: time.Unix(until, 0), done: e.returned, again: e.returned, returned: e.returned,
+		holders: make(map[kith.ID]bool), told: make(map[kith.ID]offer),
+	}
 	for _, host := range holders {
 		c.holders[host] = true
 	}
@@ -202,7 +231,15 @@ func (p *Post) forgetLocked(c *parcel) {
 		return
 	}
 	delete(p.parcels, c.key)
-	p.expectLocked(c.header, -1)
+	p.countLocked(c, -1)
+}
+
+// countLocked counts a letter of another host that is here, or is no longer.
+func (p *Post) countLocked(c *parcel, n int) {
+	p.expectLocked(c.header, c.returned, n)
+	if c.to == p.cfg.Self && c.done {
+		p.opened.add(c.from, c.header.Size, n)
+	}
 }
 
 // drop deletes a letter of another host, for the reason given.
@@ -227,7 +264,7 @@ func (p *Post) drop(ctx context.Context, c *parcel, why string) error {
 func (p *Post) loadHeld(ctx context.Context) error {
 	var found []*parcel
 	err := p.cfg.Store.View(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT header, signature, arrived, until, done FROM post_held ORDER BY arrived`)
+		rows, err := tx.QueryContext(ctx, `SELECT header, signature, arrived, until, done, returned FROM post_held ORDER BY arrived`)
 		if err != nil {
 			return err
 		}
@@ -236,13 +273,13 @@ func (p *Post) loadHeld(ctx context.Context) error {
 			c := &parcel{holders: make(map[kith.ID]bool), told: make(map[kith.ID]offer)}
 			var s signed
 			var arrived, until int64
-			if err := rows.Scan(&s.raw, &s.signature, &arrived, &until, &c.done); err != nil {
+			if err := rows.Scan(&s.raw, &s.signature, &arrived, &until, &c.done, &c.returned); err != nil {
 				return err
 			}
 			if c.header, err = parseHeader(s); err != nil {
 				return err
 			}
-			c.key, c.to, c.arrived, c.until = c.header.key(), c.header.To, time.UnixMilli(arrived), time.Unix(until, 0)
+			c.key, c.to, c.arrived, c.until, c.again = c.header.key(), c.header.To, time.UnixMilli(arrived), time.Unix(until, 0), c.returned
 			found = append(found, c)
 		}
 		if err := rows.Err(); err != nil {
@@ -255,7 +292,7 @@ func (p *Post) loadHeld(ctx context.Context) error {
 	}
 	for _, c := range found {
 		p.parcels[c.key] = c
-		p.expectLocked(c.header, 1)
+		p.countLocked(c, 1)
 	}
 	nudge(p.inbox)
 	return nil
@@ -270,14 +307,24 @@ type view struct {
 	seen    func(kith.ID) time.Duration // since the member was seen last; 0 while it is awake
 	weight  func(kith.ID) float64
 	now     time.Time
+	leaving time.Time // not zero: what came to this host since then is handed over
 }
 
 func equal(kith.ID) float64 { return 1 }
 
+// declined reports whether the receiver is awake, and has said why it cannot take a letter now.
+func (v *view) declined(c *parcel) bool {
+	o := c.told[c.to]
+	return o.reason != "" && o.next.After(v.now)
+}
+
 // deposits returns the members to which this host is to give a copy of a letter
 // now, so that enough of those that can be counted on hold one. A function of its arguments.
 func (v *view) deposits(c *parcel) []kith.ID {
-	if c.header == nil || c.stale || c.done || c.to == v.self || v.copies == 0 || v.up(c.to) {
+	if c.handOver(v.self, v.leaving) {
+		return v.heirs(c)
+	}
+	if c.header == nil || c.stale || c.done || c.to == v.self || v.copies == 0 || v.up(c.to) && !v.declined(c) {
 		return nil
 	}
 	live, total := 0, 0

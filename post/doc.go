@@ -16,13 +16,16 @@
 //
 // A host that was restored from a backup learns from the numbers of its own receipts, which others know, that it
 // had received more. It goes on above them, asks for those letters again, and lists what nobody kept
-// (lost.go).
+// (lost.go). A copy of a host, which stops when it meets the other, gives what it had received back to members for that one
+// (handover.go).
 //
 // # Conversation
 //
 // Members talk on [Port] of the overlay (talk.go, hear.go, frames.go), with frames of package gossip. Each side says how much it holds for
 // others and how far its receipts go. Letters are offered by their signed headers, up to 64 at a time; the
-// other side answers which it wants, has, or has no room for, and says of each when it is durable. A member keeps a talk with those
+// other side answers which it wants, has, or has no room for, and says of each when it is durable. A letter that ended or was sealed anew before its
+// body went is withdrawn. One that comes from one member is not taken from another at the same time, but for two minutes: who offers
+// a letter and does not bring it holds up nobody for longer. A member keeps a talk with those
 // that a path leads to anyway (at most 32), and calls others when there is a letter for them.
 //
 // # Whom to believe
@@ -39,7 +42,8 @@
 //
 // # Layout on disk
 //
-// Tables post_* in the node's store (migrations/0001_post.sql tells each); payloads and sealed letters are [kith.Blobs].
+// Tables post_* in the node's store (migrations/0001_post.sql tells each); payloads and sealed letters are [kith.Blobs]. The payload is
+// there before the receiver's transaction begins, so that an application that keeps it writes a row and no file.
 //
 // # Left to others
 //

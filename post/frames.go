@@ -15,16 +15,17 @@ import (
 type frameKind byte
 
 const (
-	frameHello    frameKind = iota + 1 // greeting, in JSON; the first one
-	frameVector                        // how far the receipts of each receiver are here: ID and number, any number of them; an empty one is the last
-	frameReceipts                      // signed receipts
-	frameOffer                         // a signed header, and IDs of members that have the letter
-	frameAnswer                        // key, verdict, reason
-	frameBegin                         // key: the body of a letter that was wanted follows
-	frameBody                          // bytes of it
-	frameKept                          // key: the letter is durable here
-	frameHolders                       // key and IDs: members that have it, too
-	frameAgain                         // keys of letters that the peer had received, and has lost
+	frameHello     frameKind = iota + 1 // greeting, in JSON; the first one
+	frameVector                         // how far the receipts of each receiver are here: ID and number, any number of them; an empty one is the last
+	frameReceipts                       // signed receipts
+	frameOffer                          // a signed header, and IDs of members that have the letter
+	frameAnswer                         // key, verdict, reason
+	frameBegin                          // key: the body of a letter that was wanted follows
+	frameBody                           // bytes of it
+	frameKept                           // key: the letter is durable here
+	frameHolders                        // key and IDs: members that have it, too
+	frameAgain                          // keys of letters that the peer had received, and has lost
+	frameWithdrawn                      // key: a letter that was offered, and wanted, will not come
 )
 
 // A verdict answers an offer.
@@ -151,8 +152,18 @@ func answerTo(k key, err error) []byte {
 	switch {
 	case errors.Is(err, kith.Quota):
 		return answerFrame(k, verdictFull, err.Error())
-	case errors.Is(err, kith.Invalid), errors.Is(err, kith.NotFound), errors.Is(err, kith.NotMember), errors.Is(err, kith.Denied), errors.Is(err, kith.Expired):
+	case errors.Is(err, kith.NotMember): // it may hear of an admission in a moment
+		return answerFrame(k, verdictBusy, err.Error())
+	case errors.Is(err, kith.Invalid), errors.Is(err, kith.NotFound), errors.Is(err, kith.Denied), errors.Is(err, kith.Expired):
 		return answerFrame(k, verdictRefused, err.Error())
+	}
+	return faultTo(k, err)
+}
+
+// faultTo puts a fault of this host into an answer. What it says of files is nobody else's business.
+func faultTo(k key, err error) []byte {
+	if errors.Is(err, kith.Quota) {
+		return answerFrame(k, verdictFull, "its disk is full")
 	}
 	return answerFrame(k, verdictBusy, "a fault of its own")
 }

@@ -80,6 +80,8 @@ func (t *talk) take(ctx context.Context, kind frameKind, payload []byte) error {
 		return t.takeHolders(ctx, payload)
 	case frameAgain:
 		return t.takeAgain(payload)
+	case frameWithdrawn:
+		return t.takeWithdrawn(payload)
 	case frameBegin:
 		return t.takeLetter(ctx, payload)
 	case frameBody:
@@ -137,12 +139,13 @@ func (t *talk) takeOffer(ctx context.Context, payload []byte) error {
 		answer = answerTo(k, err)
 	case have:
 		answer = answerFrame(k, verdictHave, "")
-	case p.arriving[k] != nil || len(t.expected) >= maxUnsettled:
+	case t.expected[k] != nil || p.comesLocked(k) || len(t.expected) >= maxUnsettled:
 		answer = answerFrame(k, verdictBusy, "")
 	default:
 		p.arriving[k] = t
-		p.expectLocked(h, 1)
-		t.expected[k] = &expectation{h, holders}
+		e := &expectation{header: h, holders: holders, returned: t.peer == h.To, since: time.Now()}
+		p.expectLocked(h, e.returned, 1)
+		t.expected[k] = e
 		answer = answerFrame(k, verdictWant, "")
 	}
 	t.mu.Unlock()
@@ -151,6 +154,34 @@ func (t *talk) takeOffer(ctx context.Context, payload []byte) error {
 		return err // a forged header
 	}
 	t.say(answer)
+	return nil
+}
+
+// comesLocked reports whether another brings a letter, and has not taken too long.
+func (p *Post) comesLocked(k key) bool {
+	t := p.arriving[k]
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.expected[k]
+	return e != nil && time.Since(e.since) < slow
+}
+
+// takeWithdrawn notes that a letter which was wanted will not come.
+func (t *talk) takeWithdrawn(payload []byte) error {
+	k, _, err := cutKey(payload)
+	if err != nil {
+		return err
+	}
+	t.post.mu.Lock()
+	t.mu.Lock()
+	if e := t.expected[k]; e != nil && !e.begun {
+		t.expectNoMoreLocked(k)
+	}
+	t.mu.Unlock()
+	t.post.mu.Unlock()
 	return nil
 }
 
@@ -163,23 +194,35 @@ func (t *talk) takeAnswer(ctx context.Context, payload []byte) error {
 	p := t.post
 	p.mu.Lock()
 	t.mu.Lock()
-	wanted, open := t.open[k]
-	c := p.parcels[k]
-	settled := open && !(v == verdictWant && !wanted)
-	if settled {
+	var c *parcel // that the answer is about
+	o := t.open[k]
+	now := o != nil && v == verdictWant && !o.wanted
+	if o != nil && o.standsLocked(p) {
+		c = o.parcel
+	}
+	if !now {
 		delete(t.open, k)
 	}
 	switch {
-	case !open || c == nil || c.told[t.peer].at != t:
-		c = nil
-	case v == verdictWant && !wanted:
-		t.open[k] = true
-		t.wanted = append(t.wanted, c)
+	case now: // what does not stand any more is withdrawn in its turn
+		o.wanted = true
+		t.wanted = append(t.wanted, o)
+		if c != nil {
+			c.told[t.peer] = offer{at: t, full: c.told[t.peer].full}
+		}
+	case c == nil:
 	case v == verdictBusy:
 		c.told[t.peer] = offer{next: time.Now().Add(busyPause), reason: reason}
-	case v == verdictFull, v == verdictRefused:
+	case v == verdictFull: // it may have room soon, or not for long
+		full := c.told[t.peer].full
+		c.told[t.peer] = offer{next: time.Now().Add(min(busyPause<<full, refusedPause)), reason: reason, full: min(full+1, 16)}
+		p.noteChangeLocked()
+	case v == verdictRefused:
 		c.told[t.peer] = offer{next: time.Now().Add(refusedPause), reason: reason}
 		p.noteChangeLocked()
+	}
+	if c != nil && v == verdictHave {
+		c.noteThere(t)
 	}
 	t.mu.Unlock()
 	p.mu.Unlock()
@@ -196,13 +239,18 @@ func (t *talk) takeKept(ctx context.Context, k key) error {
 	p := t.post
 	p.mu.Lock()
 	t.mu.Lock()
-	_, sent := t.open[k]
+	o := t.open[k]
+	sent := o != nil && o.wanted
 	delete(t.open, k)
 	t.mu.Unlock()
-	c := p.parcels[k]
+	var c *parcel
+	if sent && o.standsLocked(p) {
+		c = o.parcel
+		c.noteThere(t)
+	}
 	p.mu.Unlock()
 	nudge(t.wake)
-	if !sent || c == nil {
+	if c == nil {
 		return nil // it ended meanwhile
 	}
 	return p.addHolders(ctx, c, t.peer)
@@ -217,9 +265,12 @@ func (t *talk) takeLetter(ctx context.Context, payload []byte) error {
 	t.mu.Lock()
 	e := t.expected[k]
 	t.mu.Unlock()
-	if e == nil || t.inBody {
+	if e == nil || e.begun || t.inBody {
 		return fmt.Errorf("a letter that nobody wants: %w", kith.Invalid)
 	}
+	t.mu.Lock()
+	e.begun = true
+	t.mu.Unlock()
 	t.inBody = true
 	body := &incoming{talk: t, ctx: ctx, left: e.header.Size}
 	taking, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what has come is kept, whatever becomes of the talk
@@ -239,20 +290,22 @@ func (t *talk) takeLetter(ctx context.Context, payload []byte) error {
 	t.holding.Go(func() {
 		defer cancel()
 		if err == nil {
-			err = t.post.hold(ctx, e.header, e.holders)
+			err = t.post.hold(ctx, e)
 		}
 		t.post.mu.Lock()
-		delete(t.post.arriving, k)
-		if err != nil {
-			t.post.expectLocked(e.header, -1)
-		}
 		t.mu.Lock()
-		delete(t.expected, k)
+		t.expectNoMoreLocked(k)
+		if err == nil {
+			t.post.expectLocked(e.header, e.returned, 1) // it has taken the room
+		}
 		t.mu.Unlock()
 		t.post.mu.Unlock()
-		if err != nil {
+		if errors.Is(err, errOver) {
+			t.say(answerFrame(k, verdictHave, ""))
+			return
+		} else if err != nil {
 			t.post.log.Warn("letter not kept", "letter", k.letter, "from", k.from.Short(), "err", err)
-			t.say(answerTo(k, err))
+			t.say(faultTo(k, err))
 			return
 		}
 		t.say(keyFrame(frameKept, k))

@@ -17,6 +17,7 @@ const (
 	housePause   = 20 * time.Millisecond // at least, between two looks at all letters
 	busyPause    = 15 * time.Second
 	refusedPause = 10 * time.Minute
+	slow         = 2 * time.Minute  // after that another may bring a letter, too
 	callIn       = 3 * time.Second  // for the one with the smaller ID to call, where nobody has a letter for the other
 	idleTalk     = 30 * time.Second // a talk that nobody needs ends then
 	gossipWith   = 32               // members that this host talks with only because they are near
@@ -133,8 +134,10 @@ func (p *Post) keepHouse(ctx context.Context) {
 		}
 		p.look(ctx, now.Sub(looked))
 		looked = now
-		if err := p.tellApps(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("post", "err", err)
+		for _, see := range []func(context.Context) error{p.dropOpened, p.tellApps} {
+			if err := see(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("post", "err", err)
+			}
 		}
 		select {
 		case <-tick.C:
@@ -157,7 +160,7 @@ func (p *Post) look(ctx context.Context, passed time.Duration) {
 	p.mu.Lock()
 	p.meetLocked(members, now, passed)
 	v := view{
-		self: p.cfg.Self, copies: copiesOf(p.limits), members: members, weight: p.weightLocked, now: now,
+		self: p.cfg.Self, copies: copiesOf(p.limits), members: members, weight: p.weightLocked, now: now, leaving: p.leaving,
 		seen: func(id kith.ID) time.Duration {
 			if members[id].Online {
 				return 0
@@ -181,7 +184,7 @@ func (p *Post) look(ctx context.Context, passed time.Duration) {
 			unsealed = append(unsealed, c)
 			continue
 		}
-		if c.to != p.cfg.Self && (!c.done || c.again) && v.seen(c.to) == 0 && !c.holders[c.to] && c.told[c.to].at == nil && !c.told[c.to].next.After(now) {
+		if c.to != p.cfg.Self && (!c.done || c.again) && v.seen(c.to) == 0 && c.there == nil && c.told[c.to].at == nil && !c.told[c.to].next.After(now) {
 			offers[c.to] = append(offers[c.to], c)
 		}
 		for _, id := range v.deposits(c) {
@@ -306,7 +309,9 @@ func (p *Post) finish(ctx context.Context, c *parcel, members map[kith.ID]kith.M
 	_, to := members[c.to]
 	if !c.own() {
 		why := "expired"
-		if !from {
+		if c.to == p.cfg.Self && c.done {
+			why = "opened"
+		} else if !from {
 			why = "sender revoked"
 		} else if !to {
 			why = "receiver revoked"

@@ -2,6 +2,7 @@ package post
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -27,10 +28,10 @@ func (p *Post) openLetters(ctx context.Context) {
 	slots := make(chan struct{}, opening)
 	for {
 		p.mu.Lock()
-		ready, now, wait := p.receivers != nil, time.Now(), time.Duration(0)
+		ready, now, wait := p.receivers != nil && p.leaving.IsZero(), time.Now(), time.Duration(0)
 		var due []*parcel
 		for _, c := range p.parcels {
-			if c.to != p.cfg.Self || c.opening || !ready {
+			if c.to != p.cfg.Self || c.done || c.opening || !ready {
 				continue
 			}
 			if rest := c.next.Sub(now); rest <= 0 {
@@ -78,7 +79,11 @@ func (p *Post) openLetter(ctx context.Context, c *parcel) {
 		c.next = time.Now().Add(min(openMax, openAgain<<min(c.tries, 16)))
 		c.tries++
 	default:
-		p.forgetLocked(c)
+		if outcome == outcomeDelivered {
+			p.noteOpenedLocked(c)
+		} else {
+			p.forgetLocked(c)
+		}
 		delete(p.lost, c.key)
 		for _, other := range p.parcels { // what waited for this one
 			if other.from == c.from && other.to == p.cfg.Self && other.tries == 0 {
@@ -104,7 +109,7 @@ func refusal(err error) bool {
 }
 
 // deliver has a letter take effect, once: its effect, its receipt, which is the mark against
-// duplicates, and its end in this host's keeping are one transaction.
+// duplicates, and that it is not to be opened again are one transaction.
 func (p *Post) deliver(ctx context.Context, c *parcel) (outcome string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,10 +139,10 @@ func (p *Post) deliver(ctx context.Context, c *parcel) (outcome string, err erro
 	}
 	var refused error
 	err = p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-		if known, err := p.received(ctx, tx, h.key()); err != nil {
+		if known, err := isOver(ctx, tx, h.key(), h.To); err != nil {
 			return err
 		} else if known {
-			return p.discardHeld(ctx, tx, h)
+			return keepOpened(ctx, tx, h)
 		}
 		if inside.Sequence > 0 {
 			if err := p.inTurn(ctx, tx, c, inside); err != nil {
@@ -150,7 +155,7 @@ func (p *Post) deliver(ctx context.Context, c *parcel) (outcome string, err erro
 		} else if err != nil {
 			return err
 		}
-		if err := p.discardHeld(ctx, tx, h); err != nil {
+		if err := keepOpened(ctx, tx, h); err != nil {
 			return err
 		}
 		if err := foundAgain(ctx, tx, h.key()); err != nil {
@@ -169,7 +174,7 @@ func (p *Post) deliver(ctx context.Context, c *parcel) (outcome string, err erro
 func (p *Post) settle(ctx context.Context, h *header, outcome, reason string) error {
 	p.log.Info("letter not taken", "letter", h.Letter, "from", h.From.Short(), "outcome", outcome, "why", reason)
 	return p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-		if known, err := p.received(ctx, tx, h.key()); err != nil {
+		if known, err := isOver(ctx, tx, h.key(), h.To); err != nil {
 			return err
 		} else if !known {
 			if _, err := p.issueReceipt(ctx, tx, h, outcome, reason); err != nil {
@@ -213,9 +218,19 @@ func (p *Post) unpack(ctx context.Context, h *header) (letter kith.Letter, insid
 	if inside, err = parseContents(s, h); err != nil {
 		return letter, nil, err
 	}
+	var note []byte
+	if inside.NoteSize > 0 {
+		note = make([]byte, inside.NoteSize)
+		if _, err := io.ReadFull(r, note); err != nil {
+			return letter, nil, fmt.Errorf("note: %w", short(err))
+		}
+		if sha256.Sum256(note) != inside.Note {
+			return letter, nil, fmt.Errorf("note is not what its sender signed: %w", kith.Denied)
+		}
+	}
 	payload, err := p.cfg.Blobs.Write(ctx, &exactly{r: r, left: inside.Size}, inside.Size)
 	if err != nil {
-		return letter, nil, fmt.Errorf("payload: %w", err)
+		return letter, nil, fmt.Errorf("payload: %w", short(err))
 	}
 	if payload.ID != inside.Payload {
 		return letter, nil, fmt.Errorf("payload is not what its sender signed: %w", kith.Denied)
@@ -224,9 +239,17 @@ func (p *Post) unpack(ctx context.Context, h *header) (letter kith.Letter, insid
 		return letter, nil, err
 	}
 	return kith.Letter{
-		ID: h.Letter, From: h.From, To: h.To, App: inside.App, Payload: payload,
+		ID: h.Letter, From: h.From, To: h.To, App: inside.App, Note: note, Payload: payload,
 		Sent: time.UnixMilli(inside.Sent), Expires: time.Unix(h.Expires, 0),
 	}, inside, nil
+}
+
+// short makes what its sender did wrong of a letter that ends early, and leaves what this host's disk does wrong.
+func short(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %w", err, kith.Invalid)
+	}
+	return err
 }
 
 // inTurn has an ordered letter wait for those before it, for a while.

@@ -1,10 +1,13 @@
 package post
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"kith.alt/kith"
@@ -45,8 +48,8 @@ func (p *Post) send(ctx context.Context, tx *sql.Tx, app string, d kith.Draft) (
 		return id, fmt.Errorf("it expires in %v; letters live for %v at most: %w", life.Round(time.Second), kith.LetterExpiry, kith.Invalid)
 	}
 	size := d.Payload.Size
-	if size > kith.MaxLetter {
-		return id, fmt.Errorf("%d bytes, at most %d: %w", size, kith.MaxLetter, kith.Invalid)
+	if size > kith.MaxLetter || len(d.Note) > kith.MaxNote {
+		return id, fmt.Errorf("%d bytes and a note of %d, at most %d and %d: %w", size, len(d.Note), kith.MaxLetter, kith.MaxNote, kith.Invalid)
 	}
 	p.mu.Lock()
 	mine := p.mine
@@ -65,8 +68,8 @@ func (p *Post) send(ctx context.Context, tx *sql.Tx, app string, d kith.Draft) (
 			return id, err
 		}
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO post_letters (id, receiver, app, payload, size, sent, expires, stream, sequence, state, since)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id[:], d.To[:], app, d.Payload.ID[:], size, now.UnixMilli(), d.Expires.Unix(), stream, sequence, kith.LetterQueued, now.UnixMilli())
+	_, err = tx.ExecContext(ctx, `INSERT INTO post_letters (id, receiver, app, note, payload, size, sent, expires, stream, sequence, state, since)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id[:], d.To[:], app, append([]byte{}, d.Note...), d.Payload.ID[:], size, now.UnixMilli(), d.Expires.Unix(), stream, sequence, kith.LetterQueued, now.UnixMilli())
 	nudge(p.posted)
 	return id, err
 }
@@ -192,15 +195,18 @@ func (p *Post) sealLetter(ctx context.Context, c *parcel) error {
 	}
 	inside := contents{Version: wireVersion, Group: p.group(), From: c.from, To: c.to, Letter: c.letter}
 	head := headerBody{Group: inside.Group, From: c.from, To: c.to, Letter: c.letter, Key: public}
-	var payload []byte
+	var note, payload []byte
 	err := p.cfg.Store.View(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `SELECT app, sent, expires, payload, size, stream, sequence, seal FROM post_letters WHERE number = ?`, c.number).
-			Scan(&inside.App, &inside.Sent, &inside.Expires, &payload, &inside.Size, &inside.Stream, &inside.Sequence, &head.Seal)
+		return tx.QueryRowContext(ctx, `SELECT app, sent, expires, note, payload, size, stream, sequence, seal FROM post_letters WHERE number = ?`, c.number).
+			Scan(&inside.App, &inside.Sent, &inside.Expires, &note, &payload, &inside.Size, &inside.Stream, &inside.Sequence, &head.Seal)
 	})
 	if err != nil {
 		return err
 	}
 	inside.Payload, head.Expires = kith.BlobID(payload), inside.Expires
+	if len(note) > 0 {
+		inside.Note, inside.NoteSize = sha256.Sum256(note), len(note)
+	}
 	head.Seal++
 	s, err := sign(p.cfg.Key, letterDomain, inside)
 	if err != nil {
@@ -211,7 +217,7 @@ func (p *Post) sealLetter(ctx context.Context, c *parcel) error {
 		return fmt.Errorf("payload: %w", err)
 	}
 	defer plain.Close()
-	sealed, err := seal(public, &head, s, plain, inside.Size)
+	sealed, err := seal(public, &head, s, io.MultiReader(bytes.NewReader(note), plain), int64(len(note))+inside.Size)
 	if err != nil {
 		return err
 	}
@@ -335,6 +341,9 @@ func (p *Post) tellApps(ctx context.Context) error {
 		tell := receivers[s.App].Ended
 		err := p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
 			if tell != nil {
+				if err := tx.QueryRowContext(ctx, `SELECT note FROM post_letters WHERE id = ?`, s.ID[:]).Scan(&s.Note); err != nil {
+					return err
+				}
 				if err := tell(ctx, tx, s); err != nil {
 					return err
 				}

@@ -75,8 +75,9 @@ func (p *Post) Custody() []kith.Custody {
 	held := make(map[kith.ID]kith.Custody)
 	for _, c := range p.parcels { // not what is on its way here
 		if !c.own() && c.to != p.cfg.Self {
-			u := held[c.from]
-			held[c.from] = kith.Custody{From: c.from, Letters: u.Letters + 1, Bytes: u.Bytes + c.header.Size}
+			id := payer(c.header, c.returned)
+			u := held[id]
+			held[id] = kith.Custody{From: id, Letters: u.Letters + 1, Bytes: u.Bytes + c.header.Size}
 		}
 	}
 	list := slices.Collect(maps.Values(held))

@@ -21,7 +21,7 @@ const (
 
 // noteLost notes a receipt of this host that it does not know.
 func (p *Post) noteLost(ctx context.Context, tx *sql.Tx, r *receipt) error {
-	known, err := p.received(ctx, tx, r.key())
+	known, err := isOver(ctx, tx, r.key(), r.To)
 	if err != nil {
 		return err
 	}
@@ -101,8 +101,10 @@ func (t *talk) takeAgain(payload []byte) error {
 		payload = rest
 		if c := p.parcels[k]; c != nil && c.to == t.peer {
 			c.again = true
-			delete(c.holders, t.peer)
-			delete(c.told, t.peer)
+			c.there = nil
+			if c.told[t.peer].at == nil {
+				delete(c.told, t.peer)
+			}
 		}
 	}
 	nudge(p.house)

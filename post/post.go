@@ -67,10 +67,12 @@ type Post struct {
 	limits    kith.PostLimits
 	keys      []sealKey // of this host, the newest first
 	parcels   map[key]*parcel
-	collected int64 // the last letter of this host that is a parcel
-	mine      int   // letters of this host under way
-	untold    bool  // an application may be to hear how a letter ended
-	stored    usage // of letters of others
+	collected int64     // the last letter of this host that is a parcel
+	mine      int       // letters of this host under way
+	untold    bool      // an application may be to hear how a letter ended
+	stored    usage     // of letters of others
+	opened    usage     // of letters that were opened, and are kept
+	leaving   time.Time // not zero: this host is a copy that stops, and hands over what came since then
 	arriving  map[key]*talk
 	talks     map[kith.ID][]*talk
 	hosts     map[kith.ID]*host
@@ -87,24 +89,43 @@ type parcel struct {
 	header *header // nil: not sealed yet
 	stale  bool    // to be sealed again
 
-	arrived time.Time
-	done    bool // delivered; kept because its receiver asked for that
-	again   bool // its receiver has lost it
-	until   time.Time
-	holders map[kith.ID]bool  // who has it, beside this host
-	told    map[kith.ID]offer // what was offered to whom
-	opening bool              // the inbox is at it
-	tries   int               // of the inbox
-	next    time.Time         // when it tries again
+	arrived  time.Time
+	done     bool // delivered; kept because its receiver asked for that, or in case this host is a copy
+	again    bool // its receiver has lost it
+	returned bool // by a copy of its receiver
+	until    time.Time
+	there    *talk             // in which its receiver said that it has it
+	holders  map[kith.ID]bool  // who has it, beside this host
+	told     map[kith.ID]offer // what was offered to whom
+	opening  bool              // the inbox is at it
+	tries    int               // of the inbox
+	next     time.Time         // when it tries again
 }
 
 func (p *parcel) own() bool { return p.number != 0 }
+
+// with reports whether a host is known to have the letter. Of the receiver that is asked in each talk anew: it
+// may have gone back to an old copy of its disk.
+func (p *parcel) with(id kith.ID) bool {
+	if id == p.to {
+		return p.there != nil
+	}
+	return p.holders[id]
+}
+
+// noteThere notes that the peer of a talk has the letter.
+func (p *parcel) noteThere(t *talk) {
+	if t.peer == p.to {
+		p.there = t
+	}
+}
 
 // An offer is how a peer took the last offer of a letter.
 type offer struct {
 	at     *talk     // waits for the answer, or the body, there
 	next   time.Time // not before
 	reason string
+	full   int // how often there was no room for it
 }
 
 // New makes a post. It opens nothing.

@@ -39,6 +39,7 @@ type villager struct {
 	key     ed25519.PrivateKey
 	id      kith.ID
 	dir     string
+	disk    *disk // nil: none that fails
 
 	store *sqlite.Store
 	blobs *blob.Store
@@ -60,6 +61,7 @@ func (h *villager) wake(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	store.Single()
 	if err := store.Migrate(t.Context(), "echo", echoTables); err != nil {
 		t.Fatal(err)
 	}
@@ -68,14 +70,18 @@ func (h *villager) wake(t testing.TB) {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level})).With("self", h.name)
-	blobs := blob.New(blob.Config{Dir: filepath.Join(h.dir, "blobs"), Store: store, Log: log})
+	onDisk, files := kith.Store(store), blob.FS(nil)
+	if h.disk != nil {
+		onDisk, files = failing{store, h.disk}, h.disk
+	}
+	blobs := blob.New(blob.Config{Dir: filepath.Join(h.dir, "blobs"), Store: onDisk, FS: files, Log: log})
 	if err := blobs.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	network := h.village.hub.Network(h.id)
 	var p *Post
 	p = New(Config{
-		Self: h.id, Key: h.key, Store: store, Blobs: blobs, Dial: network.Dial,
+		Self: h.id, Key: h.key, Store: onDisk, Blobs: blobs, Dial: network.Dial,
 		Listen:    func(ctx context.Context) (net.Listener, error) { return network.Listen(ctx, kith.Address{Port: Port}) },
 		Group:     func() [32]byte { return [32]byte{7} },
 		Members:   h.village.members,
@@ -276,17 +282,20 @@ func TestBothAwake(t *testing.T) {
 		maple, oak := v.hosts[0], v.hosts[1]
 		time.Sleep(10 * time.Second)
 		begun := time.Now()
-		id := maple.post(t, oak, []byte("good morning"), nil)
+		id := maple.post(t, oak, []byte("good morning"), func(d *kith.Draft) { d.Note = []byte("a greeting") })
 		v.until(t, "the letter", func() bool { return oak.received() == 1 })
 		v.until(t, "the receipt", func() bool { return maple.state(t, id).State == kith.LetterDelivered })
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("it took %v", took)
 		}
 		l := oak.got[0]
-		if l.ID != id || l.From != maple.id || l.To != oak.id || l.App != "echo" || string(oak.bodies[id]) != "good morning" {
+		if l.ID != id || l.From != maple.id || l.To != oak.id || l.App != "echo" || string(l.Note) != "a greeting" || string(oak.bodies[id]) != "good morning" {
 			t.Errorf("received %+v %q", l, oak.bodies[id])
 		}
 		v.until(t, "the application to know", func() bool { maple.mu.Lock(); defer maple.mu.Unlock(); return len(maple.ended) == 1 })
+		if note := maple.ended[0].Note; string(note) != "a greeting" {
+			t.Errorf("in the end its note is %q", note)
+		}
 	})
 }
 

@@ -106,12 +106,11 @@ func storeReceipt(ctx context.Context, tx *sql.Tx, r *receipt) error {
 	return err
 }
 
-// received reports whether this host has received a letter, or refused it.
-func (p *Post) received(ctx context.Context, tx *sql.Tx, k key) (bool, error) {
-	var n int
-	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM post_receipts WHERE sender = ? AND letter = ? AND receiver = ? AND outcome != ?`,
-		k.from[:], k.letter[:], p.cfg.Self[:], outcomeUnreadable).Scan(&n)
-	return n > 0, err
+// isOver reports whether there is a receipt that says what became of a letter: received, or refused.
+func isOver(ctx context.Context, tx *sql.Tx, k key, receiver kith.ID) (over bool, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM post_receipts WHERE sender = ? AND letter = ? AND receiver = ? AND outcome != ?)`,
+		k.from[:], k.letter[:], receiver[:], outcomeUnreadable).Scan(&over)
+	return over, err
 }
 
 // takeReceipts stores receipts that a member passed on, and does what they say.
@@ -176,22 +175,9 @@ func (p *Post) takeReceipts(ctx context.Context, list []*receipt) error {
 func (p *Post) applyReceipt(ctx context.Context, tx *sql.Tx, r *receipt) error {
 	k := r.key()
 	if r.From == p.cfg.Self {
-		var receiver []byte
-		err := tx.QueryRowContext(ctx, `SELECT receiver FROM post_letters WHERE id = ?`, r.Letter[:]).Scan(&receiver)
-		if errors.Is(err, sql.ErrNoRows) {
-			// This host was restored: its ordered letters begin a new count, as it used numbers that it forgot.
-			_, err := tx.ExecContext(ctx, `DELETE FROM post_sequences WHERE receiver = ?`, r.To[:])
-			return err
-		} else if err != nil || kith.ID(receiver) != r.To {
+		if err := p.applyToOwn(ctx, tx, r); err != nil {
 			return err
 		}
-		switch r.Outcome {
-		case outcomeDelivered:
-			return p.end(ctx, tx, k, kith.LetterDelivered, "", time.UnixMilli(r.Time))
-		case outcomeUnreadable:
-			return nil
-		}
-		return p.end(ctx, tx, k, kith.LetterRefused, r.Reason, time.UnixMilli(r.Time))
 	}
 	h, err := p.heldHeader(ctx, tx, k)
 	if err != nil || h == nil || h.To != r.To || r.Outcome == outcomeUnreadable && h.Seal > r.Seal {
@@ -203,6 +189,26 @@ func (p *Post) applyReceipt(ctx context.Context, tx *sql.Tx, r *receipt) error {
 		return err
 	}
 	return p.discard(ctx, tx, h)
+}
+
+// applyToOwn does so for a letter of this host.
+func (p *Post) applyToOwn(ctx context.Context, tx *sql.Tx, r *receipt) error {
+	var receiver []byte
+	err := tx.QueryRowContext(ctx, `SELECT receiver FROM post_letters WHERE id = ?`, r.Letter[:]).Scan(&receiver)
+	if errors.Is(err, sql.ErrNoRows) {
+		// This host was restored: its ordered letters begin a new count, as it used numbers that it forgot.
+		_, err := tx.ExecContext(ctx, `DELETE FROM post_sequences WHERE receiver = ?`, r.To[:])
+		return err
+	} else if err != nil || kith.ID(receiver) != r.To {
+		return err
+	}
+	switch r.Outcome {
+	case outcomeDelivered:
+		return p.end(ctx, tx, r.key(), kith.LetterDelivered, "", time.UnixMilli(r.Time))
+	case outcomeUnreadable:
+		return nil
+	}
+	return p.end(ctx, tx, r.key(), kith.LetterRefused, r.Reason, time.UnixMilli(r.Time))
 }
 
 // noteReceipt does the same in memory, after the transaction.
@@ -226,7 +232,7 @@ func (p *Post) noteReceipt(r *receipt) {
 		return
 	case r.Outcome == outcomeUnreadable && c.header.Seal > r.Seal:
 	case r.Outcome == outcomeDelivered && r.Keep > time.Now().Unix():
-		c.done, c.until = true, time.Unix(min(r.Keep, time.Now().Add(safety).Unix()), 0)
+		c.done, c.again, c.until = true, false, time.Unix(min(r.Keep, time.Now().Add(safety).Unix()), 0)
 	default:
 		p.forgetLocked(c)
 	}

@@ -15,7 +15,7 @@ import (
 
 // A sealed letter is an encapsulated key (RFC 9180 4) and chunks, each sealed in its turn by
 // the context of that key (RFC 9180 5.2), the last with other associated data, so that
-// none can be left out. In them are the sender's signed contents, the payload, and
+// none can be left out. In them are the sender's signed contents, the note, the payload, and
 // zeros up to a size that tells little (Padmé; Nikitin et al., PURBs, 2019).
 const (
 	encapsulated = 32

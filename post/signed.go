@@ -140,13 +140,15 @@ type contents struct {
 	App      string        `json:"app"`
 	Sent     int64         `json:"sent"` // milliseconds
 	Expires  int64         `json:"expires"`
+	Note     kith.BlobID   `json:"note,omitzero"` // the hash of it; it is before the payload
+	NoteSize int           `json:"note_size,omitempty"`
 	Payload  kith.BlobID   `json:"payload"`
 	Size     int64         `json:"size"`
 	Stream   []byte        `json:"stream,omitempty"` // numbers of ordered letters count within it
 	Sequence int64         `json:"sequence,omitempty"`
 }
 
-var contentsFields = []string{"v", "group", "from", "to", "letter", "app", "sent", "expires", "payload", "size", "stream", "sequence"}
+var contentsFields = []string{"v", "group", "from", "to", "letter", "app", "sent", "expires", "note", "note_size", "payload", "size", "stream", "sequence"}
 
 // parseContents reads what is in the letter of a header, and checks that its sender wrote it.
 func parseContents(s signed, h *header) (*contents, error) {
@@ -160,8 +162,8 @@ func parseContents(s signed, h *header) (*contents, error) {
 	if c.From != h.From || c.To != h.To || c.Letter != h.Letter || c.Expires != h.Expires || string(c.Group) != string(h.Group) {
 		return nil, fmt.Errorf("letter and header differ: %w", kith.Denied)
 	}
-	if c.Version < 1 || c.App == "" || len(c.App) > maxApp || c.Size < 0 || c.Size > kith.MaxLetter || len(c.Stream) > 16 || c.Sequence < 0 {
-		return nil, fmt.Errorf("letter of %d bytes for %.40q: %w", c.Size, c.App, kith.Invalid)
+	if c.Version < 1 || c.App == "" || len(c.App) > maxApp || c.NoteSize < 0 || c.NoteSize > kith.MaxNote || c.Size < 0 || c.Size > kith.MaxLetter || len(c.Stream) > 16 || c.Sequence < 0 {
+		return nil, fmt.Errorf("letter of %d and %d bytes for %.40q: %w", c.NoteSize, c.Size, c.App, kith.Invalid)
 	}
 	return &c, nil
 }

@@ -47,15 +47,30 @@ type talk struct {
 	cursor  int64             // arrival of the last receipt that was looked at
 	queue   [][]byte          // frames
 	offers  []*parcel         // to be offered
-	open    map[key]bool      // offered, and not settled: true once the peer wants it
-	wanted  []*parcel
+	open    map[key]*proposal // offered, and not settled
+	wanted  []*proposal
 	holding sync.WaitGroup
+}
+
+// A proposal is an offer that the peer has not answered, or wants.
+type proposal struct {
+	parcel *parcel
+	header *header // as it was offered; the letter may be sealed anew
+	wanted bool
+}
+
+// standsLocked reports whether the letter is still as it was offered.
+func (o *proposal) standsLocked(p *Post) bool {
+	return p.parcels[o.parcel.key] == o.parcel && o.parcel.header == o.header
 }
 
 // An expectation is a letter that is to come in a talk.
 type expectation struct {
-	header  *header
-	holders []kith.ID
+	header   *header
+	holders  []kith.ID
+	returned bool // by a copy of its receiver
+	since    time.Time
+	begun    bool // its body is coming, or has come
 }
 
 // converse talks with a member until ctx or the conversation ends.
@@ -69,7 +84,7 @@ func (p *Post) converse(ctx context.Context, conn net.Conn, peer kith.ID) {
 	t := &talk{
 		post: p, conn: conn, peer: peer, end: cancel, wake: make(chan struct{}, 1), begun: time.Now(), used: time.Now(),
 		frames: gossip.Pace{Burst: framesFree, Every: framesEach},
-		vector: make(map[kith.ID]int64), expected: make(map[key]*expectation), open: make(map[key]bool),
+		vector: make(map[kith.ID]int64), expected: make(map[key]*expectation), open: make(map[key]*proposal),
 	}
 	p.mu.Lock()
 	p.talks[peer] = append(p.talks[peer], t)
@@ -106,17 +121,29 @@ func (t *talk) leave() {
 	if len(p.talks[t.peer]) == 0 {
 		delete(p.talks, t.peer)
 	}
-	for k, e := range t.expected {
-		delete(p.arriving, k)
-		p.expectLocked(e.header, -1)
+	for k := range t.expected {
+		t.expectNoMoreLocked(k)
 	}
 	for _, c := range p.parcels {
 		if c.told[t.peer].at == t {
 			delete(c.told, t.peer)
 		}
+		if c.there == t {
+			c.there = nil
+		}
 	}
 	p.mu.Unlock()
 	nudge(p.house)
+}
+
+// expectNoMoreLocked gives up a letter that was wanted. Post.mu and t.mu are held, or the talk has ended.
+func (t *talk) expectNoMoreLocked(k key) {
+	e := t.expected[k]
+	delete(t.expected, k)
+	t.post.expectLocked(e.header, e.returned, -1)
+	if t.post.arriving[k] == t {
+		delete(t.post.arriving, k)
+	}
 }
 
 // say queues frames for the peer.
@@ -236,11 +263,11 @@ func (t *talk) offerNext() bool {
 	for len(t.offers) > 0 && len(t.open) < maxUnsettled {
 		c := t.offers[0]
 		t.offers = t.offers[1:]
-		if p.parcels[c.key] != c || c.header == nil || c.stale || c.holders[t.peer] || c.told[t.peer].at != nil || c.told[t.peer].next.After(time.Now()) {
+		if p.parcels[c.key] != c || c.header == nil || c.stale || c.with(t.peer) || t.open[c.key] != nil || c.told[t.peer].at != nil || c.told[t.peer].next.After(time.Now()) {
 			continue
 		}
-		c.told[t.peer] = offer{at: t}
-		t.open[c.key] = false
+		c.told[t.peer] = offer{at: t, full: c.told[t.peer].full}
+		t.open[c.key] = &proposal{parcel: c, header: c.header}
 		holders := make([]kith.ID, 0, len(c.holders)+1)
 		for id := range c.holders {
 			if id != t.peer {
@@ -260,27 +287,33 @@ func (t *talk) offerNext() bool {
 // sendLetter sends the next letter that the peer wants.
 func (t *talk) sendLetter(ctx context.Context) (bool, error) {
 	p := t.post
+	p.mu.Lock()
 	t.mu.Lock()
-	var c *parcel
+	var o *proposal
 	if len(t.wanted) > 0 {
-		c, t.wanted = t.wanted[0], t.wanted[1:]
+		o, t.wanted = t.wanted[0], t.wanted[1:]
 		t.used = time.Now()
 	}
+	stands := o != nil && o.standsLocked(p)
 	t.mu.Unlock()
-	if c == nil {
+	p.mu.Unlock()
+	if o == nil {
 		return false, nil
 	}
-	p.mu.Lock()
-	h := c.header
-	p.mu.Unlock()
+	if !stands {
+		t.withdraw(o)
+		return true, nil
+	}
+	h := o.header
 	body, err := p.cfg.Blobs.Open(ctx, h.Body)
-	if errors.Is(err, kith.NotFound) { // it ended meanwhile: the peer learns it from the receipt
-		return false, fmt.Errorf("letter %s ended on its way: %w", c.letter, net.ErrClosed)
+	if errors.Is(err, kith.NotFound) { // it ended this moment
+		t.withdraw(o)
+		return true, nil
 	} else if err != nil {
 		return false, err
 	}
 	defer body.Close()
-	if err := t.send(keyFrame(frameBegin, c.key)); err != nil {
+	if err := t.send(keyFrame(frameBegin, h.key())); err != nil {
 		return false, err
 	}
 	frame := gossip.BeginFrame(frameBody)
@@ -289,7 +322,7 @@ func (t *talk) sendLetter(ctx context.Context) (bool, error) {
 	for left := h.Size; left > 0; {
 		n, err := io.ReadFull(body, buf[:min(int64(len(buf)), left)])
 		if err != nil {
-			return false, fmt.Errorf("read letter %s: %w", c.letter, err)
+			return false, fmt.Errorf("read letter %s: %w", h.Letter, err)
 		}
 		left -= int64(n)
 		if err := t.send(append(frame[:head], buf[:n]...)); err != nil {
@@ -300,4 +333,18 @@ func (t *talk) sendLetter(ctx context.Context) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// withdraw tells the peer that a letter which it wants will not come: it ended, or is sealed anew and offered again.
+func (t *talk) withdraw(o *proposal) {
+	t.post.mu.Lock()
+	t.mu.Lock()
+	delete(t.open, o.parcel.key)
+	if o.parcel.told[t.peer].at == t {
+		delete(o.parcel.told, t.peer)
+	}
+	t.mu.Unlock()
+	t.post.mu.Unlock()
+	t.say(keyFrame(frameWithdrawn, o.parcel.key))
+	nudge(t.post.house)
 }
