@@ -54,6 +54,12 @@ type Swarm interface {
 	Pin(ctx context.Context, content ContentID, pinned bool) error // kept although the quota for copies is used up
 	Drop(ctx context.Context, content ContentID) error             // stops it; what only the node keeps of it is deleted
 
+	// Follow has a holding follow its entry from now on, or ends that: each newer version is taken
+	// to the place of the older one, also one that is there already. What this host publishes follows what is
+	// at its path: whenever that changes it is published again. It fails with kind Invalid where there is
+	// nothing to follow, as for a bare link that no entry has.
+	Follow(ctx context.Context, content ContentID, on bool) error
+
 	// Verify reads all of a holding again; what is not right any more counts as
 	// missing. Progress may be nil. It fails with kind Expired where files of this host's
 	// owner differ from what was shared.
@@ -163,7 +169,7 @@ type Holding struct {
 	Reason   string        `json:"reason,omitempty"` // why it is paused or does not go on, as a sentence
 	Pinned   bool          `json:"pinned"`
 	Public   bool          `json:"public"` // for torrent clients on other computers, where they are let in
-	Follow   bool          `json:"follow"` // newer versions of Entry are taken, too
+	Follow   bool          `json:"follow"` // newer versions of Entry are taken, too; of what is published here: changes at Path are published
 	Added    time.Time     `json:"added"`
 	Entry    Entry         `json:"entry,omitzero"` // of the library, if it is or was there
 	Down     float64       `json:"down"`           // bytes a second

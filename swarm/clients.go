@@ -32,7 +32,7 @@ func (s *Swarm) serveClients(ctx context.Context) {
 	s.clientAddress, s.clientServer = ln.Addr(), server
 	s.mu.Unlock()
 	if at, err := netip.ParseAddrPort(ln.Addr().String()); err == nil {
-		s.work.Go(func() { s.door.serve(ctx, server, at.Port()) })
+		s.work.Go(func() { s.door.Serve(ctx, at.Port(), server.Serve) })
 	}
 	if err := server.Serve(ctx, ln); err != nil {
 		s.log.Error("torrent clients are not served any more", "err", err)
@@ -52,7 +52,7 @@ func (s *Swarm) clientAddresses(id kith.ContentID) (trackers, peers []string) {
 	}
 	s.mu.Unlock()
 	if s.isPublic(id) {
-		outside := s.door.addresses()
+		outside := s.door.Addresses()
 		for _, at := range outside[:min(len(outside), maxTold)] {
 			list = append(list, net.TCPAddrFromAddrPort(at))
 		}

@@ -76,5 +76,7 @@
 // # Locking
 //
 // Swarm.mu guards the tables; that of an exchange is taken before those of its
-// links and never together with Swarm.mu, but for asking who is a member. Files are read and written, and hashes computed, outside of all.
+// links and never together with Swarm.mu, but for asking who is a member. Swarm.listing is held
+// while something is published or its following changes, and taken before the others. Files are read
+// and written, and hashes computed, outside of all.
 package swarm

@@ -119,40 +119,6 @@ func (x *exchange) endFinished(now time.Time) bool {
 	return x.plan.Complete() && len(x.links) == 0 && now.Sub(x.quiet) > quietFor
 }
 
-// followEntries takes newer versions of what is followed.
-func (s *Swarm) followEntries(ctx context.Context) {
-	s.mu.Lock()
-	var followed []*holding
-	for _, h := range s.holdings {
-		if h.Follow && !h.own && h.Entry.Version > 0 {
-			followed = append(followed, h)
-		}
-	}
-	s.mu.Unlock()
-	for _, h := range followed {
-		newest, ok := s.library.Entry(h.Entry.Host, h.Entry.Title)
-		switch {
-		case !ok || newest.Version <= h.Entry.Version || newest.Withdrawn:
-			continue
-		case newest.Content == h.Content:
-			s.mu.Lock()
-			h.Entry = newest
-			s.mu.Unlock()
-			continue
-		}
-		s.mu.Lock()
-		newer := s.holdings[newest.Content]
-		s.mu.Unlock()
-		if newer != nil {
-			continue // on its way
-		}
-		_, err := s.Take(ctx, kith.Taking{Content: newest.Content, Name: newest.Name, From: []kith.ID{newest.Host}, Path: h.Path, Replace: true, Entry: newest, Follow: true})
-		if err != nil {
-			s.log.Warn("newer version not taken", "title", newest.Title, "err", err)
-		}
-	}
-}
-
 // replaced deletes an older version, whose files are those of the newer one now.
 func (s *Swarm) replaced(ctx context.Context, old, newer *holding) error {
 	if old.Path != "" {

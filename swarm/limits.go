@@ -185,7 +185,8 @@ func checkLimits(l kith.SwarmLimits) error {
 			return err
 		}
 		for _, text := range []string{h.From, h.To} {
-			if _, err := time.Parse("15:04", text); err != nil {
+			// They are compared as texts: 8:00 would be after 18:00.
+			if at, err := time.Parse("15:04", text); err != nil || at.Format("15:04") != text {
 				return fmt.Errorf("%q is no time of day such as 08:00: %w", text, kith.Invalid)
 			}
 		}

@@ -2,7 +2,9 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -129,6 +131,16 @@ func TestHoursOfDays(t *testing.T) {
 		now := monday.AddDate(0, 0, c.day).Add(time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute)
 		if up, _ := rates(limits, now); up != c.want {
 			t.Errorf("%s: %d, not %d", now.Format("Mon 15:04"), up, c.want)
+		}
+	}
+}
+
+// TestHoursRefused has times of day that cannot be compared with others.
+func TestHoursRefused(t *testing.T) {
+	for from, ok := range map[string]bool{"08:00": true, "00:00": true, "23:59": true, "8:00": false, "8": false, "24:00": false, "08:60": false, "": false} {
+		err := checkLimits(kith.SwarmLimits{Hours: []kith.RateHours{{From: from, To: "18:00"}}})
+		if ok && err != nil || !ok && (!errors.Is(err, kith.Invalid) || !strings.Contains(err.Error(), "such as 08:00")) {
+			t.Errorf("%q: %v", from, err)
 		}
 	}
 }

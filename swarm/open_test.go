@@ -20,44 +20,6 @@ import (
 	"kith.alt/kith/swarm/torrent"
 )
 
-func TestOpenings(t *testing.T) {
-	street := newStreet()
-	for text, want := range map[string][]netip.Addr{
-		"": nil, "lan": {atHome, inside}, "any": {atHome, inside, abroad},
-		"203.0.113.7": {abroad}, "::ffff:203.0.113.7": {abroad}, "fd00:7::7": {inside}, "10.9.9.9": nil,
-	} {
-		open, err := parseOpening(text)
-		if err != nil {
-			t.Errorf("%q: %v", text, err)
-		}
-		if got := open.addresses(street.own); !slices.Equal(got, want) {
-			t.Errorf("%q opens %v", text, got)
-		}
-		if again, err := parseOpening(open.to); again != open || err != nil {
-			t.Errorf("%q is remembered as %q: %+v, %v", text, open.to, again, err)
-		}
-	}
-	for _, text := range []string{"all", "LAN", " lan", "maple", "192.168.1.7:6881", "192.168.1.0/24", "127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "224.0.0.1", "fe80::7", "fe80::7%eth0", strings.Repeat("1", 100)} {
-		if open, err := parseOpening(text); !errors.Is(err, kith.Invalid) {
-			t.Errorf("%q: %+v, %v", text, open, err)
-		}
-	}
-	for remote, admitted := range map[string][2]bool{ // to lan, to any
-		"192.168.1.9": {true, true}, "10.1.1.1": {true, true}, "fd00:7::9": {true, true}, "fe80::9": {true, true},
-		"203.0.113.9": {false, true}, "2001:db8::1": {false, true}, "100.64.1.1": {false, true},
-	} {
-		for i, to := range []string{"lan", "any"} {
-			open, _ := parseOpening(to)
-			if got := open.admits(netip.MustParseAddr(remote)); got != admitted[i] {
-				t.Errorf("%s lets %s in: %t", to, remote, got)
-			}
-		}
-	}
-	if (opening{}).admits(atHome) {
-		t.Error("a closed door lets in")
-	}
-}
-
 // remotes are where clients may come from.
 var remotes = []struct {
 	address string
@@ -393,15 +355,14 @@ func TestDoor(t *testing.T) {
 }
 
 // clientPort waits until clients are served, and returns where.
-func (h *villager) clientPort(t *testing.T) (port uint16) {
+func (h *villager) clientPort(t *testing.T) uint16 {
 	t.Helper()
+	var ports []uint16
 	h.until(t, "serving clients", func() bool {
-		h.door.mu.Lock()
-		defer h.door.mu.Unlock()
-		port = h.door.port
-		return h.door.ctx != nil
+		ports = h.door.Ports()
+		return len(ports) > 0
 	})
-	return port
+	return ports[0]
 }
 
 // TestMark follows a mark: it outlives a restart and goes over to the next version of what

@@ -44,12 +44,10 @@ func (s *Swarm) Publish(ctx context.Context, p kith.Publication) (kith.Entry, er
 	if err := checkTitle(p.Title); err != nil {
 		return kith.Entry{}, err
 	}
-	var mark watch.Mark // as it looks before it is read: what changes meanwhile is noticed later
-	if p.Follow {
-		var err error
-		if mark, err = watch.Look(ctx, target(p, mark)); err != nil {
-			return kith.Entry{}, fmt.Errorf("follow %s: %w", p.Path, err)
-		}
+	// As it looks before it is read: what changes from now on is noticed later.
+	mark, err := watch.Look(ctx, target(p, watch.Mark{}))
+	if err != nil && p.Follow {
+		return kith.Entry{}, fmt.Errorf("follow %s: %w", p.Path, err)
 	}
 	d, err := s.read(ctx, p)
 	if err != nil {
@@ -153,6 +151,11 @@ func pieceLength(size int64) int64 {
 
 // list puts what was read into the library, and gives it to whoever asks.
 func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d *bittorrent.Description) (kith.Entry, error) {
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	if err := ctx.Err(); err != nil { // as where it is not followed any more
+		return kith.Entry{}, err
+	}
 	id := kith.ContentID(d.ID())
 	before, known := s.library.Entry(s.cfg.Self, p.Title)
 	if known && before.Kind != p.Kind && !before.Withdrawn {
@@ -181,7 +184,7 @@ func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d
 	}
 	h.describe(d)
 	h.Path, h.Entry, h.own, h.complete, h.used = p.Path, entry, true, true, time.Now()
-	h.replace, h.full = false, false
+	h.replace, h.full, h.Follow = false, false, p.Follow
 	if older := s.holdings[before.Content]; older != nil && !before.Withdrawn && older.Public {
 		h.Public = true // who opened it means what stands under the title
 	}
@@ -206,6 +209,8 @@ func (s *Swarm) list(ctx context.Context, p kith.Publication, mark watch.Mark, d
 	s.change()
 	if p.Follow {
 		s.watcher.Watch(target(p, mark))
+	} else {
+		s.unfollow(ctx, p.Path)
 	}
 	return entry, nil
 }

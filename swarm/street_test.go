@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kith.alt/kith"
+	"kith.alt/kith/network/door"
 )
 
 // A street is what is outside of a host: networks on which it has made-up addresses,
@@ -39,8 +40,8 @@ func newStreet() *street {
 	}
 }
 
-func (s *street) outside() Outside {
-	return Outside{
+func (s *street) outside() door.Network {
+	return door.Network{
 		Interfaces: func() []netip.Prefix {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -18,6 +18,7 @@ import (
 
 	"kith.alt/kith"
 	"kith.alt/kith/content"
+	"kith.alt/kith/network/door"
 	"kith.alt/kith/swarm/library"
 	"kith.alt/kith/swarm/torrent"
 	"kith.alt/kith/swarm/watch"
@@ -33,7 +34,7 @@ type Config struct {
 	Listen func(context.Context) (net.Listener, error) // on Port
 	// ListenClients opens the port for torrent clients of this host.
 	ListenClients func(context.Context) (net.Listener, error)
-	Outside       Outside // where torrent clients of other computers come from
+	Outside       door.Network // where torrent clients of other computers come from
 	Members       func() []kith.Member
 	Group         func() [32]byte         // names the group that they are members of; nil is always the same
 	Paths         func() map[kith.ID]Path // to members to whom there is one
@@ -66,10 +67,11 @@ type Swarm struct {
 	limits  atomic.Pointer[kith.SwarmLimits]
 	blank   []byte // a block of zeros
 	began   time.Time
-	door    *door
+	door    *door.Door
 	bare    bool        // content is gone, as after a restore from a backup
 	unsaid  atomic.Bool // something came or went that members were not told
 
+	listing  sync.Mutex // held while something is published, or it changes whether it is followed
 	mu       sync.Mutex
 	ctx      context.Context // of Serve; nil when it does not run
 	work     sync.WaitGroup
@@ -107,7 +109,7 @@ func New(cfg Config) *Swarm {
 	s.watcher = watch.New(watch.Config{Changed: s.changedOnDisk, Log: cfg.Log})
 	s.uplink = newUplink(s.allUp, s.next, s.late)
 	s.down.rate = s.allDown
-	s.door = newDoor(cfg.Outside, cfg.Log)
+	s.door = newDoor(cfg.Outside, door.Opening{}, cfg.Log)
 	return s
 }
 

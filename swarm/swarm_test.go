@@ -112,6 +112,7 @@ func (h *villager) start(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	store.Single()
 	network := h.village.hub.Network(h.id)
 	log := h.log(t)
 	listening := make(chan struct{})

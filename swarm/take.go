@@ -350,6 +350,7 @@ func (s *Swarm) Pause(ctx context.Context, id kith.ContentID, paused bool) error
 	s.mu.Unlock()
 	if !paused {
 		s.fetch(h)
+		s.look() // for what came meanwhile of what it follows
 	}
 	s.announceSoon()
 	s.change()

@@ -11,10 +11,11 @@ import (
 // An uplink decides when the next block leaves this host. It asks the exchanges in
 // turn, late: when the link has room, not before.
 type uplink struct {
-	limit bucket                                              // of the owner; torrent clients use it, too
-	ask   func() (size int, waits bool)                       // gives the next block to a link; where it gives none, some may wait for a link that is busy
-	ping  func(context.Context) (late time.Duration, ok bool) // to a peer to whom something is being sent
-	kicks chan struct{}
+	limit  bucket                                              // of the owner; torrent clients use it, too
+	ask    func() (size int, waits bool)                       // gives the next block to a link; where it gives none, some may wait for a link that is busy
+	ping   func(context.Context) (late time.Duration, ok bool) // to a peer to whom something is being sent
+	kicks  chan struct{}
+	leaves chan struct{} // capacity 1: a block leaves
 
 	mu    sync.Mutex
 	pacer *pacer
@@ -25,7 +26,7 @@ type uplink struct {
 }
 
 func newUplink(limit func(time.Time) int64, ask func() (int, bool), ping func(context.Context) (time.Duration, bool)) *uplink {
-	return &uplink{limit: bucket{rate: limit}, ask: ask, ping: ping, kicks: make(chan struct{}, 1), pacer: newPacer(), start: time.Now()}
+	return &uplink{limit: bucket{rate: limit}, ask: ask, ping: ping, kicks: make(chan struct{}, 1), leaves: make(chan struct{}, 1), pacer: newPacer(), start: time.Now()}
 }
 
 // kick says that there may be something to send.
@@ -111,6 +112,10 @@ func (u *uplink) left(t ticket) time.Duration {
 // some again.
 func (u *uplink) charge(size int) (time.Duration, ticket) {
 	t := u.limit.take(size)
+	select {
+	case u.leaves <- struct{}{}:
+	default:
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
@@ -134,14 +139,21 @@ func (u *uplink) measure(ctx context.Context) {
 		}
 		begun := time.Now()
 		late, ok := u.ping(ctx)
+		if !ok {
+			select {
+			case <-u.leaves:
+				due.Reset(probeFast)
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
 		u.mu.Lock()
 		now := time.Now()
-		if ok {
-			limit := float64(u.limit.rate(now))
-			limited := limit > 0 && limit < u.pacer.aim
-			u.pacer.measured(now.Sub(u.start), late, u.sent, !u.idle && !limited)
-			u.idle, u.sent = false, 0
-		}
+		limit := float64(u.limit.rate(now))
+		limited := limit > 0 && limit < u.pacer.aim
+		u.pacer.measured(now.Sub(u.start), late, u.sent, !u.idle && !limited)
+		u.idle, u.sent = false, 0
 		due.Reset(max(u.pacer.due()-now.Sub(begun), time.Millisecond))
 		u.mu.Unlock()
 	}

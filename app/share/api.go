@@ -90,10 +90,12 @@ func (s *share) api() http.Handler {
 	mux.Handle("DELETE /shares", kith.Answer(func(ctx context.Context, in namedRequest) (Stopped, error) { return s.stop(ctx, in.What) }))
 	mux.Handle("POST /take", kith.Answer(s.take))
 	for verb, state := range map[string]func(context.Context, kith.ContentID) error{
-		"pause":  func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pause(ctx, id, true) },
-		"resume": func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pause(ctx, id, false) },
-		"pin":    func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pin(ctx, id, true) },
-		"unpin":  func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pin(ctx, id, false) },
+		"pause":    func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pause(ctx, id, true) },
+		"resume":   func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pause(ctx, id, false) },
+		"pin":      func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pin(ctx, id, true) },
+		"unpin":    func(ctx context.Context, id kith.ContentID) error { return s.swarm().Pin(ctx, id, false) },
+		"follow":   func(ctx context.Context, id kith.ContentID) error { return s.swarm().Follow(ctx, id, true) },
+		"unfollow": func(ctx context.Context, id kith.ContentID) error { return s.swarm().Follow(ctx, id, false) },
 
 		"make-public":  func(ctx context.Context, id kith.ContentID) error { return s.makePublic(ctx, id, true) },
 		"make-private": func(ctx context.Context, id kith.ContentID) error { return s.makePublic(ctx, id, false) },

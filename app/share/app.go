@@ -26,7 +26,7 @@ func App() kith.App {
 		Commands: []kith.Command{
 			shareCommand(), getCommand(), libraryCommand(),
 			listCommand(), stopCommand(), verifyCommand(),
-			pauseCommand(), resumeCommand(), pinCommand(), unpinCommand(),
+			pauseCommand(), resumeCommand(), followCommand(), unfollowCommand(), pinCommand(), unpinCommand(),
 			limitCommand(), torrentCommand(),
 		},
 		New: func(host kith.Host) (kith.Service, error) { return newShare(host).service(), nil },

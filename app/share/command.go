@@ -144,6 +144,9 @@ func stateText(h kith.Holding) string {
 	case h.State == kith.HoldingTaking || h.State == kith.HoldingPaused && h.Size > 0:
 		text += " " + percent(h.Have, h.Size)
 	}
+	if h.Follow {
+		text += ", followed"
+	}
 	if h.Pinned {
 		text += ", pinned"
 	}
@@ -238,6 +241,19 @@ func pauseCommand() kith.Command {
 
 func resumeCommand() kith.Command {
 	return changeCommand("resume", "go on after a pause", "%s goes on.\n", "")
+}
+
+func followCommand() kith.Command {
+	c := changeCommand("follow", "take, or share, each newer version of it, too", "%s is followed. To end that: %s\n", "unfollow")
+	c.Help = `From now on each newer version of TITLE takes the place of the older one, as after
+kith get --follow; one that is there already comes at once. What you changed in yours is
+kept beside it. What this computer shares follows your file or folder: it is shared anew
+whenever that changes, as after kith share --follow.`
+	return c
+}
+
+func unfollowCommand() kith.Command {
+	return changeCommand("unfollow", "end that: stay at the version that is here", "%s stays as it is.\n", "")
 }
 
 func pinCommand() kith.Command {

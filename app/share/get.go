@@ -41,7 +41,7 @@ the node goes on by itself, and kith share pause stops it.
 Example: kith get "Holiday 2026" -o ~/films/`,
 		Flags: func(set *flag.FlagSet) {
 			set.StringVar(&out, "o", "", "the `PATH` to make, or a directory to put it into")
-			set.BoolVar(&request.Replace, "replace", false, "bring what stands at the path up to date")
+			set.BoolVar(&request.Replace, "replace", false, "bring what stands at the path up to date; what was changed there is kept beside it")
 			set.BoolVar(&request.Follow, "follow", false, "take each newer version of the title, too")
 		},
 		Run: func(ctx context.Context, env kith.Env, words []string) error {

@@ -78,8 +78,7 @@ func newHoursRow(i int, h kith.RateHours) hoursRow {
 	return row
 }
 
-// number writes bytes in a unit, with as many digits as are needed to tell; 0 is
-// no limit, and nothing.
+// number writes bytes in a unit, rounded to a thousandth; 0 is no limit, and nothing.
 func number(bytes int64, unit float64) string {
 	if bytes == 0 {
 		return ""
@@ -87,11 +86,16 @@ func number(bytes int64, unit float64) string {
 	return strconv.FormatFloat(math.Round(float64(bytes)/unit*1000)/1000, 'f', -1, 64)
 }
 
-// read takes what was typed, and reports whether it can be.
-func (p *limitsPage) read(r *http.Request) (l kith.SwarmLimits, ok bool) {
+// read takes what was typed, and reports whether it can be. What was left as the page shows
+// it stays as it is in now, which may be no round number of the page's unit.
+func (p *limitsPage) read(r *http.Request, now kith.SwarmLimits) (l kith.SwarmLimits, ok bool) {
 	ok = true
-	get := func(f *ui.Field, unit, most float64) int64 {
+	get := func(f *ui.Field, now int64, unit, most float64) int64 {
+		shown := f.Value
 		f.Value = strings.TrimSpace(r.PostForm.Get(f.Name))
+		if f.Value == shown {
+			return now
+		}
 		if f.Value == "" && !f.Required {
 			return 0
 		}
@@ -102,15 +106,20 @@ func (p *limitsPage) read(r *http.Request) (l kith.SwarmLimits, ok bool) {
 		}
 		return int64(value * unit)
 	}
-	l.Up, l.Down = get(&p.Up, mebi, maxRate), get(&p.Down, mebi, maxRate)
-	l.MemberUp, l.MemberDown = get(&p.MemberUp, mebi, maxRate), get(&p.MemberDown, mebi, maxRate)
-	l.Copies, l.MemberDisk = get(&p.Copies, gibi, maxDisk), get(&p.Member, gibi, maxDisk)
+	l.Up, l.Down = get(&p.Up, now.Up, mebi, maxRate), get(&p.Down, now.Down, mebi, maxRate)
+	l.MemberUp, l.MemberDown = get(&p.MemberUp, now.MemberUp, mebi, maxRate), get(&p.MemberDown, now.MemberDown, mebi, maxRate)
+	l.Copies, l.MemberDisk = get(&p.Copies, now.Copies, gibi, maxDisk), get(&p.Member, now.MemberDisk, gibi, maxDisk)
 	for i := range p.Hours {
 		row := &p.Hours[i]
+		var was kith.RateHours
+		if i < len(now.Hours) {
+			was = now.Hours[i]
+		}
 		for _, f := range []*ui.Field{&row.Days, &row.From, &row.To} {
 			f.Value = strings.TrimSpace(r.PostForm.Get(f.Name))
 		}
-		h := kith.RateHours{Days: row.Days.Value, From: row.From.Value, To: row.To.Value, Up: get(&row.Up, mebi, maxRate), Down: get(&row.Down, mebi, maxRate)}
+		h := kith.RateHours{Days: row.Days.Value, From: row.From.Value, To: row.To.Value,
+			Up: get(&row.Up, was.Up, mebi, maxRate), Down: get(&row.Down, was.Down, mebi, maxRate)}
 		switch {
 		case h.From == "" && h.To == "":
 		case h.From == "":
@@ -124,8 +133,8 @@ func (p *limitsPage) read(r *http.Request) (l kith.SwarmLimits, ok bool) {
 	return l, ok
 }
 
-func (s *share) limitsForm(r *http.Request) limitsPage {
-	p := newLimitsPage(s.swarm().Limits())
+func (s *share) limitsForm(r *http.Request, now kith.SwarmLimits) limitsPage {
+	p := newLimitsPage(now)
 	p.CSRF = ui.CSRF(r)
 	p.Door = s.door()
 	p.LetIn = letInField(p.Door)
@@ -140,7 +149,7 @@ func (s *share) limitsForm(r *http.Request) limitsPage {
 func (s *share) screenLimits(w http.ResponseWriter, r *http.Request, form *limitsPage) {
 	status := http.StatusUnprocessableEntity
 	if form == nil {
-		p := s.limitsForm(r)
+		p := s.limitsForm(r, s.swarm().Limits())
 		form, status = &p, http.StatusOK
 	}
 	ui.Write(w, r, status, ui.Page{
@@ -151,9 +160,10 @@ func (s *share) screenLimits(w http.ResponseWriter, r *http.Request, form *limit
 }
 
 func (s *share) formLimits(w http.ResponseWriter, r *http.Request) {
-	form := s.limitsForm(r)
+	now := s.swarm().Limits()
+	form := s.limitsForm(r, now)
 	_ = r.ParseForm() // what cannot be read is empty
-	limits, ok := form.read(r)
+	limits, ok := form.read(r, now)
 	if !ok {
 		form.Problem = "Something cannot be as it was typed. It is marked below."
 		s.screenLimits(w, r, &form)
@@ -168,7 +178,7 @@ func (s *share) formLimits(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *share) formFolders(w http.ResponseWriter, r *http.Request) {
-	form := s.limitsForm(r)
+	form := s.limitsForm(r, s.swarm().Limits())
 	for _, field := range []*ui.Field{&form.Downloads, &form.Uploads} {
 		field.Value = strings.TrimSpace(r.PostFormValue(field.Name))
 		if dir := folders.Expand(field.Value); s.host.PrivateDir(dir) && !folders.HoldsHome(dir) {

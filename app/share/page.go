@@ -22,7 +22,7 @@ import (
 var templateFiles embed.FS
 
 var pages = ui.ParseWith(template.FuncMap{
-	"file":    asset,
+	"file":    assets.Asset,
 	"percent": percent,
 	"rate":    rate,
 	"span":    func(d time.Duration) string { return ui.Duration(d) },
@@ -107,6 +107,22 @@ func (v shareView) Lead() string {
 	return fmt.Sprintf("%s, complete, and given to whoever asks.", size)
 }
 
+// Follows says what becomes of newer versions or, of what is shared here, of changes; "" where
+// there is nothing to follow.
+func (v shareView) Follows() string {
+	switch {
+	case v.Path == "" || v.Entry.Version == 0 || v.Entry.Kind == kith.EntrySite:
+		return ""
+	case v.Own && v.Follow:
+		return "shared as they come"
+	case v.Own:
+		return "shared only when you share it again"
+	case v.Follow:
+		return "taken as they come"
+	}
+	return "not taken"
+}
+
 func (s *share) screenShare(w http.ResponseWriter, r *http.Request) {
 	v, err := s.sharePage(r)
 	if err != nil {
@@ -175,6 +191,10 @@ func (s *share) formChange(w http.ResponseWriter, r *http.Request) {
 		change("%s is kept.", func(ctx context.Context, id kith.ContentID) error { return swarm.Pin(ctx, id, true) })
 	case "unpin":
 		change("%s may go when its room is needed.", func(ctx context.Context, id kith.ContentID) error { return swarm.Pin(ctx, id, false) })
+	case "follow":
+		change("%s is followed from now on.", func(ctx context.Context, id kith.ContentID) error { return swarm.Follow(ctx, id, true) })
+	case "unfollow":
+		change("%s is not followed any more.", func(ctx context.Context, id kith.ContentID) error { return swarm.Follow(ctx, id, false) })
 	case "make-public":
 		change("%s is public.", func(ctx context.Context, id kith.ContentID) error { return s.makePublic(ctx, id, true) })
 	case "make-private":

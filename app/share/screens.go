@@ -59,7 +59,7 @@ func (s *share) screens() []kith.Screen {
 	mux.HandleFunc("GET /uploads/{id}", func(w http.ResponseWriter, r *http.Request) {
 		kith.Answer(func(context.Context, struct{}) (Progress, error) { return s.work.progress(r.PathValue("id")), nil }).ServeHTTP(w, r)
 	})
-	mux.HandleFunc("GET /-/{name}", serveAsset)
+	mux.Handle("GET /-/{name}", assets)
 	return []kith.Screen{{Path: "/", Title: "Share", Icon: "publish", Handler: mux}}
 }
 

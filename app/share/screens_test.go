@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -125,7 +126,8 @@ func TestScreensShare(t *testing.T) {
 	if err != nil || disposition["filename"] != "_b_ & co.txt.torrent" || !strings.HasPrefix(w.Body.String(), "d8:announce") {
 		t.Errorf("torrent: %q, %v", w.Header(), err)
 	}
-	for verb, want := range map[string]string{"pause": "Paused, with 5 bytes", "resume": "shared by this computer", "pin": "Unpin", "unpin": "shared by", "verify": "shared by"} {
+	for verb, want := range map[string]string{"pause": "Paused, with 5 bytes", "resume": "shared by this computer", "pin": "Unpin", "unpin": "shared by", "verify": "shared by",
+		"follow": "Stop sharing changes", "unfollow": "Share changes, too"} {
 		f.page(t, f.press(t, at+"/"+verb, url.Values{}), http.StatusOK, want)
 	}
 	if back := f.press(t, at+"/stop", url.Values{}); back != "/share/mine" {
@@ -159,6 +161,8 @@ func TestScreensGet(t *testing.T) {
 		t.Errorf("again: %s, want %s", again, at)
 	}
 	f.page(t, "/share/mine", http.StatusOK, "What you took is yours")
+	f.page(t, f.press(t, at+"/follow", url.Values{}), http.StatusOK, "taken as they come", "Stay at this version")
+	f.page(t, f.press(t, at+"/unfollow", url.Values{}), http.StatusOK, "not taken", "Take newer versions, too")
 	// Another of that name stands beside it; a newer version takes its place.
 	f.swarm.Offer(kith.Entry{Host: elm, Title: "Other", Name: "_.holiday.mp4"}, map[string]string{"": "other"})
 	f.press(t, "/share/get", url.Values{"what": {"Other"}})
@@ -203,6 +207,36 @@ func TestScreensLimits(t *testing.T) {
 	}
 	w = f.visit(http.MethodPost, "/share/folders", url.Values{"downloads": {"films"}, "uploads": {filepath.Join(f.home, "private")}})
 	checkPage(t, w, http.StatusUnprocessableEntity, "not a whole path", "keeps its key")
+}
+
+// TestLimitsStay saves the form as it is shown: limits that are no round numbers of its units
+// stay as they are.
+func TestLimitsStay(t *testing.T) {
+	f := start(t)
+	want := kith.SwarmLimits{Up: 2_000_000, Down: 100, MemberUp: 1, MemberDown: 12_345_678, Copies: 5_000_000_000,
+		Hours: []kith.RateHours{{Days: "mon-fri", From: "08:00", To: "18:00", Up: 300_000, Down: 7}}}
+	if err := f.swarm.SetLimits(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	form := make(url.Values)
+	page := newLimitsPage(want)
+	for _, field := range []ui.Field{page.Up, page.Down, page.MemberUp, page.MemberDown, page.Copies, page.Member} {
+		form.Set(field.Name, field.Value)
+	}
+	for _, row := range page.Hours {
+		for _, field := range []ui.Field{row.Days, row.From, row.To, row.Up, row.Down} {
+			form.Set(field.Name, field.Value)
+		}
+	}
+	f.press(t, "/share/limits", form)
+	if got := f.swarm.Limits(); !reflect.DeepEqual(got, want) {
+		t.Errorf("limits: %+v, want %+v", got, want)
+	}
+	form.Set("up", "2")
+	f.press(t, "/share/limits", form)
+	if got := f.swarm.Limits(); got.Up != 2<<20 || got.Down != want.Down {
+		t.Errorf("one changed: %+v", got)
+	}
 }
 
 // upload sends a file as the script does.

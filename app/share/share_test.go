@@ -77,6 +77,8 @@ func TestVerbs(t *testing.T) {
 	for _, test := range []struct{ verb, want, state string }{
 		{"share pause", "notes.txt is paused. To go on: kith share resume maple/notes.txt\n", "paused 100%"},
 		{"share resume", "notes.txt goes on.\n", "shared"},
+		{"share follow", "notes.txt is followed. To end that: kith share unfollow maple/notes.txt\n", "shared, followed"},
+		{"share unfollow", "notes.txt stays as it is.\n", "shared"},
 		{"share pin", "notes.txt is kept. To undo: kith share unpin maple/notes.txt\n", "shared, pinned"},
 		{"share unpin", "notes.txt may go when its room is needed.\n", "shared"},
 		{"share verify", "All of notes.txt is as it was: 5 B.\n", "shared"},
@@ -141,6 +143,11 @@ every day 22:00-06:00  up no limit, down no limit
 	for _, args := range [][]string{{"--up", "fast"}, {"--down", "-1"}, {"--copies", "much"}, {"--hours", "mon-fri"}, {"--hours", "08:00"}, {"--hours", "08:00-09:00 up=x"}, {"--hours", "mon tue 08:00-09:00"}} {
 		if _, _, err := f.Run(t.Context(), "", "share limit", args...); !errors.Is(err, kith.Invalid) {
 			t.Errorf("%q: %v", args, err)
+		}
+	}
+	for _, hours := range []string{"mon 8-9", "mon", "8-9"} {
+		if _, _, err := f.Run(t.Context(), "", "share limit", "--hours", hours); err == nil || !strings.Contains(err.Error(), "08:00-18:00") {
+			t.Errorf("%q does not show the right form: %v", hours, err)
 		}
 	}
 }
