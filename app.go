@@ -31,6 +31,10 @@ type Port struct {
 	Overlay  uint16 // the IANA number, for other members; 0: not on the overlay
 	Local    int    // offset from the port base on loopback; LocalNone: not there
 	NodeOnly bool   // refuse local programs of other hosts: a service between nodes
+
+	// Outside lets the owner open the port to client programs of other computers, which are no
+	// members: it is for those that sign in, over TLS from the first byte.
+	Outside bool
 }
 
 // LocalNone as a Port's Local: programs on this host reach it by the gateway
@@ -87,6 +91,10 @@ type Screen struct {
 	Title   string // in the rail; "" for pages that are not in it
 	Icon    string // a name that package ui draws
 	Handler http.Handler
+
+	// Unseen counts what an account has not seen yet, which the rail tells on every page: it is asked
+	// for each. It may be nil.
+	Unseen func(ctx context.Context, account string) (int, error)
 }
 
 // A Host is what an application knows of the node it runs in. It is safe for
@@ -128,6 +136,10 @@ type Host interface {
 	Post() Post         // leaves letters for the application on other hosts
 	Members() []Member  // sorted by name, this host included
 
+	// SetNames tells members the names beside those of accounts that the application
+	// answers to, valid labels, in the place of those told before; where there are many, the first ones.
+	SetNames(ctx context.Context, names []string) error
+
 	// Resolve returns the host that a name means: a short or a full one, one that it
 	// had before, an ID, or <ID>.kith.alt. It fails with kind NotFound or NotMember, and with Invalid for what is
 	// no name of kith.
@@ -151,4 +163,6 @@ type Member struct {
 	Online   bool
 	Admin    bool
 	Accounts []string // names of its people, as it says
+	Names    []string // others that they are reached by, of lists too
+	More     bool     // it has names that do not fit here
 }

@@ -27,7 +27,9 @@ const (
 type Item struct {
 	UID         imap.UID  `json:"uid"`
 	Folder      string    `json:"folder"`
+	Kind        string    `json:"kind"` // "inbox", or what the folder is for: "sent", "trash"; "" for any
 	From        string    `json:"from"`
+	To          string    `json:"to"`
 	Subject     string    `json:"subject"`
 	Received    time.Time `json:"received"`
 	Size        int64     `json:"size"` // bytes
@@ -35,14 +37,26 @@ type Item struct {
 	Attachments int       `json:"attachments"`
 }
 
+// outgoing reports whether its sender is the account itself, as that of all in its folder.
+func (i Item) outgoing() bool { return i.Kind == "sent" || i.Kind == "drafts" }
+
 // A Shown is a message that is read.
 type Shown struct {
 	Item
-	To    string    `json:"to"`
 	Cc    string    `json:"cc,omitempty"`
 	Date  time.Time `json:"date"`
 	Files []string  `json:"files,omitempty"` // names of attachments
 	Text  string    `json:"text"`
+	Ways  []Way     `json:"ways,omitempty"` // to other hosts, of a message that the account sent
+}
+
+// A Way is how far a message is on its way to another host.
+type Way struct {
+	Host  string    `json:"host"`
+	State string    `json:"state"`          // kith.LetterQueued and so on
+	Held  []string  `json:"held,omitempty"` // members that have it
+	Note  string    `json:"note,omitempty"` // why it is where it is, as a sentence
+	Since time.Time `json:"since"`          // of the state
 }
 
 // A request names messages: of an account, without which it is the first one, in a folder, without which it
@@ -179,7 +193,7 @@ func (m *mail) list(ctx context.Context, r request) ([]Item, error) {
 	}
 	items := make([]Item, 0, len(found))
 	for _, one := range found {
-		item, _, err := itemOf(one, f.Name)
+		item, _, err := itemOf(one, f)
 		if err != nil {
 			return nil, err
 		}
@@ -188,13 +202,14 @@ func (m *mail) list(ctx context.Context, r request) ([]Item, error) {
 	return items, nil
 }
 
-func itemOf(one mailbox.Message, folder string) (Item, *message.Message, error) {
+func itemOf(one mailbox.Message, f mailbox.Folder) (Item, *message.Message, error) {
 	parsed := new(message.Message)
 	if err := parsed.UnmarshalBinary(one.Summary); err != nil {
 		return Item{}, nil, err
 	}
 	return Item{
-		UID: one.UID, Folder: folder, From: message.Addresses(parsed.Envelope.From), Subject: parsed.Envelope.Subject, Received: one.Received,
+		UID: one.UID, Folder: f.Name, Kind: kindOf(f), From: message.Addresses(parsed.Envelope.From), To: message.Addresses(parsed.Envelope.To),
+		Subject: parsed.Envelope.Subject, Received: one.Received,
 		Size: one.Size, Seen: slices.Contains(one.Flags, imap.FlagSeen), Attachments: parsed.Root.Attachments(),
 	}, parsed, nil
 }
@@ -213,7 +228,7 @@ func (m *mail) show(ctx context.Context, r request) (Shown, error) {
 	if len(found) == 0 {
 		return Shown{}, fmt.Errorf("%s has no message %d: %w", f.Name, r.UID, kith.NotFound)
 	}
-	item, parsed, err := itemOf(found[0], f.Name)
+	item, parsed, err := itemOf(found[0], f)
 	if err != nil {
 		return Shown{}, err
 	}
@@ -225,10 +240,18 @@ func (m *mail) show(ctx context.Context, r request) (Shown, error) {
 		return Shown{}, err
 	}
 	item.Seen = true
-	return Shown{
-		Item: item, To: message.Addresses(parsed.Envelope.To), Cc: message.Addresses(parsed.Envelope.Cc), Date: parsed.Envelope.Date,
+	ways, _, err := m.ways(ctx, f.Account, parsed.Envelope.MessageID)
+	if err != nil {
+		return Shown{}, err
+	}
+	shown := Shown{
+		Item: item, Cc: message.Addresses(parsed.Envelope.Cc), Date: parsed.Envelope.Date,
 		Files: filesOf(parsed.Root), Text: text,
-	}, nil
+	}
+	for _, w := range ways {
+		shown.Ways = append(shown.Ways, Way{Host: w.Host, State: w.Letter.State, Held: w.Letter.Held, Note: w.Letter.Note, Since: w.Letter.Since})
+	}
+	return shown, nil
 }
 
 // filesOf returns the names of the attachments of a part.

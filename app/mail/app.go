@@ -12,6 +12,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/address"
 	"kith.alt/kith/app/mail/delivery"
+	"kith.alt/kith/app/mail/html"
 	"kith.alt/kith/app/mail/imap"
 	"kith.alt/kith/app/mail/mailbox"
 	"kith.alt/kith/app/mail/pop"
@@ -42,9 +43,9 @@ func App() kith.App {
 		Name:  "mail",
 		Title: "Mail",
 		Ports: []kith.Port{
-			{Protocol: protocolSubmission, Local: 2}, {Protocol: protocolSubmissions, Local: 10},
+			{Protocol: protocolSubmission, Local: 2}, {Protocol: protocolSubmissions, Local: 10, Outside: true},
 			{Protocol: protocolIMAP, Local: 3}, {Protocol: protocolPOP3, Local: 4},
-			{Protocol: protocolIMAPS, Local: 11}, {Protocol: protocolPOP3S, Local: 12},
+			{Protocol: protocolIMAPS, Local: 11, Outside: true}, {Protocol: protocolPOP3S, Local: 12, Outside: true},
 		},
 		Migrations: migrations,
 		Commands:   commands(),
@@ -61,10 +62,14 @@ type mail struct {
 	imap       *imap.Server
 	pop        *pop.Server
 	submission *submission.Server
+
+	cleaner *html.Cleaner
+	undo    undoList
+	streams chan struct{} // of pages that change by themselves
 }
 
 func newMail(host kith.Host) *mail {
-	m := &mail{host: host}
+	m := &mail{host: host, cleaner: html.New(writeTo), streams: make(chan struct{}, maxStreams)}
 	m.mailboxes = mailbox.New(mailbox.Config{Store: host.Store(), Blobs: host.Blobs(), Log: host.Log()})
 	m.book = address.New(host)
 	m.delivery = delivery.New(delivery.Config{Host: host, Mailboxes: m.mailboxes, Book: m.book})
@@ -81,12 +86,15 @@ func newMail(host kith.Host) *mail {
 }
 
 func (m *mail) service() kith.Service {
-	return kith.Service{Serve: m.serve, API: m.api(), Receive: m.delivery.Receive, Ended: m.delivery.Ended}
+	return kith.Service{Serve: m.serve, API: m.api(), Screens: m.screens(), Receive: m.delivery.Receive, Ended: m.delivery.Ended}
 }
 
 // serve keeps the mailboxes and answers programs until ctx ends.
 func (m *mail) serve(ctx context.Context) error {
 	if err := m.mailboxes.Restored(ctx, m.host.Restores()); err != nil {
+		return err
+	}
+	if err := m.book.Publish(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -18,6 +18,7 @@ import (
 	"kith.alt/kith/app/mail/address"
 	"kith.alt/kith/app/mail/delivery"
 	"kith.alt/kith/terminal"
+	"kith.alt/kith/ui"
 )
 
 // maxText is how long the text of a message is that a command sends; files may be longer.
@@ -135,13 +136,20 @@ func listCommand() kith.Command {
 			if err := env.API(ctx, http.MethodGet, "/messages", asked, &items); err != nil {
 				return err
 			}
-			text := table(len(items), "NUMBER\t\tFROM\tSUBJECT\tRECEIVED\tSIZE", func(row func(string, ...any)) {
+			whose := "FROM"
+			if len(items) > 0 && items[0].outgoing() {
+				whose = "TO"
+			}
+			text := table(len(items), "NUMBER\t\t"+whose+"\tSUBJECT\tRECEIVED\tSIZE", func(row func(string, ...any)) {
 				for _, i := range items {
-					state := ""
+					state, who := "", i.From
 					if !i.Seen {
 						state = "new"
 					}
-					row("%d\t%s\t%s\t%s\t%s\t%s", i.UID, state, i.From, i.Subject, i.Received.Local().Format("2 Jan 2006 15:04"), terminal.Size(i.Size))
+					if i.outgoing() {
+						who = i.To
+					}
+					row("%d\t%s\t%s\t%s\t%s\t%s", i.UID, state, who, i.Subject, i.Received.Local().Format("2 Jan 2006 15:04"), terminal.Size(i.Size))
 				}
 			})
 			if len(items) == 0 {
@@ -157,7 +165,8 @@ func showCommand() kith.Command {
 	return kith.Command{
 		Name: "mail show", Args: "NUMBER",
 		Summary: "read a message",
-		Help:    "NUMBER is as kith mail list has it. The message is no longer new then.",
+		Help: `NUMBER is as kith mail list has it. The message is no longer new then. Of one that
+you sent (--folder Sent) it also says how far it is on its way to other computers.`,
 		Flags: func(set *flag.FlagSet) {
 			set.StringVar(&request.Folder, "folder", "INBOX", "the message is in `FOLDER`")
 			accountFlag(set, &request.Account)
@@ -187,8 +196,27 @@ func shownText(s Shown) string {
 			fmt.Fprintf(&b, "%-9s %s\n", line[0]+":", line[1])
 		}
 	}
+	for _, w := range s.Ways {
+		fmt.Fprintf(&b, "%-9s %s\n", "To "+w.Host+":", w.text())
+	}
 	text := strings.TrimRight(strings.ReplaceAll(s.Text, "\r\n", "\n"), "\n")
 	return b.String() + "\n" + printable(text) + "\n"
+}
+
+func (w Way) text() string {
+	text := w.State
+	switch w.State {
+	case kith.LetterQueued:
+		text = "waits here"
+	case kith.LetterHeld:
+		text = "held by " + ui.And(w.Held...)
+	case kith.LetterDelivered:
+		text += " " + w.Since.Local().Format("2 Jan 2006 15:04")
+	}
+	if w.Note != "" {
+		text += ". " + w.Note
+	}
+	return text
 }
 
 // printable removes what could take over a terminal.

@@ -52,7 +52,8 @@ func TestCommands(t *testing.T) {
 	if err := json.Unmarshal([]byte(run("", "mail list", "--json")), &items); err != nil || len(items) != 1 || !items[0].Seen || items[0].Attachments != 1 {
 		t.Errorf("%+v, %v", items, err)
 	}
-	run("Film", "mail list", "Sent")
+	run("<annie@maple.home.kith.alt>, <bob@oak.home.kith.alt>  Film", "mail list", "Sent")
+	run("\nTo oak:   waits here\n", "mail show", "1", "--folder", "Sent")
 	if letters, err := host.Post().Letters(t.Context(), "mail", 10); err != nil || len(letters) != 1 {
 		t.Errorf("%d letters, %v", len(letters), err)
 	}

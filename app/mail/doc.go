@@ -3,6 +3,7 @@
 //
 // The work is in sub-packages: message reads what mail is made of, mailbox keeps it, imap and pop
 // show it to programs; address says what addresses mean, delivery brings mail where it belongs, submission
-// has it from programs. This package makes an application of them, with commands for people; its tables (mail_*) are those of
+// has it from programs; html makes what is written in HTML safe to show. This package makes an application of them, with commands for
+// people, and with screens: mail in the browser, of the account that is signed in and of nobody else. Its tables (mail_*) are those of
 // packages mailbox and address.
 package mail

@@ -1,16 +1,24 @@
 package mail
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
 	netmail "net/mail"
+	nettextproto "net/textproto"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	gomail "github.com/emersion/go-message/mail"
+	"github.com/emersion/go-message/textproto"
 
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/address"
@@ -61,9 +69,12 @@ func (m *mail) send(ctx context.Context, r sendRequest) (Sent, error) {
 	header.SetDate(time.Now())
 	header.SetSubject(r.Subject)
 
-	reader, writer := io.Pipe()
+	var files []file
+	for _, path := range r.Files {
+		files = append(files, fileAt(path))
+	}
+	reader := composed(header, r.Text, files)
 	defer reader.Close()
-	go func() { writer.CloseWithError(compose(writer, header, r)) }()
 	submission := delivery.Submission{Account: account, Sender: sent.From, Message: reader, KeepSent: true}
 	for _, to := range sent.To {
 		submission.Recipients = append(submission.Recipients, delivery.Recipient{Address: to})
@@ -88,63 +99,149 @@ func (m *mail) recipient(ctx context.Context, text string) (*gomail.Address, err
 	return to, nil
 }
 
-// compose writes a message.
-func compose(w io.Writer, header gomail.Header, r sendRequest) error {
-	text := func(w io.WriteCloser, err error) error {
+// composed returns a message as it is being written, which the caller closes.
+func composed(header gomail.Header, text string, files []file) io.ReadCloser {
+	reader, writer := io.Pipe()
+	go func() { writer.CloseWithError(compose(writer, header, text, files)) }()
+	return reader
+}
+
+// A file is something that a message holds beside its text.
+type file struct {
+	Name, Kind string
+	Open       func() (io.ReadCloser, error)
+}
+
+// compose writes a message. Files arrive byte for byte as they are.
+func compose(w io.Writer, header gomail.Header, text string, files []file) error {
+	if len(files) == 0 {
+		header.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
+		header.Set("Content-Transfer-Encoding", "quoted-printable")
+		body, err := gomail.CreateSingleInlineWriter(w, header)
 		if err != nil {
 			return err
 		}
-		if _, err := io.WriteString(w, r.Text); err != nil {
+		if _, err := io.WriteString(body, text); err != nil {
 			return err
 		}
-		return w.Close()
+		return body.Close()
 	}
-	if len(r.Files) == 0 {
-		header.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
-		header.Set("Content-Transfer-Encoding", "quoted-printable")
-		return text(gomail.CreateSingleInlineWriter(w, header))
+	// Of go-message's own writer the parts have to be in UTF-8.
+	parts := multipart.NewWriter(w)
+	header.SetContentType("multipart/mixed", map[string]string{"boundary": parts.Boundary()})
+	header.Set("MIME-Version", "1.0")
+	if err := textproto.WriteHeader(w, header.Header.Header); err != nil {
+		return err
 	}
-	parts, err := gomail.CreateWriter(w, header)
+	part, err := parts.CreatePart(partHeader("text/plain; charset=utf-8", "quoted-printable", "inline"))
 	if err != nil {
 		return err
 	}
-	var inline gomail.InlineHeader
-	inline.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
-	if err := text(parts.CreateSingleInline(inline)); err != nil {
+	encoder := quotedprintable.NewWriter(part)
+	if _, err := io.WriteString(encoder, text); err != nil {
 		return err
 	}
-	for _, path := range r.Files {
-		if err := attach(parts, path); err != nil {
+	if err := encoder.Close(); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := attach(parts, f); err != nil {
 			return err
 		}
 	}
 	return parts.Close()
 }
 
-func attach(parts *gomail.Writer, path string) error {
-	file, err := os.Open(path)
-	if os.IsNotExist(err) {
-		return fmt.Errorf("there is no file %s: %w", path, kith.NotFound)
-	} else if err != nil {
-		return fmt.Errorf("attach: %w", err)
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no file: %w", path, kith.Invalid)
-	}
-	kind := mime.TypeByExtension(filepath.Ext(path))
-	if kind == "" {
-		kind = "application/octet-stream"
-	}
-	var header gomail.AttachmentHeader
-	header.Set("Content-Type", kind)
-	header.SetFilename(filepath.Base(path))
-	w, err := parts.CreateAttachment(header)
+func partHeader(kind, encoding, disposition string) nettextproto.MIMEHeader {
+	return nettextproto.MIMEHeader{"Content-Type": {kind}, "Content-Transfer-Encoding": {encoding}, "Content-Disposition": {disposition}}
+}
+
+func attach(parts *multipart.Writer, f file) error {
+	content, err := f.Open()
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(w, file); err != nil {
-		return fmt.Errorf("attach %s: %w", path, err)
+	defer func() { content.Close() }()
+	encoding := "base64"
+	switch media, _, err := mime.ParseMediaType(f.Kind); {
+	case err == nil && media == "message/rfc822": // it may not be encoded (RFC 2046 5.2.1)
+		encoding = "8bit"
+		if !inLines(content) {
+			f.Kind, encoding = octets, "base64"
+		}
+		content.Close()
+		if content, err = f.Open(); err != nil {
+			return err
+		}
+	case err != nil, strings.HasPrefix(media, "multipart/"), strings.HasPrefix(media, "message/"):
+		f.Kind = octets
 	}
-	return w.Close()
+	w, err := parts.CreatePart(partHeader(f.Kind, encoding, mime.FormatMediaType("attachment", map[string]string{"filename": f.Name})))
+	if err != nil {
+		return err
+	}
+	if encoding == "base64" {
+		err = inBase64(w, content)
+	} else {
+		_, err = io.Copy(w, content)
+	}
+	if err != nil {
+		return fmt.Errorf("attach %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// inBase64 writes bytes in lines of 76 characters (RFC 2045 6.8).
+func inBase64(w io.Writer, r io.Reader) error {
+	buffered := bufio.NewReader(r)
+	for part := make([]byte, 57); ; {
+		n, err := io.ReadFull(buffered, part)
+		if n > 0 {
+			if _, err := io.WriteString(w, base64.StdEncoding.EncodeToString(part[:n])+"\r\n"); err != nil {
+				return err
+			}
+		}
+		switch err {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+const octets = "application/octet-stream"
+
+// inLines reports whether bytes can be sent as they are (RFC 2045 2.8): in lines that end with CRLF, of at most 998
+// bytes, none of them NUL; the last line may have no end.
+func inLines(r io.Reader) bool {
+	lines := bufio.NewReaderSize(r, 1000)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err == io.EOF && len(line) == 0 {
+			return true
+		}
+		text, ended := bytes.CutSuffix(line, []byte("\r\n"))
+		if err != nil && err != io.EOF || err == nil && !ended || bytes.ContainsAny(text, "\r\x00") {
+			return false
+		}
+	}
+}
+
+// fileAt returns a file of this computer.
+func fileAt(path string) file {
+	return file{filepath.Base(path), mime.TypeByExtension(filepath.Ext(path)), func() (io.ReadCloser, error) {
+		opened, err := os.Open(path)
+		if os.IsNotExist(err) {
+			return nil, fmt.Errorf("there is no file %s: %w", path, kith.NotFound)
+		} else if err != nil {
+			return nil, fmt.Errorf("attach: %w", err)
+		}
+		if info, err := opened.Stat(); err != nil || !info.Mode().IsRegular() {
+			opened.Close()
+			return nil, fmt.Errorf("%s is no file: %w", path, kith.Invalid)
+		}
+		return opened, nil
+	}}
 }

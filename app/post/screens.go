@@ -43,7 +43,7 @@ func (p *post) screens() []kith.Screen {
 	mux.HandleFunc("POST /held", p.formLimits)
 	mux.HandleFunc("GET /events", p.events("live-letters", func(ctx context.Context) (any, error) { return p.lettersPage(ctx) }))
 	mux.HandleFunc("GET /events/held", p.events("live-held", func(context.Context) (any, error) { return p.heldPage(), nil }))
-	return []kith.Screen{{Path: "/", Title: "Letters", Icon: "letter", Handler: mux}}
+	return []kith.Screen{{Path: "/", Title: "Letters", Icon: "sent", Handler: mux}}
 }
 
 // events streams the changes of a page: of the template, and the element, of that name.

@@ -29,7 +29,7 @@ func (f *fixture) dashboard() http.Handler {
 	mux.Handle(ui.AssetPath, ui.Assets())
 	mux.HandleFunc(screenPath, func(w http.ResponseWriter, r *http.Request) {
 		frame := ui.Frame{Host: "maple", Group: "home", Awake: 2, Members: len(f.Members()), Account: "ada", CSRF: "the-token", SignOut: "/signout",
-			Rail: []ui.Entry{{Href: "/", Title: "Home", Icon: "home"}, {Href: "/share/", Title: "Share", Icon: "publish"}, {Href: screenPath, Title: "Letters", Icon: "letter"}, {Href: "/members/", Title: "Members", Icon: "people"}}}
+			Rail: []ui.Entry{{Href: "/", Title: "Home", Icon: "home"}, {Href: "/share/", Title: "Share", Icon: "publish"}, {Href: screenPath, Title: "Letters", Icon: "sent"}, {Href: "/members/", Title: "Members", Icon: "people"}}}
 		http.StripPrefix("/post", f.Service.Screens[0].Handler).ServeHTTP(w, r.WithContext(ui.WithFrame(r.Context(), frame)))
 	})
 	return mux

@@ -1,6 +1,7 @@
-// Package mailconfig writes an account's settings for mail programs in the two forms that
+// Package mailconfig writes an account's settings for mail programs in the forms that
 // they read, so that nobody types them: [Settings.Autoconfig] for Thunderbird and
-// others, [Settings.Profile] for Apple's devices.
+// others, [Settings.Profile] for Apple's devices, [Settings.Mobile] for Thunderbird
+// on Android, as the content of a QR code.
 //
 // Autoconfig is Mozilla's "config-v1.1.xml". Programs look for it below the domain of an
 // address, at one of [AutoconfigPaths]; it names no account and no secret, so

@@ -61,6 +61,28 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestMobile compares with what Thunderbird's description of the form has.
+func TestMobile(t *testing.T) {
+	settings := ann()
+	settings.Servers = settings.Servers[:4]
+	for password, want := range map[string]string{
+		"":              `[1,[1,1],[0,"localhost",1993,3,1,"ann@maple.home.kith.alt"],[[[0,"localhost",1465,3,1,"ann@maple.home.kith.alt"],["ann@maple.home.kith.alt","Ann"]]]]`,
+		"amber-\"finch": `[1,[1,1],[0,"localhost",1993,3,1,"ann@maple.home.kith.alt","","amber-\"finch"],[[[0,"localhost",1465,3,1,"ann@maple.home.kith.alt","amber-\"finch"],["ann@maple.home.kith.alt","Ann"]]]]`,
+	} {
+		if got, err := settings.Mobile(password); err != nil || string(got) != want {
+			t.Errorf("%v\n%s\nwant\n%s", err, got, want)
+		}
+	}
+	settings.Servers = []Server{{Protocol: POP3, Host: "h", Port: 1, StartTLS: true}, {Protocol: SMTP, Host: "h", Port: 2, StartTLS: true}}
+	want := `[1,[1,1],[1,"h",1,2,1,"ann@maple.home.kith.alt"],[[[0,"h",2,2,1,"ann@maple.home.kith.alt"],["ann@maple.home.kith.alt","Ann"]]]]`
+	if got, err := settings.Mobile(""); err != nil || string(got) != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
+	}
+	if _, err := (Settings{}).Mobile("x"); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("without anything: %v", err)
+	}
+}
+
 func wellFormed(t *testing.T, text []byte) {
 	t.Helper()
 	for d := xml.NewDecoder(bytes.NewReader(text)); ; {

@@ -22,7 +22,7 @@ const (
 	maxErrors   = 50       // commands that are none
 
 	commandPatience = 10 * time.Minute // RFC 1939 3: at least
-	greetPatience   = time.Minute      // before signing in
+	greetPatience   = time.Minute      // until a client has signed in
 	writePatience   = 30 * time.Second // for each piece of an answer
 )
 
@@ -80,11 +80,12 @@ type Config struct {
 
 // A session is one conversation.
 type session struct {
-	cfg  Config
-	ctx  context.Context
-	conn net.Conn
-	in   *bufio.Reader
-	out  *bufio.Writer
+	cfg   Config
+	ctx   context.Context
+	begun time.Time
+	conn  net.Conn
+	in    *bufio.Reader
+	out   *bufio.Writer
 
 	user     string
 	drop     Maildrop // nil before signing in
@@ -99,18 +100,14 @@ type session struct {
 func Serve(ctx context.Context, conn net.Conn, cfg Config) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &session{cfg: cfg, ctx: ctx, deleted: make(map[int]bool)}
+	s := &session{cfg: cfg, ctx: ctx, begun: time.Now(), deleted: make(map[int]bool)}
 	s.use(conn)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	defer conn.Close()
 	s.ok("ready")
 	for !s.over && s.out.Flush() == nil {
-		patience := greetPatience
-		if s.drop != nil {
-			patience = commandPatience
-		}
-		line, err := s.line(maxLine, patience)
+		line, err := s.line(maxLine)
 		if errors.Is(err, errTooLong) {
 			s.err("", "line is too long")
 			s.mistake()
@@ -146,14 +143,22 @@ func (p patient) Write(b []byte) (int, error) {
 
 var errTooLong = errors.New("line is too long")
 
+// deadline is when the client must have said something.
+func (s *session) deadline() time.Time {
+	if s.drop == nil {
+		return s.begun.Add(greetPatience)
+	}
+	return time.Now().Add(commandPatience)
+}
+
 // line reads a line, whose end is CR LF or LF.
-func (s *session) line(limit int, patience time.Duration) (string, error) {
+func (s *session) line(limit int) (string, error) {
 	if s.in.Buffered() == 0 { // the client waits
 		if err := s.out.Flush(); err != nil {
 			return "", err
 		}
 	}
-	if err := s.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := s.conn.SetReadDeadline(s.deadline()); err != nil {
 		return "", err
 	}
 	var line []byte
@@ -328,7 +333,7 @@ func (s *session) startTLS() {
 		return
 	}
 	secured := tls.Server(s.conn, s.cfg.TLS)
-	if s.conn.SetDeadline(time.Now().Add(greetPatience)) != nil || secured.HandshakeContext(s.ctx) != nil {
+	if s.conn.SetDeadline(s.deadline()) != nil || secured.HandshakeContext(s.ctx) != nil {
 		s.over = true
 		return
 	}
@@ -381,7 +386,7 @@ func (s *session) auth(rest string) {
 			return
 		}
 		fmt.Fprintf(s.out, "+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
-		line, err := s.line(maxAuthLine, greetPatience)
+		line, err := s.line(maxAuthLine)
 		if errors.Is(err, errTooLong) {
 			s.err("", "line is too long")
 			s.mistake()

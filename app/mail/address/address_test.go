@@ -52,6 +52,10 @@ func TestResolve(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if got := fmt.Sprint(host.Names()); got != "[annie film]" {
+		t.Errorf("members are told of %s", got)
+	}
+	host.Tell("oak", func(m *kith.Member) { m.Names = []string{"garden"} })
 	id := host.ID().String()
 	for _, c := range []struct{ text, found, status string }{
 		{"ann", "1/ann", ""},
@@ -69,6 +73,7 @@ func TestResolve(t *testing.T) {
 		{"all", "1/ann 2/bob", ""},
 		{"all@home.kith.alt", "1/ann 2/bob", ""},
 		{"whoever@elm", "3/whoever", ""},
+		{"garden@oak", "2/garden", ""},
 		{"nobody", "", "5.1.1"},
 		{"nobody@maple", "", "5.1.1"},
 		{"carl@oak", "", "5.1.1"},

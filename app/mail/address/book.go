@@ -87,7 +87,7 @@ func (b *Book) Account(ctx context.Context, tx *sql.Tx, name string) (string, er
 	case name == Postmaster && len(names) > 0:
 		return names[0], nil
 	}
-	return "", Refuse("5.1.1", kith.NotFound, "%s has no account %s", b.host.Name(), name)
+	return "", Refuse("5.1.1", kith.NotFound, "there is no account %s at %s", name, b.host.Name())
 }
 
 // Host returns the host of an address. It fails with a [Refusal].
@@ -102,14 +102,15 @@ func (b *Book) Host(a Address) (kith.ID, error) {
 	return id, nil
 }
 
-// checkMember checks that another host is a member, and has an account as far as its record tells.
+// checkMember checks that another host is a member, and has such a name as far as its record tells.
 func (b *Book) checkMember(host kith.ID, a Address) error {
 	for _, m := range b.host.Members() {
 		if m.ID != host {
 			continue
 		}
-		if len(m.Accounts) > 0 && a.Account != Postmaster && !slices.Contains(m.Accounts, a.Account) {
-			return Refuse("5.1.1", kith.NotFound, "%s has no account %s", m.Host, a.Account)
+		known := len(m.Accounts) > 0 && !m.More
+		if known && a.Account != Postmaster && !slices.Contains(m.Accounts, a.Account) && !slices.Contains(m.Names, a.Account) {
+			return Refuse("5.1.1", kith.NotFound, "there is no account %s at %s", a.Account, m.Host)
 		}
 		return nil
 	}

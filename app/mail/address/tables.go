@@ -37,9 +37,31 @@ func (b *Book) AddAlias(ctx context.Context, alias Alias) error {
 
 // RemoveAlias takes a name back. It fails with kind NotFound.
 func (b *Book) RemoveAlias(ctx context.Context, name string) error {
-	return b.host.Store().Update(ctx, func(tx *sql.Tx) error {
+	return b.change(ctx, func(tx *sql.Tx) error {
 		return remove(ctx, tx, name, `DELETE FROM mail_aliases WHERE name = ?`, name)
 	})
+}
+
+// Publish tells members the names of aliases and lists, that they may write to them. It is called once
+// after a start; a Book does so itself after a change.
+func (b *Book) Publish(ctx context.Context) error {
+	var names []string
+	err := b.host.Store().View(ctx, func(tx *sql.Tx) (err error) {
+		names, err = texts(ctx, tx, `SELECT name FROM mail_lists UNION SELECT name FROM mail_aliases ORDER BY name`)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return b.host.SetNames(ctx, names)
+}
+
+// change changes tables and tells members the names.
+func (b *Book) change(ctx context.Context, change func(*sql.Tx) error) error {
+	if err := b.host.Store().Update(ctx, change); err != nil {
+		return err
+	}
+	return b.Publish(ctx)
 }
 
 // Aliases returns all aliases, sorted by name.
@@ -76,7 +98,7 @@ func (b *Book) AddList(ctx context.Context, name, owner string) error {
 
 // RemoveList removes a list. It fails with kind NotFound.
 func (b *Book) RemoveList(ctx context.Context, name string) error {
-	return b.host.Store().Update(ctx, func(tx *sql.Tx) error {
+	return b.change(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM mail_list_members WHERE list = ?`, name); err != nil {
 			return err
 		}
@@ -165,7 +187,7 @@ func (b *Book) add(ctx context.Context, name, table string, most int, insert fun
 	if slices.Contains(names, name) {
 		return fmt.Errorf("there is an account %s already: %w", name, kith.Exists)
 	}
-	return b.host.Store().Update(ctx, func(tx *sql.Tx) error {
+	return b.change(ctx, func(tx *sql.Tx) error {
 		var taken bool
 		var count int
 		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM mail_aliases WHERE name = ?1) OR EXISTS (SELECT 1 FROM mail_lists WHERE name = ?1),

@@ -29,9 +29,9 @@ type answer struct {
 
 // planAnswer plans an answer, if a person is to have one: none for what no person sent, for lists, and for
 // those who did not write to the account by name (RFC 3834 2).
-func (d *Delivery) planAnswer(ctx context.Context, tx *sql.Tx, e Envelope, account, text string, parsed *message.Message, h message.Header, depth int) (*answer, error) {
+func (d *Delivery) planAnswer(ctx context.Context, tx *sql.Tx, e Envelope, account, text string, parsed *message.Message, h message.Header, c course) (*answer, error) {
 	sender, err := address.Parse(e.Sender)
-	if err != nil || automatic(h) || sender.Account == address.Postmaster || strings.HasPrefix(sender.Account, "owner-") || strings.HasSuffix(sender.Account, "-request") || depth > 0 {
+	if err != nil || automatic(h) || sender.Account == address.Postmaster || strings.HasPrefix(sender.Account, "owner-") || strings.HasSuffix(sender.Account, "-request") || c.depth > 0 {
 		return nil, nil
 	}
 	if own, err := d.book.Owns(ctx, tx, account, e.Sender); err != nil || own {
@@ -59,7 +59,7 @@ func (d *Delivery) planAnswer(ctx context.Context, tx *sql.Tx, e Envelope, accou
 	if err != nil {
 		return nil, err
 	}
-	p, err := d.planAt(ctx, tx, Envelope{Recipients: []Recipient{{Address: e.Sender}}, Arrived: time.Now().UTC().Truncate(time.Second)}, blob, depth+1)
+	p, err := d.planAt(ctx, tx, Envelope{Recipients: []Recipient{{Address: e.Sender}}, Arrived: time.Now().UTC().Truncate(time.Second)}, blob, c.answer())
 	return &answer{account, sender.String(), p}, err
 }
 
@@ -87,27 +87,30 @@ func (d *Delivery) answer(ctx context.Context, tx *sql.Tx, a *answer) error {
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	_, _, err = d.carryOut(ctx, tx, a.plan)
+	_, _, err = d.carryOut(ctx, tx, a.plan, origin{})
 	return err
 }
 
 // planForward plans to forward a message of an account. It returns nil where that cannot be, as the message has been
 // here before or the address is gone: then the account has it.
-func (d *Delivery) planForward(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, h message.Header, account, to string, depth int) (*plan, error) {
+func (d *Delivery) planForward(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, h message.Header, account, to string, c course) (*plan, error) {
 	own := d.book.Full(account)
 	for _, field := range h {
 		if strings.EqualFold(field.Name, "Delivered-To") && strings.EqualFold(strings.TrimSpace(field.Value), own) {
 			return nil, nil
 		}
 	}
-	if d.checkHops(h) != nil || depth >= maxPassing {
+	if d.checkHops(h) != nil || c.depth >= maxPassing {
 		return nil, nil
+	}
+	if !c.first("account " + account) {
+		return &plan{envelope: e, message: blob}, nil // it has been forwarded, having come by another way
 	}
 	if e.Sender != "" {
 		e.Sender = own
 	}
 	e.Return = "FULL" // for nobody else may have it
-	p, err := d.passOn(ctx, tx, e, blob, "Delivered-To: "+own+"\r\n", []string{to}, depth)
+	p, err := d.passOn(ctx, tx, e, blob, "Delivered-To: "+own+"\r\n", []string{to}, c)
 	if err != nil || len(p.failed) > 0 {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,7 @@ func (h *host) Log() *slog.Logger       { return slog.New(slog.DiscardHandler) }
 func (h *host) Members() (all []kith.Member) {
 	for _, m := range h.group {
 		names, _ := m.accounts.Names(context.Background())
-		all = append(all, kith.Member{ID: m.id, Host: m.name, Accounts: names})
+		all = append(all, kith.Member{ID: m.id, Host: m.name, Accounts: names, Names: m.Names()})
 	}
 	return all
 }
@@ -106,7 +107,7 @@ func (h *host) submit(t testing.TB, text string, to ...string) error {
 func (h *host) carry(t testing.TB, to *host) (err error) {
 	t.Helper()
 	for _, l := range h.letters(t) {
-		err = to.receive(t, h.id, h.open(t, l.Payload.ID))
+		err = to.receive(t, h.id, l.Note, h.open(t, l.Payload.ID))
 		state, reason := kith.LetterDelivered, ""
 		if err != nil {
 			state, reason = kith.LetterRefused, err.Error()
@@ -135,7 +136,7 @@ func (h *host) end(t testing.TB, l kith.LetterStatus, state, reason string, to k
 	}
 }
 
-func (h *host) receive(t testing.TB, from kith.ID, payload []byte) error {
+func (h *host) receive(t testing.TB, from kith.ID, note, payload []byte) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -144,7 +145,7 @@ func (h *host) receive(t testing.TB, from kith.ID, payload []byte) error {
 		t.Fatal(err)
 	}
 	return h.Store().Update(ctx, func(tx *sql.Tx) error {
-		return h.Receive(ctx, tx, kith.Letter{ID: kith.NewLetterID(), From: from, To: h.id, Payload: blob})
+		return h.Receive(ctx, tx, kith.Letter{ID: kith.NewLetterID(), From: from, To: h.id, Note: note, Payload: blob})
 	})
 }
 
@@ -219,7 +220,7 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"plain", plain, []string{"bob@oak"}, "", ""},
 		{"nobody", plain, []string{"nobody"}, "5.1.1", ""},
-		{"one of two", plain, []string{"nobody", "ann"}, "", "Maple.home.kith.alt has no account nobody."},
+		{"one of two", plain, []string{"nobody", "ann"}, "", "There is no account nobody at maple.home.kith.alt."},
 		{"outside", plain, []string{"bob@example.com"}, "5.1.2", ""},
 		{"no recipients", plain, nil, "5.5.3", ""},
 		{"somebody else's", strings.Replace(plain, "ann@", "eve@", 1), []string{"bob@oak"}, "5.7.1", ""},
@@ -348,6 +349,7 @@ func TestForged(t *testing.T) {
 		{"outside", "ann@example.com", "bob", message("ann@maple"), kith.Invalid},
 		{"author of another", "ann@maple", "bob", message("bob@oak"), kith.Invalid},
 		{"notification of another", "", "bob", message("postmaster@elm"), kith.Invalid},
+		{"two From", "ann@maple", "bob", "From: ann@maple\r\n" + message("eve@elm"), kith.Invalid},
 		{"no author", "ann@maple", "bob", "\r\nx\r\n", kith.Invalid},
 		{"nobody", "ann@maple", "nobody", message("ann@maple"), kith.NotFound},
 		{"everybody", "ann@maple", "all", message("ann@maple"), kith.NotFound},
@@ -355,12 +357,8 @@ func TestForged(t *testing.T) {
 		{"no address", "ann@maple", "b\x00b", message("ann@maple"), kith.Invalid},
 	} {
 		oak := newGroup(t, "ann", "bob", "eve")[1]
-		payload, err := (&Envelope{Sender: c.sender, Recipients: []Recipient{{Address: c.to}}}).payload(strings.NewReader(c.text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, _ := io.ReadAll(payload)
-		if err := oak.receive(t, kith.ID{1}, data); !errors.Is(err, c.kind) {
+		note := noteOf(t, Envelope{Sender: c.sender, Recipients: []Recipient{{Address: c.to}}})
+		if err := oak.receive(t, kith.ID{1}, note, []byte(c.text)); !errors.Is(err, c.kind) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.kind)
 		}
 		want := 0
@@ -380,12 +378,8 @@ func TestForged(t *testing.T) {
 func TestSomeUnknown(t *testing.T) {
 	group := newGroup(t, "ann", "bob")
 	maple, oak := group[0], group[1]
-	payload, err := (&Envelope{Sender: "ann@maple", Recipients: []Recipient{{Address: "bob"}, {Address: "gone"}}}).payload(strings.NewReader(plain))
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, _ := io.ReadAll(payload)
-	if err := oak.receive(t, maple.id, data); err != nil {
+	note := noteOf(t, Envelope{Sender: "ann@maple", Recipients: []Recipient{{Address: "bob"}, {Address: "gone"}}})
+	if err := oak.receive(t, maple.id, note, []byte(plain)); err != nil {
 		t.Fatal(err)
 	}
 	oak.group[0], oak.group[1] = oak.group[1], oak.group[0] // apptest's letters all go to ID 2
@@ -401,6 +395,77 @@ func TestSomeUnknown(t *testing.T) {
 	}
 }
 
+// TestTwoFrom has a message with another author behind the one that is checked.
+func TestTwoFrom(t *testing.T) {
+	maple := newGroup(t, "ann")[0]
+	if err := maple.submit(t, "From: ann@maple\r\nFrom: eve@elm\r\n\r\nx\r\n", "ann"); !errors.Is(err, kith.Invalid) {
+		t.Errorf("two From: %v", err)
+	}
+	for _, text := range []string{"From: ann@maple\r\nSender: eve@elm\r\n\r\nx\r\n", "Sender: eve@elm\r\n\r\nx\r\n", "From: x@elm\r\nResent-From: ann@maple\r\nResent-Sender: eve@elm\r\n\r\nx\r\n"} {
+		if err := maple.submit(t, text, "ann"); !errors.Is(err, kith.Denied) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if err := maple.submit(t, "From: ann@maple\r\nSender: ann@maple\r\n\r\nx\r\n", "ann"); err != nil {
+		t.Errorf("her own Sender: %v", err)
+	}
+}
+
+// TestLargeForward has a large message be forwarded, and refused: the account that forwards has all of it.
+func TestLargeForward(t *testing.T) {
+	group := newGroup(t, "ann", "bob")
+	maple, oak := group[0], group[1]
+	maple.accounts.Add("eve")
+	maple.boxes = mailbox.New(mailbox.Config{Store: maple.Store(), Blobs: maple.Blobs(), Log: maple.Log()})
+	maple.Delivery = New(Config{Host: maple, Mailboxes: maple.boxes, Book: address.New(maple)})
+	if _, err := maple.ChangeSettings(t.Context(), "eve", func(s *Settings) { s.Forward = "bob@oak" }); err != nil {
+		t.Fatal(err)
+	}
+	if err := maple.submit(t, plain+strings.Repeat("0123456789\r\n", 1<<20)+"The end\r\n", "eve"); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range maple.letters(t) {
+		maple.end(t, l, kith.LetterRefused, "5.2.2 full", oak.id)
+	}
+	if told := strings.Join(maple.inbox(t, "eve"), ""); !strings.Contains(told, "The end\r\n") {
+		t.Errorf("eve has %d bytes without the end", len(told))
+	}
+}
+
+// TestSuccessHere has a sender ask to be told of success, of a mailbox on his own host.
+func TestSuccessHere(t *testing.T) {
+	maple := newGroup(t, "ann")[0]
+	maple.accounts.Add("bob")
+	for _, notify := range []string{"SUCCESS", "FAILURE", "NEVER"} {
+		before := len(maple.inbox(t, "ann"))
+		err := maple.Submit(t.Context(), Submission{Account: "ann", Sender: "ann@maple", ID: "x1", Message: strings.NewReader(plain),
+			Recipients: []Recipient{{Address: "bob@maple", Notify: []string{notify}, Original: "rfc822;bob@maple"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := maple.inbox(t, "ann")[before:]
+		if notify != "SUCCESS" && len(told) > 0 {
+			t.Errorf("%s: told %q", notify, told)
+		}
+		want := "Final-Recipient: rfc822; bob@maple\r\nAction: delivered\r\nStatus: 2.1.5\r\n"
+		if notify == "SUCCESS" && (len(told) != 1 || !strings.Contains(told[0], want) || !strings.Contains(told[0], "Original-Envelope-Id: x1\r\n")) {
+			t.Errorf("%s: told %q", notify, told)
+		}
+	}
+}
+
+// TestDetails has recipients whose names and details are the same letters.
+func TestDetails(t *testing.T) {
+	maple := newGroup(t, "ann")[0]
+	maple.accounts.Add("anna")
+	if err := maple.submit(t, plain, "ann+a", "anna", "ann+a@maple"); err != nil {
+		t.Fatal(err)
+	}
+	if ann, anna := maple.inbox(t, "ann"), maple.inbox(t, "anna"); len(ann) != 1 || len(anna) != 1 {
+		t.Errorf("ann has %d messages, anna %d", len(ann), len(anna))
+	}
+}
+
 func TestFullThere(t *testing.T) {
 	group := newGroup(t, "ann", "bob")
 	maple, oak := group[0], group[1]
@@ -412,6 +477,42 @@ func TestFullThere(t *testing.T) {
 	}
 	if told := strings.Join(maple.inbox(t, "ann"), ""); !strings.Contains(told, "Status: 5.2.2\r\nDiagnostic-Code: x-kith; the mailbox of bob is full\r\n") {
 		t.Errorf("told %q", told)
+	}
+}
+
+// TestFullBehindForward has a forward and a list go to a mailbox that is full.
+func TestFullBehindForward(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		maple := newGroup(t, "ann")[0]
+		for _, name := range []string{"bob", "eve"} {
+			maple.accounts.Add(name)
+		}
+		ctx := t.Context()
+		_, err := maple.ChangeSettings(ctx, "bob", func(s *Settings) { s.Forward, s.Keep = "eve@maple", keep })
+		for _, err := range []error{err, maple.book.AddList(ctx, "film", "ann"), maple.book.Join(ctx, "film", "eve")} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		large := plain + strings.Repeat("0123456789\r\n", 5000)
+		if err := maple.submit(t, large, "eve"); err != nil {
+			t.Fatal(err)
+		}
+		if err := maple.submit(t, large, "bob"); err != nil {
+			t.Fatal(err)
+		}
+		if bob, eve := maple.inbox(t, "bob"), maple.inbox(t, "eve"); len(bob) != 1 || len(eve) != 1 {
+			t.Errorf("keep %v: bob has %d messages, eve %d", keep, len(bob), len(eve))
+		}
+		if err := maple.submit(t, large, "film"); err != nil {
+			t.Fatal(err)
+		}
+		if told := maple.inbox(t, "ann"); len(told) != 1 || !strings.Contains(told[0], "Status: 5.2.2\r\n") {
+			t.Errorf("the owner of the list is told %q", told)
+		}
+		if err := maple.submit(t, large, "bob"); err == nil {
+			t.Errorf("keep %v: neither bob nor eve has room, and the message was taken", keep)
+		}
 	}
 }
 
@@ -439,32 +540,104 @@ func TestList(t *testing.T) {
 	if err := maple.submit(t, at[0], "film"); err == nil {
 		t.Error("it was on the list twice")
 	}
+
+	// One on another host writes to the list, whose name its host tells.
+	text := strings.Replace(plain, "Ann <ann@maple.home.kith.alt>", "Bob <bob@oak.home.kith.alt>", 1)
+	err := oak.Submit(ctx, Submission{Account: "bob", Sender: "bob@oak", Recipients: []Recipient{{Address: "film@maple"}}, Message: strings.NewReader(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{oak.carry(t, maple), maple.carry(t, oak)} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if at, home := oak.inbox(t, "bob"), maple.inbox(t, "ann"); len(at) != 2 || len(home) != 2 || at[1] != home[1] {
+		t.Errorf("bob has %q, ann %q", at, home)
+	}
+}
+
+func noteOf(t testing.TB, e Envelope) []byte {
+	t.Helper()
+	note, err := e.note()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return note
+}
+
+// TestEarlierLetters has a letter of an earlier version come, which has the envelope before the message.
+func TestEarlierLetters(t *testing.T) {
+	oak := newGroup(t, "ann", "bob")[1]
+	note := noteOf(t, Envelope{Sender: "ann@maple", Recipients: []Recipient{{Address: "bob"}}})
+	payload := binary.BigEndian.AppendUint32([]byte{earlierVersion}, uint32(len(note)))
+	if err := oak.receive(t, kith.ID{1}, nil, append(append(payload, note...), plain...)); err != nil {
+		t.Fatal(err)
+	}
+	if got := oak.inbox(t, "bob"); len(got) != 1 || got[0] != plain {
+		t.Errorf("bob has %q", got)
+	}
+}
+
+// TestLongestNote has as many recipients in a letter as may be, with all that a program may say of each.
+func TestLongestNote(t *testing.T) {
+	e := Envelope{Sender: strings.Repeat("\"", 320), Return: "FULL", ID: strings.Repeat("\"", maxEnvelopeID)}
+	for range maxInALetter {
+		e.Recipients = append(e.Recipients, Recipient{Address: strings.Repeat("\"", 320), Original: strings.Repeat("<", 250) + strings.Repeat("\"", 250), Notify: []string{"SUCCESS", "FAILURE", "DELAY"}})
+	}
+	if note := noteOf(t, e); len(note) > kith.MaxNote {
+		t.Errorf("%d bytes", len(note))
+	} else if _, err := parseEnvelope(note); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOneBlob: a message to many hosts is on the disk once, for its letters and the folder Sent.
+func TestOneBlob(t *testing.T) {
+	group := newGroup(t, "ann", "bob", "cid")
+	maple := group[0]
+	text := plain + strings.Repeat("More of it.\r\n", 4000)
+	err := maple.Submit(t.Context(), Submission{Account: "ann", Sender: "ann@maple", KeepSent: true, Message: strings.NewReader(text),
+		Recipients: []Recipient{{Address: "bob@oak"}, {Address: "cid@elm"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs := make(map[kith.BlobID]bool)
+	for _, l := range maple.letters(t) {
+		blobs[l.Payload.ID] = true
+	}
+	sent, err := maple.boxes.Folder(t.Context(), "ann", mailbox.Sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := maple.boxes.Messages(t.Context(), sent.ID, mailbox.Range{From: 1, To: 100}, 100, true)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d messages in Sent, %v", len(list), err)
+	}
+	blobs[list[0].Blob] = true
+	if n := len(maple.letters(t)); len(blobs) != 1 || n != 2 {
+		t.Errorf("%d letters and the folder Sent have %d blobs", n, len(blobs))
+	}
 }
 
 // FuzzLetter has another host send anything.
 func FuzzLetter(f *testing.F) {
-	payload := func(e Envelope, text string) []byte {
-		r, err := e.payload(strings.NewReader(text))
-		if err != nil {
-			f.Fatal(err)
-		}
-		data, _ := io.ReadAll(r)
-		return data
-	}
-	f.Add(payload(Envelope{Sender: "ann@maple", Recipients: []Recipient{{Address: "bob"}}}, plain))
-	f.Add(payload(Envelope{Sender: "ann@maple", ID: "x", Return: "FULL", Recipients: []Recipient{{Address: "bob"}, {Address: "x", Notify: []string{"NEVER"}}}}, plain))
-	f.Add([]byte("\x01\x00\x00\x00\x02{}"))
-	f.Add([]byte("\x01\xff\xff\xff\xff{}"))
-	f.Add([]byte("\x02"))
+	note := func(e Envelope) []byte { return noteOf(f, e) }
+	f.Add(note(Envelope{Sender: "ann@maple", Recipients: []Recipient{{Address: "bob"}}}), []byte(plain))
+	f.Add(note(Envelope{Sender: "ann@maple", ID: "x", Return: "FULL", Recipients: []Recipient{{Address: "bob"}, {Address: "x", Notify: []string{"NEVER"}}}}), []byte(plain))
+	f.Add([]byte("{}"), []byte(plain))
+	f.Add([]byte{}, []byte("\x01\x00\x00\x00\x02{}"))
+	f.Add([]byte{}, []byte("\x01\xff\xff\xff\xff{}"))
+	f.Add([]byte{}, []byte("\x02"))
 	oak := newGroup(f, "ann", "bob")[1]
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, note, data []byte) {
 		before := len(oak.inbox(t, "bob"))
-		err := oak.receive(t, kith.ID{1}, data)
+		err := oak.receive(t, kith.ID{1}, note, data)
 		if err != nil && !errors.Is(err, kith.Invalid) && !errors.Is(err, kith.NotFound) && !errors.Is(err, kith.Denied) {
-			t.Errorf("%q: %v", data, err)
+			t.Errorf("%q, %q: %v", note, data, err)
 		}
 		if err != nil && len(oak.inbox(t, "bob")) != before {
-			t.Errorf("%q: refused and delivered", data)
+			t.Errorf("%q, %q: refused and delivered", note, data)
 		}
 	})
 }

@@ -3,8 +3,8 @@
 // RFC 6409), letters of other hosts (Receive), and the news of how this host's letters
 // ended (Ended).
 //
-// A letter's payload is a version byte, the length of an envelope (four bytes, big endian), the
-// envelope in JSON, and the message byte for byte as it was submitted. The envelope sender has to be
+// A letter's payload is the message byte for byte as it was submitted, the same blob for all hosts that it goes
+// to and for the mailboxes of either; its note is the envelope in JSON. The envelope sender has to be
 // an address on the host whose letter it is, which its key proves; so has
 // an author of the message, unless it was passed on by a list or a forward of that host. Letters are not ordered:
 // mail waits for no other mail.

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -12,13 +13,19 @@ import (
 )
 
 const (
-	version     = 1         // of a payload
-	maxEnvelope = 512 << 10 // bytes
-
-	// MaxRecipients of a message, before lists are expanded; of a letter, after.
+	// MaxRecipients of a message, before lists are expanded; of a letter, after: so many that the longest
+	// envelope is a note.
 	MaxRecipients = 1000
-	maxInALetter  = 2000
+	maxInALetter  = 30
 	maxEnvelopeID = 100 // characters of an envelope ID (RFC 3461 4.4)
+)
+
+// The form of letters in earlier versions, which may still be under way: the envelope before the
+// message, in the payload.
+const (
+	earlierVersion = 1
+	maxEarlier     = 512 << 10 // bytes of the envelope
+	maxInEarlier   = 2000      // recipients
 )
 
 // A Recipient is one of an envelope.
@@ -37,37 +44,42 @@ type Envelope struct {
 	Arrived    time.Time   `json:"arrived"`          // at the sender's host
 }
 
-// payload returns a letter's payload in front of the message.
-func (e *Envelope) payload(message io.Reader) (io.Reader, error) {
-	text, err := json.Marshal(e)
-	if err != nil {
+// note returns the envelope as a letter's note. It fails with kind Invalid.
+func (e *Envelope) note() ([]byte, error) {
+	var b bytes.Buffer
+	w := json.NewEncoder(&b)
+	w.SetEscapeHTML(false) // which makes six bytes of one
+	if err := w.Encode(e); err != nil {
 		return nil, err
 	}
-	if len(text) > maxEnvelope {
-		return nil, fmt.Errorf("the envelope has %d bytes, at most %d: %w", len(text), maxEnvelope, kith.Invalid)
+	if b.Len() > kith.MaxNote {
+		return nil, fmt.Errorf("the envelope has %d bytes, at most %d: %w", b.Len(), kith.MaxNote, kith.Invalid)
 	}
-	head := binary.BigEndian.AppendUint32([]byte{version}, uint32(len(text)))
-	return io.MultiReader(bytes.NewReader(append(head, text...)), message), nil
+	return b.Bytes(), nil
 }
 
-// readEnvelope reads the envelope of a payload, and leaves the reader at the message. It fails with
-// kind Invalid.
-func readEnvelope(r io.Reader) (*Envelope, error) {
-	var head [5]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, unreadable(err)
+// readEnvelope reads the envelope of a letter, and returns the message that is its payload. It fails with kind Invalid.
+// What it opened the caller closes.
+func readEnvelope(ctx context.Context, blobs kith.Blobs, l kith.Letter) (e *Envelope, message io.ReadSeekCloser, err error) {
+	message, err = blobs.Open(ctx, l.Payload.ID)
+	if err != nil {
+		return nil, nil, err
 	}
-	size := binary.BigEndian.Uint32(head[1:])
-	switch {
-	case head[0] != version:
-		return nil, fmt.Errorf("mail of version %d, this host knows %d: %w", head[0], version, kith.Invalid)
-	case size > maxEnvelope:
-		return nil, fmt.Errorf("the envelope has %d bytes, at most %d: %w", size, maxEnvelope, kith.Invalid)
+	text := l.Note
+	if len(text) == 0 {
+		text, err = readEarlier(message)
 	}
-	text := make([]byte, size)
-	if _, err := io.ReadFull(r, text); err != nil {
-		return nil, unreadable(err)
+	if err == nil {
+		e, err = parseEnvelope(text)
 	}
+	if err != nil {
+		message.Close()
+		return nil, nil, err
+	}
+	return e, message, nil
+}
+
+func parseEnvelope(text []byte) (*Envelope, error) {
 	e := new(Envelope)
 	if err := json.Unmarshal(text, e); err != nil {
 		return nil, fmt.Errorf("the envelope is not as it should be (%v): %w", err, kith.Invalid)
@@ -75,11 +87,31 @@ func readEnvelope(r io.Reader) (*Envelope, error) {
 	return e, e.check()
 }
 
+// readEarlier reads the envelope of an earlier version, and leaves the reader at the message.
+func readEarlier(r io.Reader) ([]byte, error) {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, unreadable(err)
+	}
+	size := binary.BigEndian.Uint32(head[1:])
+	switch {
+	case head[0] != earlierVersion:
+		return nil, fmt.Errorf("the letter has no envelope that this host knows: %w", kith.Invalid)
+	case size > maxEarlier:
+		return nil, fmt.Errorf("the envelope has %d bytes, at most %d: %w", size, maxEarlier, kith.Invalid)
+	}
+	text := make([]byte, size)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, unreadable(err)
+	}
+	return text, nil
+}
+
 // check fails with kind Invalid for what cannot be an envelope.
 func (e *Envelope) check() error {
 	switch {
-	case len(e.Recipients) == 0 || len(e.Recipients) > maxInALetter:
-		return fmt.Errorf("the envelope has %d recipients, from 1 to %d: %w", len(e.Recipients), maxInALetter, kith.Invalid)
+	case len(e.Recipients) == 0 || len(e.Recipients) > maxInEarlier:
+		return fmt.Errorf("the envelope has %d recipients, from 1 to %d: %w", len(e.Recipients), maxInEarlier, kith.Invalid)
 	case !line(e.Sender, 320), !line(e.ID, maxEnvelopeID), !line(e.Return, 10):
 		return fmt.Errorf("the envelope has a text that is none: %w", kith.Invalid)
 	}

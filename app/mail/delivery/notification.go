@@ -25,8 +25,9 @@ const (
 	delivered = "delivered"
 )
 
-// maxReturned is how many bytes of a message come back with a notification.
-const maxReturned = 8 << 20
+// maxReturned is how many bytes of a message come back with a notification: all, as what was forwarded
+// nobody else has.
+const maxReturned = MaxMessage + maxHeader
 
 // A notification tells the sender of a message what became of it.
 type notification struct {
@@ -57,21 +58,21 @@ func (d *Delivery) notify(ctx context.Context, tx *sql.Tx, host kith.ID, n notif
 	if err != nil {
 		return nil
 	}
-	var b bytes.Buffer
-	if err := d.writeNotification(&b, n, original); err != nil {
+	text, err := d.notification(n, original)
+	if err != nil {
 		return err
 	}
-	blob, err := d.host.Blobs().Write(ctx, &b, mailbox.MaxMessage)
+	blob, err := d.host.Blobs().Write(ctx, text, mailbox.MaxMessage)
 	if err != nil {
 		return err
 	}
 	if host != d.host.ID() {
 		to := Envelope{Recipients: []Recipient{{Address: sender.Account}}, Arrived: time.Now().UTC().Truncate(time.Second)}
-		payload, err := d.writePayload(ctx, to, to.Recipients, blob)
+		l, err := to.letter(host, to.Recipients, blob)
 		if err != nil {
 			return err
 		}
-		why, err := d.send(ctx, tx, letter{host, payload, to.Recipients})
+		why, err := d.send(ctx, tx, l, origin{})
 		if why != nil {
 			d.log.Warn("sender was not told of a failure", "host", host.Short(), "why", why.Text)
 		}
@@ -88,12 +89,12 @@ func (d *Delivery) notify(ctx context.Context, tx *sql.Tx, host kith.ID, n notif
 	return err
 }
 
-// writeNotification writes a message of RFC 3464. Its reader reads the original.
-func (d *Delivery) writeNotification(b *bytes.Buffer, n notification, original io.Reader) error {
+// notification returns a message of RFC 3464, which reads the original as it is read.
+func (d *Delivery) notification(n notification, original io.Reader) (io.Reader, error) {
 	r := bufio.NewReaderSize(original, 16<<10)
 	raw, rest, err := readHeader(r)
 	if err != nil && !isRefusal(err) {
-		return err
+		return nil, err
 	}
 	header := message.ParseHeader(raw)
 	now := time.Now()
@@ -102,7 +103,8 @@ func (d *Delivery) writeNotification(b *bytes.Buffer, n notification, original i
 	if n.action == delivered {
 		title = "Delivered"
 	}
-	write := func(format string, args ...any) { fmt.Fprintf(b, format+"\r\n", args...) }
+	var b bytes.Buffer
+	write := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 
 	b.WriteString(d.received("", ""))
 	write("From: \"Mail of %s\" <%s>", d.host.Name().Host, d.book.Full(address.Postmaster))
@@ -125,15 +127,12 @@ func (d *Delivery) writeNotification(b *bytes.Buffer, n notification, original i
 		b.Write(raw)
 		write("")
 		b.Write(rest)
-		if _, err := io.Copy(b, io.LimitReader(r, maxReturned)); err != nil {
-			return err
-		}
 	} else {
 		write("--%s\r\nContent-Type: text/rfc822-headers\r\n", edge)
 		b.Write(raw)
+		r.Reset(strings.NewReader(""))
 	}
-	write("\r\n--%s--", edge)
-	return nil
+	return io.MultiReader(&b, io.LimitReader(r, maxReturned), strings.NewReader("\r\n--"+edge+"--\r\n")), nil
 }
 
 // explain writes the part for people.

@@ -17,18 +17,16 @@ import (
 // Receive takes a letter of another host, as [kith.Service] has it. Where nobody here can have it the
 // letter is refused; where some cannot, its sender is told by a letter.
 func (d *Delivery) Receive(ctx context.Context, tx *sql.Tx, l kith.Letter) error {
-	r, err := d.host.Blobs().Open(ctx, l.Payload.ID)
+	e, r, err := readEnvelope(ctx, d.host.Blobs(), l)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	e, err := readEnvelope(r)
-	if err != nil {
-		return err
-	}
-	blob, err := d.host.Blobs().Write(ctx, r, mailbox.MaxMessage)
-	if err != nil {
-		return err
+	blob := l.Payload
+	if len(l.Note) == 0 { // of an earlier version: the message is a part of it
+		if blob, err = d.host.Blobs().Write(ctx, r, mailbox.MaxMessage); err != nil {
+			return err
+		}
 	}
 	if err := d.checkOrigin(ctx, l.From, e, blob); err != nil {
 		return coded(err)
@@ -44,9 +42,9 @@ func (d *Delivery) Receive(ctx context.Context, tx *sql.Tx, l kith.Letter) error
 	}
 	p, err := d.plan(ctx, tx, local, blob)
 	if err != nil {
-		return err
+		return coded(err)
 	}
-	failed, taken, err := d.carryOut(ctx, tx, p)
+	failed, taken, err := d.carryOut(ctx, tx, p, origin{})
 	if err != nil {
 		return err
 	}
@@ -66,6 +64,9 @@ func (d *Delivery) checkOrigin(ctx context.Context, from kith.ID, e *Envelope, b
 		return err
 	}
 	if err := d.checkHops(header); err != nil {
+		return err
+	}
+	if err := checkFields(header); err != nil {
 		return err
 	}
 	for _, mark := range []string{"List-Id", "Delivered-To"} {
@@ -129,26 +130,20 @@ func reason(s kith.LetterStatus) *address.Refusal {
 // Ended learns how a letter of this host ended, as [kith.Service] has it: its sender is told of failures, and of
 // success where that was asked for.
 func (d *Delivery) Ended(ctx context.Context, tx *sql.Tx, s kith.LetterStatus) error {
-	r, err := d.host.Blobs().Open(ctx, s.Payload.ID)
-	if errors.Is(err, kith.NotFound) {
+	if err := arrived(ctx, tx, s); err != nil {
+		return err
+	}
+	e, r, err := readEnvelope(ctx, d.host.Blobs(), s.Letter)
+	if errors.Is(err, kith.NotFound) || errors.Is(err, kith.Invalid) {
 		return nil // it ended before
 	} else if err != nil {
 		return err
 	}
 	defer r.Close()
-	e, err := readEnvelope(r)
-	if errors.Is(err, kith.Invalid) {
-		return nil
-	} else if err != nil {
-		return err
-	}
 	n := notification{envelope: *e, action: failed, letter: s}
 	switch {
 	case s.State == kith.LetterDelivered:
-		n.action = delivered
-		for _, to := range e.Recipients {
-			n.about = append(n.about, failure{to, &address.Refusal{Status: "2.1.5", Text: "it is in the mailbox"}})
-		}
+		n.action, n.about = delivered, arrivals(e.Recipients)
 	default:
 		why := reason(s)
 		for _, to := range e.Recipients {
@@ -191,6 +186,28 @@ func (d *Delivery) tell(ctx context.Context, tx *sql.Tx, host kith.ID, e Envelop
 	}
 	defer r.Close()
 	return d.notify(ctx, tx, host, notification{envelope: e, action: failed, about: about}, r)
+}
+
+// tellPlaced has the sender of a message know who has it in a mailbox here, if he asked for that.
+func (d *Delivery) tellPlaced(ctx context.Context, tx *sql.Tx, e Envelope, placed []Recipient, blob kith.Blob) error {
+	n := notification{envelope: e, action: delivered, about: arrivals(placed)}
+	if n.wanted(); len(n.about) == 0 {
+		return nil
+	}
+	r, err := d.host.Blobs().Open(ctx, blob.ID)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return d.notify(ctx, tx, d.host.ID(), n, r)
+}
+
+// arrivals are what is told of recipients who have the message.
+func arrivals(recipients []Recipient) (about []failure) {
+	for _, to := range recipients {
+		about = append(about, failure{to, &address.Refusal{Status: "2.1.5", Text: "it is in the mailbox"}})
+	}
+	return about
 }
 
 // subject returns the subject of a message's header, for another one's.

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -53,6 +54,49 @@ func TestForward(t *testing.T) {
 		if _, err := maple.ChangeSettings(t.Context(), "eve", func(s *Settings) { s.Forward = forward }); !errors.Is(err, kind) {
 			t.Errorf("forward to %q: %v, want %v", forward, err, kind)
 		}
+	}
+}
+
+// TestListsOfLists: lists that have one another for members, and accounts that forward to them, make one copy for each
+// member of each list.
+func TestListsOfLists(t *testing.T) {
+	maple := newGroup(t, "ann", "bob")[0]
+	maple.accounts.Add("eve")
+	maple.accounts.Add("eva")
+	const count = 12
+	for n := range count {
+		if err := maple.book.AddList(t.Context(), fmt.Sprint("l", n), "ann"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range count {
+		for other := range count {
+			if other != n {
+				if err := maple.book.Join(t.Context(), fmt.Sprint("l", n), fmt.Sprint("l", other)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, name := range []string{"ann", "eve"} {
+			if err := maple.book.Join(t.Context(), fmt.Sprint("l", n), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	maple.set(t, "eve", Settings{Forward: "eva"})
+	before := len(maple.inbox(t, "ann"))
+	if err := maple.submit(t, plain, "l0"); err != nil {
+		t.Fatal(err)
+	}
+	if ann, eve, eva := len(maple.inbox(t, "ann"))-before, len(maple.inbox(t, "eve")), len(maple.inbox(t, "eva")); ann != count || eve >= count || eva != 1 {
+		t.Errorf("ann has %d, eve %d, eva %d", ann, eve, eva) // eve has what was passed on too often to be forwarded
+	}
+	maple.set(t, "eve", Settings{Forward: "l0"}) // of which she is a member
+	if err := maple.submit(t, plain, "eve"); err != nil {
+		t.Fatal(err)
+	}
+	if eve, eva := len(maple.inbox(t, "eve")), len(maple.inbox(t, "eva")); eve == 0 || eva != 1 {
+		t.Error("what goes round in circles is nowhere")
 	}
 }
 

@@ -112,6 +112,7 @@ func (d *Delivery) Submit(ctx context.Context, s Submission) error {
 			return err
 		}
 	}
+	o := origin{s.Account, message.ParseHeader(head).MessageID()}
 	err = d.store.View(ctx, func(tx *sql.Tx) (err error) {
 		p, err = d.plan(ctx, tx, envelope, blob)
 		return err
@@ -120,7 +121,7 @@ func (d *Delivery) Submit(ctx context.Context, s Submission) error {
 		return err
 	}
 	return d.store.Update(ctx, func(tx *sql.Tx) error {
-		failed, taken, err := d.carryOut(ctx, tx, p)
+		failed, taken, err := d.carryOut(ctx, tx, p, o)
 		if err != nil {
 			return err
 		}
@@ -135,7 +136,10 @@ func (d *Delivery) Submit(ctx context.Context, s Submission) error {
 				return err
 			}
 		}
-		return d.tell(ctx, tx, d.host.ID(), envelope, failed, blob)
+		if err := d.tell(ctx, tx, d.host.ID(), envelope, failed, blob); err != nil {
+			return err
+		}
+		return d.tellPlaced(ctx, tx, envelope, p.placed, blob)
 	})
 }
 
@@ -154,11 +158,15 @@ func (d *Delivery) header(ctx context.Context, r *bufio.Reader, s Submission) ([
 	if err := d.checkHops(h); err != nil {
 		return nil, err
 	}
+	if err := checkFields(h); err != nil {
+		return nil, err
+	}
 	var b bytes.Buffer
 	b.WriteString(d.received(s.Client, s.Protocol))
 	if h.Get("From") == "" {
 		fmt.Fprintf(&b, "From: <%s>\r\n", d.book.Full(s.Account))
-	} else if err := d.checkAuthor(ctx, h, s.Account); err != nil {
+	}
+	if err := d.checkAuthor(ctx, h, s.Account); err != nil {
 		return nil, err
 	}
 	if h.Get("Date") == "" {
@@ -173,25 +181,30 @@ func (d *Delivery) header(ctx context.Context, r *bufio.Reader, s Submission) ([
 	return b.Bytes(), nil
 }
 
-// checkAuthor checks that the one who sends says so: in From, or where the message is sent anew,
-// in Resent-From (RFC 6409 6.1).
+// checkAuthor checks that the one who sends says so: in From and Sender, or where the message is sent anew,
+// in Resent-From and Resent-Sender (RFC 6409 6.1).
 func (d *Delivery) checkAuthor(ctx context.Context, h message.Header, account string) error {
-	field := "From"
+	fields := []string{"From", "Sender"}
 	if h.Get("Resent-From") != "" {
-		field = "Resent-From"
-	}
-	authors, err := mail.ParseAddressList(h.Get(field))
-	if err != nil || len(authors) == 0 {
-		return address.Refuse("5.6.0", kith.Invalid, "%s of the message is no address", field)
+		fields = []string{"Resent-From", "Resent-Sender"}
 	}
 	return d.store.View(ctx, func(tx *sql.Tx) error {
-		for _, author := range authors {
-			owns, err := d.book.Owns(ctx, tx, account, author.Address)
-			if err != nil {
-				return err
+		for _, field := range fields {
+			if h.Get(field) == "" {
+				continue
 			}
-			if !owns {
-				return address.Refuse("5.7.1", kith.Denied, "%s of the message has %+.80q, which is no address of %s", field, author.Address, account)
+			authors, err := mail.ParseAddressList(h.Get(field))
+			if err != nil || len(authors) == 0 {
+				return address.Refuse("5.6.0", kith.Invalid, "%s of the message is no address", field)
+			}
+			for _, author := range authors {
+				owns, err := d.book.Owns(ctx, tx, account, author.Address)
+				if err != nil {
+					return err
+				}
+				if !owns {
+					return address.Refuse("5.7.1", kith.Denied, "%s of the message has %+.80q, which is no address of %s", field, author.Address, account)
+				}
 			}
 		}
 		return nil
@@ -201,6 +214,17 @@ func (d *Delivery) checkAuthor(ctx context.Context, h message.Header, account st
 func (d *Delivery) checkHops(h message.Header) error {
 	if n := count(h, "Received"); n > maxHops {
 		return address.Refuse("5.4.6", kith.Invalid, "the message goes round in circles: it has %d Received lines", n)
+	}
+	return nil
+}
+
+// checkFields refuses a message with two fields of authors (RFC 5322 3.6): one would be checked, and another
+// one shown.
+func checkFields(h message.Header) error {
+	for _, field := range []string{"From", "Sender"} {
+		if count(h, field) > 1 {
+			return address.Refuse("5.6.0", kith.Invalid, "the message has more than one %s", field)
+		}
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-imap/v2"
+
 	"kith.alt/kith/app/mail/mailbox"
 	"kith.alt/kith/kithtest/apptest"
 )
@@ -97,6 +99,25 @@ func BenchmarkSearch(b *testing.B) {
 	}
 }
 
+// BenchmarkFind finds words among 100,000 messages for a page of the browser.
+func BenchmarkFind(b *testing.B) {
+	w := start(b, Limits{}, true)
+	w.fill(b, 100_000)
+	inbox, err := w.boxes.Folder(b.Context(), apptest.Ann, mailbox.Inbox)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, text := range []string{"begin", "number 4711", "p42", "many", "nowhere"} { // the first time: indexes
+		b.Run(text, func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := w.boxes.Find(b.Context(), []int64{inbox.ID}, &imap.SearchCriteria{Text: []string{text}}, false, 100); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkAppend appends messages of 4 KiB, one after the other.
 func BenchmarkAppend(b *testing.B) {
 	w := start(b, Limits{}, true)
@@ -104,5 +125,18 @@ func BenchmarkAppend(b *testing.B) {
 	raw := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdef", 256)
 	for b.Loop() {
 		c.want(fmt.Sprintf("APPEND INBOX {%d}", len(raw)), "OK", raw)
+	}
+}
+
+// BenchmarkBodies has a client get all of 10,000 messages.
+func BenchmarkBodies(b *testing.B) {
+	w := start(b, Limits{}, true)
+	w.fill(b, 10_000)
+	c := w.client(b)
+	c.do("SELECT INBOX")
+	for b.Loop() {
+		if got := strings.Count(c.do("FETCH 1:* (UID BODY.PEEK[])"), "FETCH ("); got != 10_000 {
+			b.Fatal(got)
+		}
 	}
 }

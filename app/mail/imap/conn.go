@@ -19,6 +19,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, gathered); return
 // for. While somebody is reading, what is written goes out at once.
 type conn struct {
 	net.Conn
+	failed error // of reading, which one does at a time
 
 	mu      sync.Mutex
 	buf     *[]byte // nil: nothing
@@ -26,7 +27,12 @@ type conn struct {
 	err     error // of writing
 }
 
+// Read fails for good once it has failed: the library goes on after a deadline, and would take the rest of a
+// message for commands.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.failed != nil {
+		return 0, c.failed
+	}
 	c.mu.Lock()
 	err := c.flush()
 	c.reading = true
@@ -38,6 +44,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	c.reading = false
 	c.mu.Unlock()
+	c.failed = err
 	return n, err
 }
 

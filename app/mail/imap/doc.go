@@ -15,6 +15,9 @@
 // memory. What is written is gathered until the client is waited for, so that an answer of many lines is
 // not a system call for each; a connection that waits has no buffer for it.
 //
+// Who has not signed in after a minute is sent away, and who stops in the middle of a command or a literal. The library takes for
+// commands what follows a literal that it refuses and was not asked about (RFC 7888 4); clients that keep to LITERAL- send none.
+//
 // A session runs one command at a time and may be told at the same time to end; session.busy
 // guards it.
 package imap

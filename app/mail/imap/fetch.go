@@ -17,22 +17,42 @@ import (
 
 const (
 	fetchBatch = 256       // messages that are read at once
+	flagsBatch = 2048      // where nothing but their flags is wanted
 	maxHeader  = 512 << 10 // bytes of a header in which fields are looked for
+)
+
+// A depth is how much of messages is to be read.
+type depth int
+
+const (
+	flagsOnly depth = iota
+	rows
+	summaries
 )
 
 // each reads the messages of ranges, a batch at a time: nobody waits for a slow client with a
 // transaction.
-func (s *session) each(ranges []mailbox.Range, summaries bool, do func([]mailbox.Message) error) error {
+func (s *session) each(ranges []mailbox.Range, deep depth, do func([]mailbox.Message) error) error {
+	limit := fetchBatch
+	if deep == flagsOnly {
+		limit = flagsBatch
+	}
+	read := func(r mailbox.Range) ([]mailbox.Message, error) {
+		if deep == flagsOnly {
+			return s.view.Flags(s.ctx, r, limit)
+		}
+		return s.mail().Messages(s.ctx, s.view.Folder.ID, r, limit, deep == summaries)
+	}
 	for _, r := range ranges {
 		for {
-			batch, err := s.mail().Messages(s.ctx, s.view.Folder.ID, r, fetchBatch, summaries)
+			batch, err := read(r)
 			if err != nil {
 				return s.failed(err)
 			}
 			if err := do(batch); err != nil {
 				return err
 			}
-			if len(batch) < fetchBatch {
+			if len(batch) < limit {
 				break
 			}
 			r.From = batch[len(batch)-1].UID + 1
@@ -56,7 +76,13 @@ func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, options *ima
 	for _, section := range options.BinarySection {
 		seen = seen || !section.Peek
 	}
-	return s.each(s.ranges(set), content || options.Envelope || options.BodyStructure != nil, func(batch []mailbox.Message) error {
+	deep := flagsOnly
+	if content || options.Envelope || options.BodyStructure != nil {
+		deep = summaries
+	} else if options.InternalDate || options.RFC822Size {
+		deep = rows
+	}
+	return s.each(s.ranges(set), deep, func(batch []mailbox.Message) error {
 		marked := map[imap.UID]bool{}
 		if seen && !s.readOnly && len(batch) > 0 {
 			if marked, err = s.markSeen(batch); err != nil {

@@ -21,7 +21,15 @@ func (s *session) Create(name string, options *imap.CreateOptions) error {
 }
 
 func (s *session) Delete(name string) error {
-	return s.change(func() error { return s.mail().Delete(s.ctx, s.account, name) })
+	return s.change(func() error {
+		if err := s.mail().Delete(s.ctx, s.account, name); err != nil {
+			return err
+		}
+		if s.view != nil && s.view.Folder.Name == name {
+			s.gone = true
+		}
+		return nil
+	})
 }
 
 func (s *session) Rename(name, newName string, _ *imap.RenameOptions) error {

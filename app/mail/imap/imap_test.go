@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -186,10 +187,14 @@ func TestConversation(t *testing.T) {
 		{`LSUB "" a/*`, `* LSUB (\Subscribed \HasNoChildren) "/" "a/b/c"`},
 		{`RENAME a/b x`, "OK"},
 		{`STATUS x/c (MESSAGES UNSEEN SIZE DELETED)`, `(MESSAGES 0 UNSEEN 0 DELETED 0 SIZE 0)`},
+		{`RENAME x x/y`, "NO [CANNOT]"},
 		{`STATUS none (MESSAGES)`, `NO [NONEXISTENT]`},
 		{`DELETE INBOX`, `NO [CANNOT]`},
 		{`FETCH 1 FLAGS`, `BAD`},
 		{`SELECT none`, `NO [NONEXISTENT]`},
+		{`EXAMINE INBOX`, `OK [READ-ONLY]`},
+		{`EXPUNGE`, `NO [NOPERM]`},
+		{`CLOSE`, `OK`},
 		{`EXAMINE INBOX`, `OK [READ-ONLY]`},
 		{`STORE 1 +FLAGS (\Seen)`, `NO [NOPERM]`},
 		{`FETCH 1 BODY[]`, "Hello."},
@@ -236,6 +241,8 @@ func TestConversation(t *testing.T) {
 		{`CREATE "Ärger"`, "OK"},
 		{`LIST "" "Ärger"`, `"Ärger"`},
 		{`CAPABILITY`, `APPENDLIMIT=67108864`},
+		{`RENAME INBOX INBOX/old`, "OK"},
+		{`STATUS INBOX/old (MESSAGES)`, `* STATUS "INBOX/old"`},
 		{`LOGOUT`, "* BYE"},
 	} {
 		c.want(step.command, step.want)
@@ -301,6 +308,9 @@ func TestTwoClients(t *testing.T) {
 	a.want("EXPUNGE", "* 1 EXPUNGE")
 	b.want("FETCH 1 FLAGS", "OK") // it is gone, and keeps its number
 	b.want("NOOP", "* 1 EXPUNGE")
+	for _, command := range []string{"CREATE mine", "SELECT mine", "DELETE mine", "NOOP", "SELECT INBOX"} { // who deletes it stays
+		a.want(command, "OK")
+	}
 	b.want("SELECT Trash", "* 1 EXISTS")
 	a.want("DELETE Trash", "OK")
 	if got := b.rest("NOOP"); !strings.Contains(got, "* BYE") {
@@ -376,8 +386,8 @@ func TestManyConnections(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil {
-		t.Errorf("one too many is greeted")
+	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.HasPrefix(line, "* BYE [UNAVAILABLE] ") {
+		t.Errorf("one too many hears %q, %v", line, err)
 	}
 }
 
@@ -516,4 +526,81 @@ func TestCutOff(t *testing.T) {
 	c.send("a SELECT INBOX\r\n" + strings.Repeat("b FETCH 1 BODY[]\r\n", 100))
 	watch.want("SELECT INBOX", "* 1 EXISTS")
 	watch.want("FETCH 1 RFC822.SIZE", "1048576")
+}
+
+// TestRevoked has an app password removed while a client waits, and while one is idle.
+func TestRevoked(t *testing.T) {
+	w := start(t, Limits{}, true)
+	var clients []*client
+	for _, command := range []string{"a NOOP", "a IDLE"} {
+		c := w.dial(t, w.plain)
+		c.do("LOGIN ann " + apptest.AppPassword)
+		c.do("SELECT INBOX")
+		fmt.Fprintf(c.conn, "%s\r\n", command)
+		c.line()
+		clients = append(clients, c)
+	}
+	w.host.Accounts().(*apptest.Accounts).Revoke(apptest.Ann)
+	for _, c := range clients {
+		if line, err := c.in.ReadString('\n'); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("heard %q, %v", line, err)
+		}
+	}
+}
+
+// A counted listener says when a connection of its is garbage.
+type counted struct {
+	net.Listener
+	gone chan bool
+}
+
+func (l counted) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	tracked := &struct{ net.Conn }{conn}
+	runtime.SetFinalizer(tracked, func(*struct{ net.Conn }) { l.gone <- true })
+	return tracked, nil
+}
+
+// TestNothingStays has a connection end, of which nothing is to be left in a server that goes on.
+func TestNothingStays(t *testing.T) {
+	w := start(t, Limits{}, true)
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := counted{inner, make(chan bool, 10)}
+	server := New(Config{
+		Mailboxes: w.boxes, Accounts: w.host.Accounts(), TLS: w.host.TLS, Trusted: func(net.Conn) bool { return true },
+		Log: w.host.Log(), Metrics: new(kith.Metrics),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, listener, false) }()
+	defer func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 3 {
+		c := w.dial(t, listener)
+		c.do("LOGIN ann " + apptest.AppPassword)
+		c.do("LOGOUT")
+		c.conn.Close()
+	}
+	// The last one may still be on somebody's stack.
+	for gone, deadline := 0, time.Now().Add(10*time.Second); gone < 2; {
+		runtime.GC()
+		select {
+		case <-listener.gone:
+			gone++
+		case <-time.After(10 * time.Millisecond):
+			if time.Now().After(deadline) {
+				t.Fatalf("%d of 3 connections are forgotten", gone)
+			}
+		}
+	}
 }

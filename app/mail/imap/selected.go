@@ -57,7 +57,7 @@ func (s *session) unselect() {
 	if s.view != nil {
 		s.view.Close()
 	}
-	s.view, s.saved = nil, nil
+	s.view, s.saved, s.gone = nil, nil, false
 }
 
 // ranges returns the UIDs that a set means.
@@ -76,16 +76,19 @@ func (s *session) ranges(set imap.NumSet) []mailbox.Range {
 
 var errReadOnly = no(imap.ResponseCodeNoPerm, "The folder is open for reading only")
 
-// Expunge removes messages. The client is told by the Poll that follows. CLOSE calls it, too, also for
-// a folder that is open for reading only, which is left as it is.
-func (s *session) Expunge(_ *imapserver.ExpungeWriter, uids *imap.UIDSet) error {
+// Expunge removes messages. The client is told by the Poll that follows. CLOSE calls it, too, with an empty writer, also
+// for a folder that is open for reading only, which is left as it is (RFC 9051 6.4.1).
+func (s *session) Expunge(w *imapserver.ExpungeWriter, uids *imap.UIDSet) error {
 	end, err := s.begin()
 	if err != nil {
 		return err
 	}
 	defer end()
 	if s.readOnly {
-		return nil
+		if closing := *w == (imapserver.ExpungeWriter{}); closing {
+			return nil
+		}
+		return errReadOnly
 	}
 	set := imap.UIDSet{{Start: 1, Stop: 0}}
 	if uids != nil {
@@ -164,7 +167,7 @@ func (s *session) Store(w *imapserver.FetchWriter, set imap.NumSet, flags *imap.
 	}
 	_, byUID := set.(imap.UIDSet)
 	options := &imap.FetchOptions{Flags: true, UID: byUID}
-	return s.each(ranges, false, func(batch []mailbox.Message) error {
+	return s.each(ranges, flagsOnly, func(batch []mailbox.Message) error {
 		for i := range batch {
 			if err := s.answer(w, &batch[i], options, nil); err != nil {
 				return err
@@ -186,13 +189,9 @@ func (s *session) Search(kind imapserver.NumKind, criteria *imap.SearchCriteria,
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	uids = slices.DeleteFunc(uids, func(uid imap.UID) bool { return s.view.Number(uid) == 0 })
-	numbers := uids
-	if kind == imapserver.NumKindSeq {
-		numbers = make([]imap.UID, len(uids))
-		for i, uid := range uids {
-			numbers[i] = imap.UID(s.view.Number(uid))
-		}
+	uids, numbers := s.view.Known(uids)
+	if kind == imapserver.NumKindUID {
+		numbers = uids
 	}
 	data := &imap.SearchData{Count: uint32(len(numbers))}
 	if len(numbers) > 0 {

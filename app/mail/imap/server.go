@@ -29,6 +29,8 @@ const (
 	commandBurst = 2000
 	maxFailures  = 5 // attempts to sign in on a connection
 	handshake    = 20 * time.Second
+
+	signInPatience = time.Minute // for a client to sign in
 )
 
 // Config is what a [Server] needs.
@@ -100,13 +102,16 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, secure bool) 
 			return fmt.Errorf("accept: %w", err)
 		}
 		if !s.enter() {
+			if !secure {
+				raw.SetWriteDeadline(time.Now().Add(time.Second))
+				raw.Write([]byte("* BYE [UNAVAILABLE] Too many connections\r\n"))
+			}
 			raw.Close()
 			continue
 		}
 		trusted := s.cfg.Trusted(raw)
 		c := &conn{Conn: raw}
 		conns.Add(1)
-		context.AfterFunc(ctx, func() { c.Close() })
 		if !secure {
 			if !doors[trusted].enter(c) {
 				s.leave("")

@@ -3,9 +3,11 @@ package imap
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
@@ -26,11 +28,14 @@ type session struct {
 	ended  func()
 	source string
 	pace   *rate.Limiter
+	late   *time.Timer // ends the connection of who does not sign in
+	over   func() bool // ends the watch on the server's context
 
 	busy     sync.Mutex
 	failures int
 	account  string
 	view     *mailbox.View // nil: no folder is selected
+	gone     bool          // the selected folder was deleted, by this client
 	readOnly bool
 	saved    []mailbox.Range // what $ means (RFC 5182)
 }
@@ -42,8 +47,10 @@ var (
 )
 
 func (s *Server) newSession(ctx context.Context, conn *imapserver.Conn, ended func()) *session {
+	over := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
 	ctx, cancel := context.WithCancel(ctx)
-	return &session{server: s, conn: conn, ctx: ctx, cancel: cancel, ended: ended, source: sourceOf(conn.NetConn()), pace: newLimiter()}
+	late := time.AfterFunc(signInPatience, func() { conn.NetConn().Close() })
+	return &session{server: s, conn: conn, ctx: ctx, cancel: cancel, ended: ended, source: sourceOf(conn.NetConn()), pace: newLimiter(), late: late, over: over}
 }
 
 // sourceOf names where a connection comes from, for limits.
@@ -73,6 +80,8 @@ func (s *session) mail() *mailbox.Store { return s.server.cfg.Mailboxes }
 // Close ends the session.
 func (s *session) Close() error {
 	s.cancel()
+	s.late.Stop()
+	s.over()
 	s.busy.Lock()
 	defer s.busy.Unlock()
 	s.unselect()
@@ -81,13 +90,25 @@ func (s *session) Close() error {
 	return nil
 }
 
-// signedIn has the session be an account's.
+// signedIn has the session be an account's. It ends when an app password of the account is removed.
 func (s *session) signedIn(account string) error {
+	if err := s.mail().Prepare(s.ctx, account); err != nil {
+		return err
+	}
 	if err := s.server.admit(account); err != nil {
 		return err
 	}
 	s.account = account
-	return s.mail().Prepare(s.ctx, account)
+	s.late.Stop()
+	revoked := s.server.cfg.Accounts.Revoked(account)
+	go func() {
+		select {
+		case <-revoked:
+			s.conn.NetConn().Close()
+		case <-s.ctx.Done():
+		}
+	}()
+	return nil
 }
 
 // refuse counts an attempt to sign in that failed, and answers it.
@@ -195,7 +216,7 @@ func (s *session) Poll(w *imapserver.UpdateWriter, expunge bool) error {
 
 // update writes what is new.
 func (s *session) update(w *imapserver.UpdateWriter, expunge bool) error {
-	if s.view == nil {
+	if s.view == nil || s.gone {
 		return nil
 	}
 	changes, err := s.view.Sync(s.ctx, expunge)
@@ -261,6 +282,8 @@ func (s *session) failed(err error) error {
 		return no(imap.ResponseCodeNonExistent, kith.Sentence(err))
 	case errors.Is(err, kith.Exists):
 		return no(imap.ResponseCodeAlreadyExists, kith.Sentence(err))
+	case errors.Is(err, kith.Quota) && ofDisk(err):
+		return no(imap.ResponseCodeOverQuota, "The disk of this computer is full")
 	case errors.Is(err, kith.Quota):
 		return no(imap.ResponseCodeOverQuota, kith.Sentence(err))
 	case errors.Is(err, kith.Invalid):
@@ -270,6 +293,13 @@ func (s *session) failed(err error) error {
 		s.server.cfg.Log.Error("a command of IMAP failed", "account", s.account, "err", err)
 	}
 	return no(imap.ResponseCodeUnavailable, "This host has a problem; try again later")
+}
+
+// ofDisk reports whether an error is a file's or the database's, whose text is not for clients.
+func ofDisk(err error) bool {
+	var file *fs.PathError
+	var database interface{ Code() int }
+	return errors.As(err, &file) || errors.As(err, &database)
 }
 
 // failedInto is failed for a command that puts messages into a folder, which a client makes

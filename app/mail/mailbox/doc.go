@@ -13,7 +13,8 @@
 // which message has which number for them. When the transaction has committed, the channel
 // of View.Changed is closed, and View.Sync asks the database what is new since the view's
 // MODSEQ; so nothing is told that is not durable, and a notification that is lost delays only. Views
-// that are up to date share one list of UIDs, so an idle one costs nothing.
+// that are up to date share one list of UIDs, and one of flags and contents where a client has asked for flags or searched, so
+// an idle one costs nothing. The lists of folders that were looked at last are kept.
 // [Store.Deliver] works in a transaction of its caller, whose end nobody is told;
 // Serve runs an empty Update behind it, and notifies after that.
 //
@@ -24,6 +25,10 @@
 // one as a beginning: "annual rep" finds "annual report", "nual" does not. RFC 9051 6.4.4 has
 // substrings; what is asked of other header fields, of strings without letters and digits, and of scripts that
 // do not part words by spaces is answered so, by reading messages, as many as a limit allows.
+//
+// Messages that name one another (References, In-Reply-To) are a conversation, in whatever folders of the account they
+// are, at most 200 of them. As with the index, Serve puts messages into one soon after they are committed, and whoever
+// looks first puts together what is left; table mail_threads has their IDs, and those that they name.
 //
 // Store.mu guards the list of folders that are looked at, live.mu one of them; a
 // transaction may be opened under live.mu, never under Store.mu.

@@ -1,6 +1,9 @@
 package mailbox
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,4 +102,126 @@ func (s flagSet) apply(op imap.StoreFlagsOp, change flagSet) flagSet {
 		s = change
 	}
 	return s
+}
+
+// A FlagChange is what became of a message's flags.
+type FlagChange struct {
+	UID    imap.UID
+	Flags  []imap.Flag
+	ModSeq uint64
+}
+
+// SetFlags changes the flags of the messages in ranges, and returns those that are different
+// now. It fails with kind Invalid for flags that are none, and with Quota for too many.
+func (s *Store) SetFlags(ctx context.Context, folder int64, ranges []Range, op imap.StoreFlagsOp, flags []imap.Flag) (changes []FlagChange, err error) {
+	change, err := parseFlags(flags)
+	if err != nil {
+		return nil, err
+	}
+	err = s.store.Update(ctx, func(tx *sql.Tx) (err error) {
+		if change.keywords == "" && op != imap.StoreFlagsSet {
+			changes, err = setBits(ctx, tx, folder, ranges, op, change.system)
+		} else {
+			changes, err = setEach(ctx, tx, folder, ranges, op, change)
+		}
+		return err
+	})
+	if err == nil && len(changes) > 0 {
+		s.changed(folder)
+	}
+	return changes, err
+}
+
+// setBits adds or removes flags that every folder has, by a statement for each range.
+func setBits(ctx context.Context, tx *sql.Tx, folder int64, ranges []Range, op imap.StoreFlagsOp, bits int64) (changes []FlagChange, err error) {
+	var modseq uint64
+	err = tx.QueryRowContext(ctx, `SELECT modseq + 1 FROM mail_folders WHERE id = ?`, folder).Scan(&modseq)
+	if errors.Is(err, sql.ErrNoRows) { // the folder was deleted
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	set, differs := `flags | ?1`, `flags & ?1 <> ?1`
+	if op == imap.StoreFlagsDel {
+		set, differs = `flags & ~?1`, `flags & ?1 <> 0`
+	}
+	for _, r := range ranges {
+		sets, uids, err := queryFlags(ctx, tx, `UPDATE mail_messages SET flags = `+set+`, modseq = ?2 WHERE folder = ?3 AND uid BETWEEN ?4 AND ?5 AND `+differs+` RETURNING uid, flags, keywords`,
+			bits, modseq, folder, r.From, r.To)
+		if err != nil {
+			return nil, err
+		}
+		for i, set := range sets {
+			changes = append(changes, FlagChange{uids[i], set.list(), modseq})
+		}
+	}
+	if len(changes) > 0 {
+		_, _, err = advance(ctx, tx, folder, 0)
+	}
+	return changes, err
+}
+
+// setEach changes flags, a message at a time.
+func setEach(ctx context.Context, tx *sql.Tx, folder int64, ranges []Range, op imap.StoreFlagsOp, change flagSet) (changes []FlagChange, err error) {
+	modseq := uint64(0)
+	for _, r := range ranges {
+		sets, uids, err := queryFlags(ctx, tx, `SELECT uid, flags, keywords FROM mail_messages WHERE folder = ? AND uid BETWEEN ? AND ?`, folder, r.From, r.To)
+		if err != nil {
+			return nil, err
+		}
+		for i, old := range sets {
+			set := old.apply(op, change)
+			if set == old {
+				continue
+			}
+			if strings.Count(set.keywords, " ") > maxKeywords+1 {
+				return nil, fmt.Errorf("message %d would have more than %d keywords: %w", uids[i], maxKeywords, kith.Quota)
+			}
+			if modseq == 0 {
+				if _, modseq, err = advance(ctx, tx, folder, 0); err != nil {
+					return nil, err
+				}
+			}
+			_, err := tx.ExecContext(ctx, `UPDATE mail_messages SET flags = ?, keywords = ?, modseq = ? WHERE folder = ? AND uid = ?`, set.system, set.keywords, modseq, folder, uids[i])
+			if err != nil {
+				return nil, err
+			}
+			changes = append(changes, FlagChange{uids[i], set.list(), modseq})
+		}
+	}
+	return changes, nil
+}
+
+// queryFlags returns the rows of a statement that has UIDs, flags and keywords.
+func queryFlags(ctx context.Context, tx *sql.Tx, statement string, args ...any) (sets []flagSet, uids []imap.UID, err error) {
+	rows, err := tx.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var uid imap.UID
+		var set flagSet
+		if err := rows.Scan(&uid, &set.system, &set.keywords); err != nil {
+			return nil, nil, err
+		}
+		sets, uids = append(sets, set), append(uids, uid)
+	}
+	return sets, uids, rows.Err()
+}
+
+// Keywords returns the keywords that messages of a folder have, at most 100.
+func (s *Store) Keywords(ctx context.Context, folder int64) (flags []imap.Flag, err error) {
+	err = s.store.View(ctx, func(tx *sql.Tx) error {
+		lists, err := column[string](ctx, tx, `SELECT DISTINCT keywords FROM mail_messages WHERE folder = ? AND keywords <> '' LIMIT 100`, folder)
+		for _, list := range lists {
+			for word := range strings.FieldsSeq(list) {
+				if flag := imap.Flag(word); !slices.Contains(flags, flag) && len(flags) < 100 {
+					flags = append(flags, flag)
+				}
+			}
+		}
+		return err
+	})
+	return flags, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -29,10 +30,12 @@ const (
 	Trash   = "Trash"
 )
 
-var standard = []struct {
+type standardFolder struct {
 	name string
 	use  imap.MailboxAttr
-}{
+}
+
+var standard = []standardFolder{
 	{Inbox, ""}, {Drafts, imap.MailboxAttrDrafts}, {Sent, imap.MailboxAttrSent},
 	{Archive, imap.MailboxAttrArchive}, {Junk, imap.MailboxAttrJunk}, {Trash, imap.MailboxAttrTrash},
 }
@@ -89,6 +92,27 @@ func prepare(ctx context.Context, tx *sql.Tx, account string) error {
 		}
 	}
 	return nil
+}
+
+// standing returns the name of the folder that is meant by that of a standard one: a program may have renamed
+// it; where it is gone it is made again.
+func (s *Store) standing(ctx context.Context, tx *sql.Tx, account, name string) (string, error) {
+	if name == Inbox {
+		return name, nil
+	}
+	i := slices.IndexFunc(standard, func(f standardFolder) bool { return f.name == name })
+	if i < 0 {
+		return name, nil
+	}
+	if _, err := folder(ctx, tx, account, name); !errors.Is(err, kith.NotFound) {
+		return name, err
+	}
+	var other string
+	err := tx.QueryRowContext(ctx, `SELECT name FROM mail_folders WHERE account = ? AND use = ? ORDER BY id LIMIT 1`, account, standard[i].use).Scan(&other)
+	if errors.Is(err, sql.ErrNoRows) {
+		return name, s.make(ctx, tx, account, name, standard[i].use)
+	}
+	return other, err
 }
 
 // create makes a folder, which must not exist, with a UIDVALIDITY that the account has not seen: the time, or
@@ -262,7 +286,7 @@ func (s *Store) Rename(ctx context.Context, account, name, newName string) error
 	if newName, err = CheckName(newName); err != nil {
 		return err
 	}
-	if strings.HasPrefix(newName, name+string(Separator)) {
+	if name != Inbox && strings.HasPrefix(newName, name+string(Separator)) {
 		return fmt.Errorf("a folder cannot be moved into itself: %w", kith.Invalid)
 	}
 	var changed []int64
@@ -346,4 +370,24 @@ func column[T any](ctx context.Context, tx *sql.Tx, query string, args ...any) (
 		values = append(values, value)
 	}
 	return values, rows.Err()
+}
+
+// numbers is column for very many numbers: they come as one text, in any order, which is several times as fast as a
+// row for each. A row of the query may have several, parted by commas.
+func numbers[T ~uint32 | ~int64](ctx context.Context, tx *sql.Tx, query string, args ...any) ([]T, error) {
+	var text sql.NullString // NULL: there are none
+	var count int
+	err := tx.QueryRowContext(ctx, `WITH listed(n) AS (`+query+`) SELECT group_concat(n), count(*) FROM listed`, args...).Scan(&text, &count)
+	if err != nil || count == 0 {
+		return nil, err
+	}
+	values := make([]T, 0, count)
+	for word := range strings.SplitSeq(text.String, ",") {
+		n, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, T(n))
+	}
+	return values, nil
 }

@@ -13,22 +13,28 @@ import (
 )
 
 const (
-	maxWords   = 256 << 10 // bytes of a message's text that are indexed
-	indexBatch = 100       // contents in a transaction
-	indexPause = time.Minute
+	maxWords    = 256 << 10 // bytes of a message's text that are indexed
+	indexBatch  = 100       // contents in a transaction
+	indexPause  = time.Minute
+	indexGather = 300 * time.Millisecond // who searches, or looks at conversations, before does it himself
 )
 
-// indexAll keeps the index up to date until ctx ends.
+// indexAll keeps conversations and the index up to date until ctx ends.
 func (s *Store) indexAll(ctx context.Context) {
 	for {
-		if err := s.index(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("messages cannot be indexed", "err", err)
+		if s.threadRest(ctx) == nil {
+			_ = s.indexRest(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.pending:
 		case <-time.After(indexPause):
+		}
+		select { // what comes together is one transaction, and does not hold up what comes next
+		case <-ctx.Done():
+			return
+		case <-time.After(indexGather):
 		}
 	}
 }
@@ -42,6 +48,14 @@ func (s *Store) index(ctx context.Context) error {
 		}
 		after = next
 	}
+}
+
+// indexRest indexes what is in the queue. Where that cannot be, such as on a full disk, the rest is found.
+func (s *Store) indexRest(ctx context.Context) error {
+	if err := s.index(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("messages cannot be indexed", "err", err)
+	}
+	return ctx.Err()
 }
 
 // words are what is indexed of a content.
@@ -95,7 +109,7 @@ func (s *Store) indexSome(ctx context.Context, after int64) (last int64, err err
 		batch = append(batch, words{p.id, e.Subject, message.Addresses(e.From), message.Addresses(e.To), message.Addresses(e.Cc), body})
 	}
 	err = s.store.Update(ctx, func(tx *sql.Tx) error {
-		mark, err := tx.PrepareContext(ctx, `UPDATE mail_contents SET indexed = 1 WHERE id = ? AND indexed = 0`)
+		mark, err := tx.PrepareContext(ctx, `UPDATE mail_contents SET indexed = 1, snippet = ? WHERE id = ? AND indexed = 0`)
 		if err != nil {
 			return err
 		}
@@ -106,7 +120,7 @@ func (s *Store) indexSome(ctx context.Context, after int64) (last int64, err err
 		}
 		defer put.Close()
 		for _, w := range batch {
-			result, err := mark.ExecContext(ctx, w.content)
+			result, err := mark.ExecContext(ctx, snippet(w.body), w.content)
 			if err != nil {
 				return err
 			}

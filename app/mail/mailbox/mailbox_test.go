@@ -122,6 +122,39 @@ func TestFolders(t *testing.T) {
 	}
 }
 
+// TestStandardFolder has a message delivered into Sent where a program has renamed or deleted it.
+func TestStandardFolder(t *testing.T) {
+	s, host := open(t, Limits{})
+	ctx := t.Context()
+	deliver := func() (string, imap.MailboxAttr) {
+		t.Helper()
+		blob, err := s.Write(ctx, strings.NewReader(text("x", "y")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var placed Placed
+		if err := host.Store().Update(ctx, func(tx *sql.Tx) (err error) {
+			placed, err = s.Deliver(ctx, tx, ann, Sent, Delivery{Blob: blob})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return placed.Folder.Name, placed.Folder.Use
+	}
+	if err := s.Rename(ctx, ann, Sent, "Sent Items"); err != nil {
+		t.Fatal(err)
+	}
+	if name, _ := deliver(); name != "Sent Items" {
+		t.Errorf("renamed: it is in %q", name)
+	}
+	if err := s.Delete(ctx, ann, "Sent Items"); err != nil {
+		t.Fatal(err)
+	}
+	if name, use := deliver(); name != Sent || use != imap.MailboxAttrSent {
+		t.Errorf("deleted: it is in %q, %q", name, use)
+	}
+}
+
 func TestRenameInbox(t *testing.T) {
 	s, _ := open(t, Limits{})
 	add(t, s, Inbox, text("one", "1"))
@@ -283,7 +316,7 @@ func TestBlobsGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Search(t.Context(), v.Folder.ID, v, &imap.SearchCriteria{}); err != nil { // so that it is indexed
+	if _, err := s.Search(t.Context(), v.Folder.ID, v, &imap.SearchCriteria{Text: []string{"words"}}); err != nil { // so that it is indexed
 		t.Fatal(err)
 	}
 	count := func(table string) (n int) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -27,8 +25,9 @@ type Delivery struct {
 
 // A Placed is where a message went.
 type Placed struct {
-	Folder Folder // before
-	UID    imap.UID
+	Folder  Folder // before
+	UID     imap.UID
+	Content int64 // see Item
 }
 
 // A Message is one in a folder.
@@ -58,11 +57,16 @@ func (s *Store) Parse(ctx context.Context, blob kith.BlobID) (*message.Message, 
 }
 
 // Deliver puts a message into a folder of an account, which need not have folders yet, when tx
-// commits. Those who look at the folder learn it then. It fails with kind NotFound where there is no
+// commits. Those who look at the folder learn it then. Where a program has renamed or removed a standard folder, the
+// one of its use is taken, or a new one. It fails with kind NotFound where there is no
 // such folder, or no such blob; with Quota where the account is full; with Invalid for flags that
 // are none.
 func (s *Store) Deliver(ctx context.Context, tx *sql.Tx, account, name string, d Delivery) (Placed, error) {
 	if err := prepare(ctx, tx, account); err != nil {
+		return Placed{}, err
+	}
+	name, err := s.standing(ctx, tx, account, name)
+	if err != nil {
 		return Placed{}, err
 	}
 	placed, err := s.deliver(ctx, tx, account, name, d)
@@ -121,8 +125,8 @@ func (s *Store) deliver(ctx context.Context, tx *sql.Tx, account, name string, d
 	if day := d.Parsed.SentDay(); !day.IsZero() {
 		sent = day.Unix()
 	}
-	result, err := tx.ExecContext(ctx, `INSERT INTO mail_contents (blob, size, message_id, sent, summary) VALUES (?, ?, ?, ?, ?)`,
-		d.Blob.ID[:], d.Blob.Size, d.Parsed.Envelope.MessageID, sent, summary)
+	result, err := tx.ExecContext(ctx, `INSERT INTO mail_contents (blob, size, message_id, sent, summary, files, thread) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		d.Blob.ID[:], d.Blob.Size, d.Parsed.Envelope.MessageID, sent, summary, d.Parsed.Root.Attachments(), -newThread())
 	if err != nil {
 		return placed, err
 	}
@@ -140,7 +144,7 @@ func (s *Store) deliver(ctx context.Context, tx *sql.Tx, account, name string, d
 	_, zone := d.Received.Zone()
 	_, err = tx.ExecContext(ctx, `INSERT INTO mail_messages (folder, uid, content, flags, keywords, modseq, received, zone, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		f.ID, uid, content, set.system, set.keywords, modseq, d.Received.Unix(), zone, d.Blob.Size)
-	return Placed{f, uid}, err
+	return Placed{f, uid, content}, err
 }
 
 // room checks that a folder can take more.
@@ -184,25 +188,33 @@ func (s *Store) Messages(ctx context.Context, folder int64, r Range, limit int, 
 		defer rows.Close()
 		for rows.Next() {
 			var m Message
-			var set flagSet
-			var received int64
-			var zone int
-			var blob []byte
-			targets := []any{&m.UID, &set.system, &set.keywords, &m.ModSeq, &received, &zone, &m.Size, &blob, &m.Summary}
-			if !summaries {
-				targets = targets[:7]
-			}
-			if err := rows.Scan(targets...); err != nil {
+			if err := m.scan(rows, summaries); err != nil {
 				return err
 			}
-			m.Flags = set.list()
-			m.Received = time.Unix(received, 0).In(time.FixedZone("", zone))
-			copy(m.Blob[:], blob)
 			list = append(list, m)
 		}
 		return rows.Err()
 	})
 	return list, err
+}
+
+// scan reads a row whose first columns are those that Messages asks for, and others after the summary.
+func (m *Message) scan(rows *sql.Rows, summary bool, others ...any) error {
+	var set flagSet
+	var received int64
+	var zone int
+	var blob []byte
+	targets := []any{&m.UID, &set.system, &set.keywords, &m.ModSeq, &received, &zone, &m.Size}
+	if summary {
+		targets = append(append(targets, &blob, &m.Summary), others...)
+	}
+	if err := rows.Scan(targets...); err != nil {
+		return err
+	}
+	m.Flags = set.list()
+	m.Received = time.Unix(received, 0).In(time.FixedZone("", zone))
+	copy(m.Blob[:], blob)
+	return nil
 }
 
 // Expunge removes the messages in ranges that are marked as deleted, or all in them where force is set, and
@@ -374,91 +386,4 @@ func (s *Store) transfer(ctx context.Context, tx *sql.Tx, account string, from i
 		}
 	}
 	return t, expunged(ctx, tx, from, t.Source)
-}
-
-// A FlagChange is what became of a message's flags.
-type FlagChange struct {
-	UID    imap.UID
-	Flags  []imap.Flag
-	ModSeq uint64
-}
-
-// SetFlags changes the flags of the messages in ranges, and returns those that are different
-// now. It fails with kind Invalid for flags that are none, and with Quota for too many.
-func (s *Store) SetFlags(ctx context.Context, folder int64, ranges []Range, op imap.StoreFlagsOp, flags []imap.Flag) (changes []FlagChange, err error) {
-	change, err := parseFlags(flags)
-	if err != nil {
-		return nil, err
-	}
-	err = s.store.Update(ctx, func(tx *sql.Tx) error {
-		changes = changes[:0]
-		update, err := tx.PrepareContext(ctx, `UPDATE mail_messages SET flags = ?, keywords = ?, modseq = ? WHERE folder = ? AND uid = ?`)
-		if err != nil {
-			return err
-		}
-		defer update.Close()
-		modseq := uint64(0)
-		for _, r := range ranges {
-			sets, uids, err := readFlags(ctx, tx, folder, r)
-			if err != nil {
-				return err
-			}
-			for i, old := range sets {
-				set := old.apply(op, change)
-				if set == old {
-					continue
-				}
-				if strings.Count(set.keywords, " ") > maxKeywords+1 {
-					return fmt.Errorf("message %d would have more than %d keywords: %w", uids[i], maxKeywords, kith.Quota)
-				}
-				if modseq == 0 {
-					if _, modseq, err = advance(ctx, tx, folder, 0); err != nil {
-						return err
-					}
-				}
-				if _, err := update.ExecContext(ctx, set.system, set.keywords, modseq, folder, uids[i]); err != nil {
-					return err
-				}
-				changes = append(changes, FlagChange{uids[i], set.list(), modseq})
-			}
-		}
-		return nil
-	})
-	if err == nil && len(changes) > 0 {
-		s.changed(folder)
-	}
-	return changes, err
-}
-
-func readFlags(ctx context.Context, tx *sql.Tx, folder int64, r Range) (sets []flagSet, uids []imap.UID, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT uid, flags, keywords FROM mail_messages WHERE folder = ? AND uid BETWEEN ? AND ?`, folder, r.From, r.To)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var uid imap.UID
-		var set flagSet
-		if err := rows.Scan(&uid, &set.system, &set.keywords); err != nil {
-			return nil, nil, err
-		}
-		sets, uids = append(sets, set), append(uids, uid)
-	}
-	return sets, uids, rows.Err()
-}
-
-// Keywords returns the keywords that messages of a folder have, at most 100.
-func (s *Store) Keywords(ctx context.Context, folder int64) (flags []imap.Flag, err error) {
-	err = s.store.View(ctx, func(tx *sql.Tx) error {
-		lists, err := column[string](ctx, tx, `SELECT DISTINCT keywords FROM mail_messages WHERE folder = ? AND keywords <> '' LIMIT 100`, folder)
-		for _, list := range lists {
-			for word := range strings.FieldsSeq(list) {
-				if flag := imap.Flag(word); !slices.Contains(flags, flag) && len(flags) < 100 {
-					flags = append(flags, flag)
-				}
-			}
-		}
-		return err
-	})
-	return flags, err
 }

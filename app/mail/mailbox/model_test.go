@@ -253,6 +253,17 @@ func (f *modelFolder) check(r *rapid.T, s *Store, name string) {
 		f.seen, f.order = maps.Clone(got), slices.Sorted(maps.Keys(got))
 		return
 	}
+	now, err := f.view.Flags(ctx, Range{1, 1<<32 - 1}, 1000)
+	if err != nil {
+		r.Fatal(err)
+	}
+	fromView := map[imap.UID]string{}
+	for _, message := range now {
+		fromView[message.UID] = flagText(message.Flags)
+	}
+	if !maps.Equal(fromView, f.messages) {
+		r.Fatalf("%s has the flags %v, want %v", name, fromView, f.messages)
+	}
 	for number, uid := range f.order {
 		if f.view.UID(number+1) != uid {
 			r.Fatalf("%s: number %d has another UID than the client was told", name, number+1)

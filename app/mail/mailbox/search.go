@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -20,17 +22,21 @@ const (
 	maxTerms  = 200    // of a search
 	maxRead   = 20_000 // messages that a search opens
 	scanBatch = 200
+	enough    = 1000 // messages with words, to look for them among the newest rather than one by one
 )
 
 // Search returns the UIDs of a folder's messages that meet criteria, in ascending order. Numbers of messages are
 // those of the view, which may be nil where there are none. It fails with kind Invalid for what is no search, and
 // Quota for one that is too large.
 func (s *Store) Search(ctx context.Context, folder int64, view *View, criteria *imap.SearchCriteria) (uids []imap.UID, err error) {
-	if err := s.index(ctx); err != nil { // such as a full disk: the rest is found
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	expression, simple := simply(criteria)
+	if !simple || expression != "" {
+		if err := s.indexRest(ctx); err != nil {
+			return nil, err
 		}
-		s.log.Error("messages cannot be indexed", "err", err)
+	}
+	if simple && view != nil {
+		return view.matching(ctx, criteria.Flag, criteria.NotFlag, expression)
 	}
 	q := &query{ctx: ctx, store: s, folder: folder, view: view}
 	where, err := q.all(criteria)
@@ -42,6 +48,65 @@ func (s *Store) Search(ctx context.Context, folder int64, view *View, criteria *
 		return err
 	})
 	return uids, err
+}
+
+// simply reports whether criteria are flags, and words that are in the index, and nothing else, as most searches are;
+// and returns the expression of FTS5 for the words, "" where there are none.
+func simply(c *imap.SearchCriteria) (expression string, ok bool) {
+	recent := func(flag imap.Flag) bool { return strings.EqualFold(string(flag), `\Recent`) } // is no flag of a message
+	others := *c
+	others.Flag, others.NotFlag, others.Header, others.Body, others.Text = nil, nil, nil, nil, nil
+	if !reflect.DeepEqual(others, imap.SearchCriteria{}) || slices.ContainsFunc(slices.Concat(c.Flag, c.NotFlag), recent) || len(c.Flag)+len(c.NotFlag) > maxTerms {
+		return "", false
+	}
+	return wording(c)
+}
+
+// wording returns an expression of FTS5 that messages match which meet criteria, "" for none, and whether it says all that
+// the criteria say of header fields and text.
+func wording(c *imap.SearchCriteria) (expression string, all bool) {
+	var terms []string
+	all = true
+	add := func(column, text string, ok bool) {
+		if term, in := match(column, text); ok && in && len(terms) < maxTerms {
+			terms = append(terms, term)
+		} else {
+			all = false
+		}
+	}
+	for _, field := range c.Header {
+		column, ok := indexed[strings.ToLower(field.Key)]
+		add(column, field.Value, ok)
+	}
+	for _, text := range c.Body {
+		add("body", text, true)
+	}
+	for _, text := range c.Text {
+		add("", text, true)
+	}
+	return strings.Join(terms, " AND "), all
+}
+
+// few reports whether the index of words has few messages, of all accounts, that may meet criteria.
+func (s *Store) few(ctx context.Context, criteria *imap.SearchCriteria) (few bool, err error) {
+	expression, _ := wording(criteria)
+	if expression == "" {
+		return false, nil
+	}
+	err = s.store.View(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT count(*) < ?2 FROM (SELECT 1 FROM mail_words WHERE mail_words MATCH ?1 LIMIT ?2)`, expression, enough).Scan(&few)
+	})
+	return few, err
+}
+
+// match returns an expression of FTS5 for a text in a column of the index, or in any; false where the
+// index cannot tell.
+func match(column, text string) (expression string, ok bool) {
+	expression, ok = phrase(text)
+	if column != "" {
+		expression = column + ` : ` + expression
+	}
+	return expression, ok
 }
 
 // A query turns criteria into SQL on mail_messages m.
@@ -224,10 +289,7 @@ func (q *query) text(b *strings.Builder, column, text string) error {
 	if text == "" {
 		return nil // everything has it
 	}
-	if match, ok := phrase(text); ok {
-		if column != "" {
-			match = column + ` : ` + match
-		}
+	if match, ok := match(column, text); ok {
 		b.WriteString(` AND m.content IN (SELECT rowid FROM mail_words WHERE mail_words MATCH ?)`)
 		q.arg(match)
 		return nil

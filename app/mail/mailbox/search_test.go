@@ -69,6 +69,12 @@ func TestSearch(t *testing.T) {
 		if err != nil || !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v (%v)", test.name, got, test.want, err)
 		}
+		if len(test.c.SeqNum)+len(test.c.UID) > 0 {
+			continue // numbers are those of a view
+		}
+		if got, err := s.Search(t.Context(), v.Folder.ID, nil, &test.c); err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%s, without a view: %v, want %v (%v)", test.name, got, test.want, err)
+		}
 	}
 	deep := imap.SearchCriteria{}
 	for range maxTerms + 1 {
@@ -76,5 +82,54 @@ func TestSearch(t *testing.T) {
 	}
 	if _, err := s.Search(t.Context(), v.Folder.ID, v, &deep); !errors.Is(err, kith.Quota) {
 		t.Errorf("a deep search: %v", err)
+	}
+}
+
+// TestSearchFollows: what is kept in memory for searches follows what becomes of messages.
+func TestSearchFollows(t *testing.T) {
+	s, _ := open(t, Limits{})
+	for _, subject := range []string{"red", "green", "red", "blue", "red"} {
+		add(t, s, Inbox, text(subject, "A colour."))
+	}
+	v := view(t, s, Inbox)
+	finds := func(when, word string, want ...imap.UID) {
+		t.Helper()
+		got, err := s.Search(t.Context(), v.Folder.ID, v, &imap.SearchCriteria{Text: []string{word}, NotFlag: []imap.Flag{imap.FlagSeen}})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s %s is found in %v, want %v (%v)", when, word, got, want, err)
+		}
+	}
+	finds("at first", "red", 1, 3, 5)
+	if _, err := s.SetFlags(t.Context(), v.Folder.ID, []Range{{3, 3}}, imap.StoreFlagsAdd, []imap.Flag{imap.FlagSeen}); err != nil {
+		t.Fatal(err)
+	}
+	finds("when one is seen,", "red", 1, 5)
+	if _, err := s.Expunge(t.Context(), v.Folder.ID, []Range{{1, 2}}, true); err != nil {
+		t.Fatal(err)
+	}
+	finds("when the first are gone,", "red", 5)
+	finds("when the first are gone,", "green")
+	add(t, s, Inbox, text("green", "Come later."))
+	finds("when one came,", "green", 6)
+	if _, err := s.Transfer(t.Context(), ann, v.Folder.ID, []Range{{4, 5}}, Inbox, false); err != nil {
+		t.Fatal(err)
+	}
+	finds("of copies", "blue", 4, 7)
+	finds("of copies", "red", 5, 8)
+	finds("of all", "colour", 4, 5, 7, 8)
+}
+
+func TestKnown(t *testing.T) {
+	v := &View{state: state{uids: []imap.UID{2, 3, 5, 9}}}
+	for _, test := range []struct{ uids, known, numbers []imap.UID }{
+		{nil, nil, nil},
+		{[]imap.UID{2, 3, 5, 9}, []imap.UID{2, 3, 5, 9}, []imap.UID{1, 2, 3, 4}},
+		{[]imap.UID{1, 2, 4, 5, 6, 9, 10}, []imap.UID{2, 5, 9}, []imap.UID{1, 3, 4}},
+		{[]imap.UID{9}, []imap.UID{9}, []imap.UID{4}},
+		{[]imap.UID{1, 10, 11}, nil, nil},
+	} {
+		if known, numbers := v.Known(test.uids); !slices.Equal(known, test.known) || !slices.Equal(numbers, test.numbers) {
+			t.Errorf("of %v: %v, %v", test.uids, known, numbers)
+		}
 	}
 }

@@ -49,7 +49,7 @@ type Store struct {
 	indexing sync.Mutex
 
 	mu        sync.Mutex
-	live      map[int64]*live // folders that somebody looks at
+	live      map[int64]*live // folders that somebody looks at, or did just now
 	delivered map[int64]bool  // folders that a caller's transaction changes
 }
 
@@ -75,7 +75,7 @@ func New(cfg Config) *Store {
 // keptExpunged is how many changes of a folder back the log of what was expunged goes, at least.
 const keptExpunged = 100_000
 
-// Serve indexes what arrives and tells of what is delivered, until ctx ends.
+// Serve puts what arrives into conversations, indexes it and tells of what is delivered, until ctx ends.
 func (s *Store) Serve(ctx context.Context) error {
 	err := s.store.Update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM mail_expunged WHERE modseq <= (SELECT f.modseq - ? FROM mail_folders f WHERE f.id = folder)`, keptExpunged)

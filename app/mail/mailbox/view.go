@@ -8,19 +8,25 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
 	"kith.alt/kith"
 )
 
-// A live is a folder that somebody looks at.
+// keptFolders is how many folders that nobody looks at any more are remembered: mail programs come back.
+const keptFolders = 16
+
+// A live is a folder that somebody looks at, or did just now.
 type live struct {
 	folder int64
-	users  int // guarded by Store.mu
+	users  int       // guarded by Store.mu
+	left   time.Time // by the last user, likewise
 
 	mu      sync.Mutex
 	now     state         // as it was last seen
+	table   *table        // of it; nil: nobody has asked
 	changed chan struct{} // closed at the next change
 }
 
@@ -40,6 +46,7 @@ type View struct {
 	live  *live
 	state state
 	own   map[imap.UID]uint64 // changes of flags that the client knows of, by MODSEQ
+	last  uint64              // MODSEQ of the last of them
 }
 
 // View opens a folder for a client, which closes it. It fails with kind NotFound.
@@ -68,8 +75,20 @@ func (s *Store) View(ctx context.Context, account, name string) (*View, error) {
 func (v *View) Close() {
 	v.store.mu.Lock()
 	defer v.store.mu.Unlock()
-	if v.live.users--; v.live.users == 0 {
-		delete(v.store.live, v.live.folder)
+	if v.live.users--; v.live.users > 0 {
+		return
+	}
+	v.live.left = time.Now()
+	oldest, left := v.live, 0
+	for _, l := range v.store.live {
+		if l.users == 0 {
+			if left++; l.left.Before(oldest.left) {
+				oldest = l
+			}
+		}
+	}
+	if left > keptFolders {
+		delete(v.store.live, oldest.folder)
 	}
 }
 
@@ -92,8 +111,13 @@ func (s *Store) changed(folders ...int64) {
 func (l *live) current(ctx context.Context, store kith.Store) (state, Folder, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var f Folder
-	err := store.View(ctx, func(tx *sql.Tx) (err error) {
+	f, err := l.refresh(ctx, store)
+	return l.now, f, err
+}
+
+// refresh does so under the lock.
+func (l *live) refresh(ctx context.Context, store kith.Store) (f Folder, err error) {
+	err = store.View(ctx, func(tx *sql.Tx) (err error) {
 		f, err = scanFolder(tx.QueryRowContext(ctx, `SELECT `+folderColumns+` FROM mail_folders WHERE id = ?`, l.folder))
 		if errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("the folder was deleted: %w", kith.NotFound)
@@ -122,15 +146,26 @@ func (l *live) current(ctx context.Context, store kith.Store) (state, Folder, er
 		if len(l.now.uids) > 0 {
 			last = l.now.uids[len(l.now.uids)-1]
 		}
-		added, err := column[imap.UID](ctx, tx, `SELECT uid FROM mail_messages WHERE folder = ? AND uid > ? ORDER BY uid`, l.folder, last)
+		added, err := numbers[imap.UID](ctx, tx, `SELECT uid FROM mail_messages WHERE folder = ? AND uid > ?`, l.folder, last)
 		if err != nil {
 			return err
 		}
+		slices.Sort(added)
 		// Appending does not touch what others see of the list, and l.now is the only one appended to.
-		l.now = state{f.ModSeq, append(uids, added...)}
+		next := state{f.ModSeq, append(uids, added...)}
+		if l.table != nil {
+			if len(uids) < len(l.now.uids) {
+				l.table.keep(l.now.uids, uids)
+			}
+			if err := l.table.follow(ctx, tx, l.folder, l.now.modseq, next); err != nil {
+				l.table = nil // by half
+				return err
+			}
+		}
+		l.now = next
 		return nil
 	})
-	return l.now, f, err
+	return f, err
 }
 
 // Count returns how many messages there are.
@@ -146,6 +181,22 @@ func (v *View) Number(uid imap.UID) int {
 		return 0
 	}
 	return i + 1
+}
+
+// Known returns those UIDs of an ascending list that the view has, and their numbers.
+func (v *View) Known(uids []imap.UID) (known, numbers []imap.UID) {
+	at := 0 // no UID from here on is smaller than what comes
+	for _, uid := range uids {
+		if at < v.Count() && v.state.uids[at] < uid {
+			next, _ := slices.BinarySearch(v.state.uids[at:], uid)
+			at += next
+		}
+		if at < v.Count() && v.state.uids[at] == uid {
+			at++
+			known, numbers = append(known, uid), append(numbers, imap.UID(at))
+		}
+	}
+	return known, numbers
 }
 
 // Position returns how many messages have a UID below uid.
@@ -169,6 +220,7 @@ func (v *View) Knows(changes []FlagChange) {
 	}
 	for _, c := range changes {
 		v.own[c.UID] = c.ModSeq
+		v.last = c.ModSeq
 	}
 }
 
@@ -206,12 +258,17 @@ func (v *View) Sync(ctx context.Context, expunge bool) (changes Changes, err err
 		changes.Expunged = nil
 		return changes, nil
 	}
+	if next.modseq == v.state.modseq+1 && next.modseq == v.last { // nothing else has happened
+		v.state, v.own = next, nil
+		return changes, nil
+	}
 	last := imap.UID(0)
 	if v.Count() > 0 {
 		last = v.UID(v.Count())
 	}
 	err = v.store.store.View(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT uid, flags, keywords, modseq FROM mail_messages WHERE folder = ? AND modseq > ? AND modseq <= ? AND uid <= ? ORDER BY uid`,
+		// By UID, as SQLite would have it, all messages of the folder would be looked at.
+		rows, err := tx.QueryContext(ctx, `SELECT uid, flags, keywords, modseq FROM mail_messages INDEXED BY mail_messages_modseq WHERE folder = ? AND modseq > ? AND modseq <= ? AND uid <= ? ORDER BY uid`,
 			v.live.folder, v.state.modseq, next.modseq, last)
 		if err != nil {
 			return err

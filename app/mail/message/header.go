@@ -25,6 +25,13 @@ type Field struct{ Name, Value string }
 // ParseHeader reads the fields of a header. Lines that are none are left out.
 func ParseHeader(raw []byte) Header {
 	var header Header
+	var value []byte // of the last field
+	kept := false    // the line before, which a folded one goes on
+	end := func() {
+		if kept {
+			header[len(header)-1].Value = string(bytes.TrimSpace(value))
+		}
+	}
 	for len(raw) > 0 {
 		line, rest, _ := bytes.Cut(raw, []byte("\n"))
 		raw = rest
@@ -33,21 +40,17 @@ func ParseHeader(raw []byte) Header {
 			break
 		}
 		if line[0] == ' ' || line[0] == '\t' {
-			if n := len(header); n > 0 {
-				header[n-1].Value += "\n" + string(line)
-			}
+			value = append(value, line...)
 			continue
 		}
-		name, value, ok := bytes.Cut(line, []byte(":"))
+		end()
+		name, first, ok := bytes.Cut(line, []byte(":"))
 		name = bytes.TrimRight(name, " \t")
-		if !ok || len(name) == 0 || bytes.ContainsAny(name, " \t") || len(header) >= maxFields {
-			continue
+		if kept = ok && len(name) > 0 && !bytes.ContainsAny(name, " \t") && len(header) < maxFields; kept {
+			header, value = append(header, Field{Name: string(name)}), append(value[:0], first...)
 		}
-		header = append(header, Field{string(name), string(value)})
 	}
-	for i := range header {
-		header[i].Value = strings.TrimSpace(strings.ReplaceAll(header[i].Value, "\n", ""))
-	}
+	end()
 	return header
 }
 
@@ -111,15 +114,16 @@ func (h Header) envelope() imap.Envelope {
 		Date: h.date(), Subject: h.Text("Subject"),
 		From: h.addresses("From"), Sender: h.addresses("Sender"), ReplyTo: h.addresses("Reply-To"),
 		To: h.addresses("To"), Cc: h.addresses("Cc"), Bcc: h.addresses("Bcc"),
-		InReplyTo: h.messageIDs("In-Reply-To"), MessageID: first(h.messageIDs("Message-ID")),
+		InReplyTo: h.messageIDs("In-Reply-To"), MessageID: h.MessageID(),
 	}
 }
 
-func first(list []string) string {
-	if len(list) == 0 {
-		return ""
+// MessageID returns what is in Message-ID, without angle brackets; "" where there is none.
+func (h Header) MessageID() string {
+	if ids := h.messageIDs("Message-ID"); len(ids) > 0 {
+		return ids[0]
 	}
-	return list[0]
+	return ""
 }
 
 func (h Header) date() time.Time {
@@ -162,6 +166,12 @@ func (h Header) addresses(name string) (list []imap.Address) {
 		}
 	}
 	return list
+}
+
+// IsList reports whether a field is a list of addresses as RFC 5322 3.4 has it.
+func (h Header) IsList(name string) bool {
+	_, err := addressParser.ParseList(guess(h.Get(name)))
+	return err == nil
 }
 
 var addressPattern = regexp.MustCompile(`[^\s<>,;:"()]+@[^\s<>,;:"()]+`)
@@ -211,6 +221,8 @@ func media(value string) (string, map[string]string) {
 		}
 		if key != "boundary" {
 			params[key] = Decode(param)
+		} else if strings.ContainsFunc(param, unicode.IsControl) { // parts nothing
+			delete(params, key)
 		}
 	}
 	return clean(name), params

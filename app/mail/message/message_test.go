@@ -3,6 +3,7 @@ package message
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -186,5 +187,34 @@ func BenchmarkParse(b *testing.B) {
 	for b.Loop() {
 		m := parse(b, mixed)
 		m.MarshalBinary()
+	}
+}
+
+// TestFolded reads fields of many lines. Of a hostile one it takes no longer than of its bytes: otherwise this test
+// takes minutes.
+func TestFolded(t *testing.T) {
+	for raw, want := range map[string]Header{
+		"Subject: a\r\n b\r\n\tc \r\nTo: d\r\n":         {{"Subject", "a b\tc"}, {"To", "d"}},
+		"Subject:\r\n a\r\n":                            {{"Subject", "a"}},
+		" a\r\nSubject: b\r\n":                          {{"Subject", "b"}},
+		"Subject: a\r\nno field\r\n of it\r\nTo: b\r\n": {{"Subject", "a"}, {"To", "b"}},
+		"Subject: a" + strings.Repeat("\n ", 2<<20):     {{"Subject", "a"}},
+	} {
+		if got := ParseHeader([]byte(raw)); !slices.Equal(got, want) {
+			t.Errorf("%.40q: %.100q", raw, got)
+		}
+	}
+}
+
+func TestBoundary(t *testing.T) {
+	for value, want := range map[string]string{
+		"multipart/mixed; boundary=a":              "a",
+		"multipart/mixed; boundary*=utf-8''%00x":   "",
+		"multipart/mixed; boundary=\"a\tb\"":       "",
+		"multipart/mixed; boundary*=utf-8''%41%42": "AB",
+	} {
+		if _, params := media(value); params["boundary"] != want {
+			t.Errorf("%s: %q", value, params["boundary"])
+		}
 	}
 }

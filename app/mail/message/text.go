@@ -81,25 +81,33 @@ func (m *Message) Text(r io.ReaderAt, limit int) (string, error) {
 
 // text returns the words of a text part.
 func (p *Part) text(r io.ReaderAt, limit int) (string, error) {
-	raw := make([]byte, min(p.End-p.Body, int64(4*limit)))
-	n, err := r.ReadAt(raw, p.Body)
-	if err != nil && err != io.EOF {
-		return "", err
-	}
-	content, err := p.Content(bytes.NewReader(raw[:n]))
-	if err != nil {
-		return "", nil
-	}
 	// HTML has more tags than words.
-	decoded, _ := io.ReadAll(io.LimitReader(content, int64(4*limit))) // what came before an error
-	text := toUTF8(decoded, p.Params["charset"])
+	text, _, err := p.Read(io.NewSectionReader(r, p.Body, p.End-p.Body), 4*limit)
 	if p.Subtype == "html" {
-		text = stripHTML(text)
+		text = Strip(text)
 	}
 	if len(text) > limit {
 		text = text[:limit]
 	}
-	return strings.ToValidUTF8(text, " "), nil
+	return strings.ToValidUTF8(text, " "), err
+}
+
+// Read returns the text of a text part, HTML with its tags, given the body's bytes: decoded, in UTF-8, of at most limit bytes of
+// content, and whether it goes on after them. What cannot be read is left out; only an error of the reader is an error.
+func (p *Part) Read(body io.Reader, limit int) (text string, cut bool, err error) {
+	raw, err := io.ReadAll(io.LimitReader(body, 4*int64(limit)))
+	if err != nil {
+		return "", false, err
+	}
+	content, err := p.Content(bytes.NewReader(raw))
+	if err != nil {
+		return "", false, nil
+	}
+	decoded, _ := io.ReadAll(io.LimitReader(content, int64(limit)+1)) // what came before an error
+	if cut = len(decoded) > limit; cut {
+		decoded = decoded[:limit]
+	}
+	return strings.ToValidUTF8(toUTF8(decoded, p.Params["charset"]), "\ufffd"), cut, nil
 }
 
 func toUTF8(raw []byte, name string) string {
@@ -113,8 +121,8 @@ func toUTF8(raw []byte, name string) string {
 	return guess(string(raw))
 }
 
-// stripHTML returns the text of a page.
-func stripHTML(page string) string {
+// Strip returns the text of a page.
+func Strip(page string) string {
 	var out strings.Builder
 	tokens := html.NewTokenizer(strings.NewReader(page))
 	hidden := 0 // how deep in what nobody sees

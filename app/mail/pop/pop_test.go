@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"os"
 	"strings"
@@ -19,6 +20,7 @@ import (
 type world struct {
 	t        *testing.T
 	boxes    *mailbox.Store
+	accounts *apptest.Accounts
 	listener net.Listener
 	trust    *tls.Config
 }
@@ -46,7 +48,7 @@ func start(t *testing.T, trusted bool) *world {
 	})
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(host.CA())
-	return &world{t, boxes, listener, &tls.Config{RootCAs: pool, ServerName: "localhost"}}
+	return &world{t, boxes, host.Accounts().(*apptest.Accounts), listener, &tls.Config{RootCAs: pool, ServerName: "localhost"}}
 }
 
 func (w *world) put(raw string) {
@@ -146,4 +148,20 @@ func TestTLSFirst(t *testing.T) {
 	c.want("PASS wrong", "-ERR [AUTH]")
 	c.signIn("+OK 1 messages")
 	c.want("RETR 1", "+OK 19")
+}
+
+// TestRevoked has an app password removed while a client has the maildrop: nothing of what it has marked goes.
+func TestRevoked(t *testing.T) {
+	w := start(t, true)
+	w.put("Subject: one\r\n\r\n1\r\n")
+	c := w.dial()
+	c.signIn("+OK 1 messages")
+	c.want("DELE 1", "+OK")
+	w.accounts.Revoke(apptest.Ann)
+	if line, err := c.in.ReadString('\n'); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("heard %q, %v", line, err)
+	}
+	if f, err := w.boxes.Folder(t.Context(), apptest.Ann, mailbox.Inbox); err != nil || f.Messages != 1 {
+		t.Errorf("%d messages, %v", f.Messages, err)
+	}
 }

@@ -74,6 +74,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, secure bool) 
 				s.answer(ctx, conn, secure)
 			})
 		default:
+			if !secure {
+				conn.SetWriteDeadline(time.Now().Add(time.Second))
+				io.WriteString(conn, "-ERR [SYS/TEMP] too many connections\r\n")
+			}
 			conn.Close()
 		}
 	}
@@ -81,8 +85,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, secure bool) 
 
 func (s *Server) answer(ctx context.Context, conn net.Conn, secure bool) {
 	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	cfg := pop3.Config{
-		Backend: backend{s, sourceOf(conn)}, TLS: s.cfg.TLS(), Secure: secure, Plain: s.cfg.Trusted(conn),
+		Backend: backend{s, sourceOf(conn), cancel}, TLS: s.cfg.TLS(), Secure: secure, Plain: s.cfg.Trusted(conn),
 		Failed: func(err error) { s.cfg.Log.Error("a command of POP3 failed", "err", err) },
 	}
 	if secure {
@@ -113,6 +119,7 @@ func sourceOf(conn net.Conn) string {
 type backend struct {
 	server *Server
 	source string
+	cancel func() // ends the connection
 }
 
 func (b backend) Mechanisms() []string { return sasl.Mechanisms() }
@@ -148,7 +155,7 @@ func translated(err error) error {
 	return err
 }
 
-// Open locks INBOX for POP3.
+// Open locks INBOX for POP3. The connection ends when an app password of the account is removed.
 func (b backend) Open(ctx context.Context, account string) (pop3.Maildrop, error) {
 	s := b.server
 	s.mu.Lock()
@@ -163,6 +170,14 @@ func (b backend) Open(ctx context.Context, account string) (pop3.Maildrop, error
 		drop.Close()
 		return nil, err
 	}
+	revoked := s.cfg.Accounts.Revoked(account)
+	go func() {
+		select {
+		case <-revoked:
+			b.cancel()
+		case <-ctx.Done():
+		}
+	}()
 	return drop, nil
 }
 

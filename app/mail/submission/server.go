@@ -177,12 +177,31 @@ func (d *door) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 	server *Server
+	failed error // of reading, which one does at a time
 
 	mu      sync.Mutex
 	stop    func() bool // of the watch on the server's context
 	timer   *time.Timer
 	account string // that has signed in
 	closed  bool
+}
+
+// Read fails for good once it has failed: the library takes what came until a deadline for a line, and
+// listens on.
+func (c *conn) Read(b []byte) (n int, err error) {
+	if c.failed == nil {
+		n, c.failed = c.Conn.Read(b)
+	}
+	return n, c.failed
+}
+
+// Write closes the connection to who does not read: the library goes on when it fails.
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.Close()
+	}
+	return n, err
 }
 
 // NetConn lets [kith.PeerOf] see who calls.
