@@ -53,7 +53,8 @@ type Admin struct {
 	log      *slog.Logger
 	mux      *http.ServeMux
 	rail     []ui.Entry
-	streams  chan struct{} // holds one for each open stream
+	unseen   map[int]func(context.Context, string) (int, error) // of entries of the rail: what is new there
+	streams  chan struct{}                                      // holds one for each open stream
 }
 
 //go:embed templates
@@ -87,6 +88,7 @@ func New(config Config) *Admin {
 		log:      config.Log,
 		mux:      http.NewServeMux(),
 		streams:  make(chan struct{}, maxStreams),
+		unseen:   make(map[int]func(context.Context, string) (int, error)),
 	}
 	a.rail = append(a.rail, ui.Entry{Href: "/", Title: "Home", Icon: "home"})
 
@@ -121,6 +123,8 @@ func New(config Config) *Admin {
 		"POST /settings/stop":                     a.stop,
 		"GET /settings/programs":                  a.programs,
 		"GET /settings/certificate":               a.certificateFile,
+		"POST /settings/mail/open":                a.openMail,
+		"POST /settings/mail/phone":               a.addPhone,
 		"GET /settings/mail/autoconfig.xml":       a.autoconfigFile,
 		"GET /settings/mail/profile.mobileconfig": a.mailProfile,
 		"GET /settings/accounts":                  a.accountsPage,
@@ -149,6 +153,9 @@ func (a *Admin) mount(app App) {
 		path := "/" + strings.TrimPrefix(screen.Path, "/")
 		screens.Handle(path, screen.Handler)
 		if screen.Title != "" {
+			if screen.Unseen != nil {
+				a.unseen[len(a.rail)] = screen.Unseen
+			}
 			a.rail = append(a.rail, ui.Entry{Href: prefix + path, Title: screen.Title, Icon: screen.Icon})
 		}
 	}

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -79,7 +81,7 @@ func checkPage(t *testing.T, w *httptest.ResponseRecorder) {
 		t.Errorf("policy %q", policy)
 	}
 	for name, want := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store",
+		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store",
 	} {
 		if h.Get(name) != want {
 			t.Errorf("%s: %q, want %q", name, h.Get(name), want)
@@ -414,5 +416,27 @@ func TestReach(t *testing.T) {
 		if text, _ := reach(status, test.invitation); !strings.Contains(text, test.want) {
 			t.Errorf("%q: %q, want %q", test.address, text, test.want)
 		}
+	}
+}
+
+// TestUnseen: the rail tells what is new for whoever is signed in, and a screen that does not know keeps nobody out.
+func TestUnseen(t *testing.T) {
+	c := newClient(t, newFake(3))
+	accounts := c.admin.accounts
+	count := func(_ context.Context, account string) (int, error) {
+		if account != "ada" {
+			return 0, kith.NotFound
+		}
+		return 12, nil
+	}
+	fails := func(context.Context, string) (int, error) { return 0, kith.Temporary }
+	screen := func(title string, unseen func(context.Context, string) (int, error)) kith.Screen {
+		return kith.Screen{Path: "/", Title: title, Icon: "letter", Handler: http.HandlerFunc(echoScreen), Unseen: unseen}
+	}
+	c.admin = New(Config{Node: c.admin.node, Accounts: accounts, Log: slog.New(slog.DiscardHandler),
+		Apps: []App{{Name: "mail", Screens: []kith.Screen{screen("Mail", count)}}, {Name: "news", Screens: []kith.Screen{screen("News", fails)}}}})
+	body := c.get("/").Body.String()
+	if strings.Count(body, `class="count"`) != 1 || !strings.Contains(body, `<span>Mail</span><b class="count">12<`) {
+		t.Errorf("the rail is %s", body)
 	}
 }

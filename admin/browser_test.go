@@ -36,11 +36,7 @@ func serve(t *testing.T, node *fakeNode) string {
 	return strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 }
 
-// signIn opens the printed link, and presses its button if it has one.
+// signIn opens the printed link.
 func signIn(b *browser.Tab, address string) {
-	b.Load(address + "/signin?token=" + goodToken)
-	if browser.Evaluate[bool](b, `!!document.querySelector("form[action='/signin']")`) {
-		b.Click("form[action='/signin'] button")
-	}
-	b.See("nav.rail")
+	b.SignIn(address + "/signin?token=" + goodToken)
 }

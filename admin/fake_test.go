@@ -79,6 +79,8 @@ func (n *fakeNode) Configure(_ context.Context, s control.Settings) error {
 	return n.did("configure %+v", *s.Relay)
 }
 
+func (n *fakeNode) Open(_ context.Context, app, to string) error { return n.did("open %s %q", app, to) }
+
 func (n *fakeNode) Stop(context.Context) error { return n.did("stop") }
 
 func (n *fakeNode) Invite(_ context.Context, request control.InviteRequest) (control.Invitation, error) {
@@ -291,6 +293,12 @@ func newFake(size int) *fakeNode {
 		control.Listener{App: "mail", Protocol: "imap", Address: "127.0.0.1:1143"},
 		control.Listener{App: "mail", Protocol: "imaps", Address: "127.0.0.1:1993"},
 		control.Listener{App: "mail", Protocol: "pop3s", Address: "127.0.0.1:1995", Error: "port 1995 is taken"})
+	n.status.Doors = []control.Door{{App: "mail"}}
+	if size > 5 {
+		n.status.Doors[0] = control.Door{App: "mail", Open: kith.OpenLAN, Name: "maple--home.local", Addresses: []string{"192.168.1.20"}, Problems: []string{"Port 1465 at 10.1.1.7 is taken by another program."}}
+		n.status.Listeners = append(n.status.Listeners,
+			control.Listener{App: "mail", Protocol: "imaps", Address: "192.168.1.20:1993"}, control.Listener{App: "mail", Protocol: "submissions", Address: "192.168.1.20:1465"})
+	}
 	n.status.Listeners = append(n.status.Listeners,
 		control.Listener{App: control.AppOverlay, Protocol: "udp", Address: "[::]:4747"},
 		control.Listener{App: control.AppOverlay, Protocol: "tcp", Address: "[::]:4747", Error: "another program has the port"})

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"kith.alt/kith"
@@ -94,7 +96,7 @@ func (a *Admin) guarded(limit int64, next handler) http.Handler {
 			return
 		}
 		token := csrfToken(session)
-		r = r.WithContext(ui.WithFrame(r.Context(), a.frame(status, account, token)))
+		r = r.WithContext(ui.WithFrame(r.Context(), a.frame(r.Context(), status, account, token)))
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		if !safeMethod(r.Method) {
 			sent, err := sentToken(r)
@@ -140,10 +142,17 @@ func sentToken(r *http.Request) (string, error) {
 	return r.PostForm.Get(ui.CSRFField), nil
 }
 
-func (a *Admin) frame(status control.Status, account, token string) ui.Frame {
+func (a *Admin) frame(ctx context.Context, status control.Status, account, token string) ui.Frame {
 	f := ui.Frame{
 		Host: status.Host, Group: status.Group, Account: account,
-		Rail: a.rail, CSRF: token, SignOut: "/signout",
+		Rail: slices.Clone(a.rail), CSRF: token, SignOut: "/signout",
+	}
+	for i, count := range a.unseen {
+		n, err := count(ctx, account)
+		if err != nil { // no reason to show no page
+			a.log.Warn("what is new is not known", "screen", f.Rail[i].Title, "err", err)
+		}
+		f.Rail[i].Count = n
 	}
 	f.Awake, f.Members = awake(status)
 	return f

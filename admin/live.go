@@ -29,7 +29,7 @@ func (a *Admin) view(ctx context.Context, status control.Status, name, host stri
 	case "computer":
 		return a.computerView(ctx, status)
 	}
-	return nil, fmt.Errorf("view %q: %w", name, kith.NotFound)
+	return nil, fmt.Errorf("there is no view %q: %w", name, kith.NotFound)
 }
 
 // events streams the changes of a page. Whoever is signed out meanwhile
@@ -60,8 +60,10 @@ func (a *Admin) events(w http.ResponseWriter, r *http.Request, v visit) {
 		if err != nil {
 			return nil, err
 		}
+		var frame ui.Frame
+		frame.Awake, frame.Members = awake(status)
 		fragments := []ui.Fragment{{ID: "live-awake", Body: func(w io.Writer) error {
-			_, err := io.WriteString(w, a.frame(status, "", "").Presence())
+			_, err := io.WriteString(w, frame.Presence())
 			return err
 		}}}
 		for _, id := range shown.live() {

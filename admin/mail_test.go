@@ -78,19 +78,66 @@ func TestNoMail(t *testing.T) {
 
 // TestMailServers: the servers as programs are told them, the best first.
 func TestMailServers(t *testing.T) {
-	servers := mailServers(control.Status{Listeners: []control.Listener{
+	status := control.Status{Listeners: []control.Listener{
 		{App: "mail", Protocol: "imap", Address: "192.168.1.20:1143"},
+		{App: "mail", Protocol: "imap", Address: "10.1.1.20:1143"},
 		{App: "mail", Protocol: "imaps", Address: "[::]:1993"},
 		{App: "mail", Protocol: "submissions", Address: "127.0.0.1:0x1"},
 		{App: "mail", Protocol: "submission", Address: "[::1]:1587"},
-	}})
-	want := []string{"localhost 1993 false", "192.168.1.20 1143 true", "localhost 1587 true"}
-	if len(servers) != len(want) {
-		t.Fatalf("%+v", servers)
-	}
-	for i, s := range servers {
-		if got := fmt.Sprintf("%s %d %v", s.Host, s.Port, s.StartTLS); got != want[i] {
-			t.Errorf("server %d: %s, want %s", i, got, want[i])
+	}}
+	for _, c := range []struct {
+		phone      bool
+		open, want string
+	}{
+		{false, "", "localhost 1993 false; localhost 1587 true; "},
+		{true, "lan", "maple--home.local 1143 true; "},
+		{true, "192.168.1.20", "192.168.1.20 1143 true; "},
+	} {
+		status.Doors = []control.Door{{App: "share", Open: "any"}, {App: "mail", Open: c.open, Name: "maple--home.local"}}
+		got := ""
+		for _, s := range mailServers(status, c.phone) {
+			got += fmt.Sprintf("%s %d %v; ", s.Host, s.Port, s.StartTLS)
 		}
+		if got != c.want {
+			t.Errorf("open to %q: %s", c.open, got)
+		}
+	}
+}
+
+// TestPhone: the door as it is closed and open, and what a phone gets.
+func TestPhone(t *testing.T) {
+	node := newFake(3)
+	c := newClient(t, node)
+	page := c.get("/settings/programs")
+	checkPage(t, page)
+	if !strings.Contains(page.Body.String(), "Let phones on my network in") {
+		t.Error("mail cannot be opened")
+	}
+	c.post("/settings/mail/open", "to", "lan")
+	if got := node.asked(); got != `open mail "lan"` {
+		t.Errorf("to open it the node was asked: %s", got)
+	}
+	node = newFake(7)
+	c = newClient(t, node)
+	page = c.get("/settings/programs")
+	checkPage(t, page)
+	for _, want := range []string{"maple--home.local", "Port 1465 at 10.1.1.7 is taken", "Show the code", "profile.mobileconfig?phone", "kith open mail --to 192.168.1.20"} {
+		if !strings.Contains(page.Body.String(), want) {
+			t.Errorf("the page does not have %q", want)
+		}
+	}
+	if profile := c.get("/settings/mail/profile.mobileconfig?phone").Body.String(); strings.Count(profile, "<string>maple--home.local</string>") != 2 {
+		t.Errorf("profile: %s", profile)
+	}
+	page = c.post("/settings/mail/phone")
+	checkPage(t, page)
+	for _, want := range []string{"amber-finch", "maple--home.local", "as a QR code"} {
+		if !strings.Contains(page.Body.String(), want) {
+			t.Errorf("the page with the code does not have %q", want)
+		}
+	}
+	c.post("/settings/mail/open", "to", "")
+	if got := node.asked(); got != `app password ada mail on a phone; open mail ""` {
+		t.Errorf("to close it the node was asked: %s", got)
 	}
 }

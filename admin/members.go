@@ -82,7 +82,7 @@ func memberView(status control.Status, host string) (memberData, error) {
 			Self: m.Path == control.PathSelf, How: pathInWords(m), Escape: url.PathEscape(m.Host),
 		}, nil
 	}
-	return memberData{}, fmt.Errorf("member %q: %w", host, kith.NotFound)
+	return memberData{}, fmt.Errorf("no member is called %q: %w", host, kith.NotFound)
 }
 
 // memberOf finds the member that the address names, or answers that nobody

@@ -63,7 +63,12 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, origins ...strin
 	if err := crossSite(r, origins...); err != nil {
 		g.crossSites.Add(1)
 		w.Header().Set("Proxy-Status", "kith; error=http_request_denied")
-		http.Error(w, "Refused: "+err.Error()+".", http.StatusForbidden)
+		g.config.Log.Debug("request refused", "method", r.Method, "host", r.Host, "err", err)
+		writePage(w, r, http.StatusForbidden, page{
+			Title: "Refused",
+			Text:  "Another site may lead here by a link, and do nothing else. If it was you who pressed a button, open the page itself and press it there.",
+			Home:  g.dashboard(),
+		})
 		return false
 	}
 	return true

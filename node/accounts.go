@@ -23,7 +23,7 @@ func (n *Node) openCertificates(ctx context.Context) error {
 }
 
 // certified are the names by which client programs may know this host beside
-// localhost: its name, those that it had, and its ID.
+// localhost: its name, those that it had, its ID, and what it is called where something is open.
 func (n *Node) certified() []string {
 	name := n.name()
 	names := []string{name.String()}
@@ -32,7 +32,7 @@ func (n *Node) certified() []string {
 			names = append(names, kith.Name{Host: former, Group: name.Group}.String())
 		}
 	}
-	return append(names, n.id.String()+"."+kith.Domain)
+	return append(append(names, n.id.String()+"."+kith.Domain), n.outsideNames()...)
 }
 
 // updateCertificates follows a change of the host's names.
@@ -53,7 +53,7 @@ var _ kith.Accounts = logins{}
 // logins are the accounts as applications ask for them.
 type logins struct{ node *Node }
 
-func (l logins) Names(ctx context.Context) ([]string, error) { return l.node.accounts.Names(ctx) }
+func (l logins) Names(context.Context) ([]string, error) { return l.node.accounts.Names(), nil }
 
 func (l logins) CheckAppPassword(ctx context.Context, user, secret, source string) (string, error) {
 	account := l.node.accountOf(user)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,5 +153,24 @@ func TestTLS(t *testing.T) {
 	}
 	if verify(before, "elm.home.kith.alt") == nil || verify(after, "elm.home.kith.alt") != nil {
 		t.Errorf("elm: %v", verify(after, "elm.home.kith.alt"))
+	}
+}
+
+// TestOtherNames: what an application answers to is known on other hosts.
+func TestOtherNames(t *testing.T) {
+	m := kithtest.New(t, "maple", "oak")
+	maple, oak := hostOf(m, m.Nodes[0]), hostOf(m, m.Nodes[1])
+	for _, names := range [][]string{{"film", "annie"}, nil, {"garden"}} {
+		if err := maple.SetNames(t.Context(), names); err != nil {
+			t.Fatal(err)
+		}
+		m.Until(m.Nodes[1], "knows the names of maple", func(control.Status) bool {
+			return slices.ContainsFunc(oak.Members(), func(other kith.Member) bool {
+				return other.ID == maple.ID() && slices.Equal(other.Names, names) && !other.More
+			})
+		})
+	}
+	if err := maple.SetNames(t.Context(), []string{"no label"}); !errors.Is(err, kith.Invalid) {
+		t.Errorf("a name that is none: %v", err)
 	}
 }

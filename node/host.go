@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 
 	"kith.alt/kith"
@@ -68,7 +69,7 @@ func (h *host) Listen(ctx context.Context, protocol string) (net.Listener, error
 	return nil, fmt.Errorf("%s declares no port for %s: %w", h.app.Name, protocol, kith.NotFound)
 }
 
-// listen listens on every network that the port wants. A loopback port that is
+// listen listens on every network that the port wants, and where the owner opened it. A loopback port that is
 // taken does not keep members from the application.
 func (h *host) listen(ctx context.Context, port kith.Port) (net.Listener, error) {
 	var listeners []net.Listener
@@ -87,6 +88,9 @@ func (h *host) listen(ctx context.Context, port kith.Port) (net.Listener, error)
 			h.node.event("%s is not reachable on this computer: %v", h.app.Title, err)
 		} else {
 			listeners = append(listeners, ln)
+			if port.Outside {
+				listeners = append(listeners, listenOutside(h.node.doors[h.app.Name], uint16(ln.Addr().(*net.TCPAddr).Port)))
+			}
 		}
 	}
 	return joinListeners(listeners), nil
@@ -98,6 +102,13 @@ func (h *host) ListenPort(ctx context.Context, port uint16) (net.Listener, error
 
 func (h *host) Members() []kith.Member { return h.node.presentMembers() }
 
+func (h *host) SetNames(ctx context.Context, names []string) error {
+	h.node.mu.Lock()
+	h.node.otherNames[h.app.Name] = slices.Clone(names)
+	h.node.mu.Unlock()
+	return h.node.showCard(ctx)
+}
+
 func (h *host) Resolve(name string) (kith.ID, error) { return h.node.group().Roster().Resolve(name) }
 
 // presentMembers returns the members, this host included, and who is there.
@@ -106,7 +117,8 @@ func (n *Node) presentMembers() []kith.Member {
 	var members []kith.Member
 	for _, m := range n.group().Roster().Members() {
 		online := m.ID == n.id || presences[m.ID].Online
-		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online, Admin: m.Admin, Accounts: n.group().Card(m.ID).Accounts})
+		card := n.group().Card(m.ID)
+		members = append(members, kith.Member{ID: m.ID, Host: m.Host, Online: online, Admin: m.Admin, Accounts: card.Accounts, Names: card.Names, More: card.More})
 	}
 	return members
 }

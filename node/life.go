@@ -116,6 +116,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.configure(); err != nil {
 		return err
 	}
+	if err := n.openDoors(); err != nil {
+		return err
+	}
 	if err := n.openCertificates(ctx); err != nil {
 		return err
 	}
@@ -320,6 +323,7 @@ func (n *Node) start(ctx context.Context, run *supervisor) error {
 	if err != nil {
 		return err
 	}
+	run.start("outside", n.answerOutside)
 	run.start("letters", n.settle)
 	run.start("twin", n.watchTwin)
 	n.startGateway(run, apps, copies)

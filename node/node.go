@@ -19,6 +19,7 @@ import (
 	"kith.alt/kith/group"
 	"kith.alt/kith/mesh"
 	"kith.alt/kith/network/composite"
+	"kith.alt/kith/network/door"
 	"kith.alt/kith/network/overlay"
 	"kith.alt/kith/post"
 	"kith.alt/kith/store/sqlite"
@@ -69,6 +70,8 @@ type Node struct {
 	blobs        *blob.Store
 	accounts     *account.Accounts
 	certificates *certificate.Authority
+	doors        map[string]*door.Door // by application
+	doorNews     chan struct{}         // has a message after what is open changed
 	names        *names
 	overlay      *overlay.Overlay
 	mesh         *mesh.Mesh
@@ -90,8 +93,9 @@ type Node struct {
 
 	events chan control.Event
 
-	mu        sync.Mutex
-	listeners []control.Listener
+	mu         sync.Mutex
+	listeners  []control.Listener
+	otherNames map[string][]string // than those of accounts, by application
 }
 
 // New checks the configuration and makes a node. It opens nothing.
@@ -118,6 +122,8 @@ func New(cfg Config) (*Node, error) {
 		stop:    make(chan struct{}),
 		events:  make(chan control.Event, maxEvents),
 		twin:    make(chan error, 1),
+
+		otherNames: make(map[string][]string),
 	}, nil
 }
 

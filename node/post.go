@@ -22,7 +22,7 @@ func (n *Node) openPost(ctx context.Context) error {
 		},
 		Group:     func() [32]byte { return n.group().Roster().Genesis() },
 		Members:   n.presentMembers,
-		Connected: func(id kith.ID) bool { return n.mesh.Presences()[id].Path != "" },
+		Connected: func(id kith.ID) bool { return n.mesh.Connected(id) },
 		SealKey:   func(id kith.ID) []byte { return n.group().Card(id).SealKey },
 		ShowKey:   n.showCard,
 		Log:       n.log.With("service", "post"),
@@ -42,5 +42,14 @@ func (n *Node) showCard(ctx context.Context) error {
 	for _, a := range accounts {
 		card.Accounts = append(card.Accounts, a.Name)
 	}
+	n.mu.Lock()
+	for _, app := range n.cfg.Apps {
+		card.Names = append(card.Names, n.otherNames[app.Name]...)
+	}
+	if len(n.otherNames) == 0 { // no application has told yet: what held before does
+		before := n.group().Card(n.id)
+		card.Names, card.More = before.Names, before.More
+	}
+	n.mu.Unlock()
 	return n.group().SetCard(ctx, card)
 }

@@ -20,6 +20,7 @@ func (n *Node) Status(context.Context) (control.Status, error) {
 	for _, at := range n.swarm.TorrentDoor().Addresses {
 		listeners = append(listeners, control.Listener{App: "share", Protocol: "bittorrent", Address: at.String()})
 	}
+	doors, listeners := n.doorStatus(listeners)
 	for _, app := range n.cfg.Apps {
 		for _, port := range app.Ports {
 			if port.Overlay != 0 {
@@ -51,7 +52,7 @@ func (n *Node) Status(context.Context) (control.Status, error) {
 		Site:      n.siteOf(name.Host, n.id),
 		Reach:     n.reach(),
 		Suspended: suspended, SuspendedSince: since,
-		Relaying: n.relaying(),
+		Relaying: n.relaying(), Doors: doors,
 	}, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"kith.alt/kith/config"
 	"kith.alt/kith/control"
 	"kith.alt/kith/folders"
-	"kith.alt/kith/network/underlay"
 	"kith.alt/kith/swarm"
 )
 
@@ -26,9 +25,7 @@ func (n *Node) openSwarm(ctx context.Context) error {
 		ListenClients: func(context.Context) (net.Listener, error) {
 			return n.listenLoopback("share", "bittorrent", config.BitTorrent)
 		},
-		Outside: swarm.Outside{
-			Interfaces: underlay.System().Interfaces, Changes: underlay.System().Changes, Listen: underlay.System().ListenTCP,
-		},
+		Outside: thisNetwork(),
 		Group:   func() [32]byte { return n.group().Roster().Genesis() },
 		Members: n.presentMembers,
 		Paths:   n.swarmPaths,

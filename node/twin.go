@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	keptRuns  = 100
-	probation = 3 * time.Second // of a start, from the first contact with a member: a twin answers within it
+	keptRuns    = 100
+	handingOver = 30 * time.Second
+	probation   = 3 * time.Second // of a start, from the first contact with a member: a twin answers within it
 )
 
 // beginRun notes that this host starts, and which start was the one before.
@@ -70,6 +71,7 @@ func (n *Node) watchTwin(ctx context.Context) error {
 		known = append(known, twin.Run.ID)
 		if twin.Run.Before(n.run) {
 			n.event("Another computer runs with a copy of this one's data, and began earlier. Two cannot be one host: this one stops. To have a second computer in the group, invite it.")
+			n.handOver(ctx, twin.Run)
 			n.twin <- errTwin
 			<-ctx.Done()
 			return nil
@@ -77,6 +79,29 @@ func (n *Node) watchTwin(ctx context.Context) error {
 		n.event("Another computer was started with a copy of this one's data. Two cannot be one host: the other one stops.")
 	}
 	return nil
+}
+
+// handOver gives the letters that this host has received, and its twin has not, back to members.
+func (n *Node) handOver(ctx context.Context, twin group.Run) {
+	since := int64(1) // what they have in common was before the first run that the twin does not know
+	err := n.store.View(ctx, func(tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, `SELECT started FROM node_runs WHERE number > (SELECT number FROM node_runs WHERE id = ?) ORDER BY number LIMIT 1`, twin.After[:]).Scan(&since)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		n.log.Warn("runs of this host", "err", err)
+	}
+	handing, cancel := context.WithTimeout(ctx, handingOver)
+	defer cancel()
+	switch handed, left := n.post.HandOver(handing, time.UnixMilli(since)); {
+	case left > 0:
+		n.event("Of the letters that this copy had received, members keep %d for the other computer. %d are here alone, as nobody takes them.", handed, left)
+	case handed > 0:
+		n.event("Members keep the %d letters that this copy had received for the other computer.", handed)
+	}
 }
 
 // settle has letters opened once it is certain that this host is no twin: what is sealed to one host is

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"fmt"
+	"io/fs"
 	"mime"
 	"net/http"
 	"path"
@@ -23,28 +25,29 @@ type asset struct {
 }
 
 // assets by name ("kith.css"); never changed.
-var assets = func() map[string]asset {
+var assets = readAssets(assetFiles, "assets", func(name string, content []byte) string {
+	sum := sha256.Sum256(content)
+	ext := path.Ext(name)
+	return AssetPath + strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
+})
+
+// readAssets reads a folder that is part of the program.
+func readAssets(files embed.FS, folder string, address func(name string, content []byte) string) map[string]asset {
 	all := make(map[string]asset)
-	entries, err := assetFiles.ReadDir("assets")
+	entries, err := files.ReadDir(folder)
 	if err != nil {
-		panic(err) // the files are part of the program
+		panic(err)
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		content, err := assetFiles.ReadFile("assets/" + name)
+		content, err := files.ReadFile(folder + "/" + name)
 		if err != nil {
 			panic(err)
 		}
-		sum := sha256.Sum256(content)
-		ext := path.Ext(name)
-		all[name] = asset{
-			address: AssetPath + strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext,
-			kind:    mediaType(ext),
-			content: content,
-		}
+		all[name] = asset{address: address(name, content), kind: mediaType(path.Ext(name)), content: content}
 	}
 	return all
-}()
+}
 
 // aloneStyle is the style sheet inside pages that refer to nothing.
 var aloneStyle = string(assets["kith.css"].content)
@@ -91,4 +94,39 @@ func Assets() http.Handler {
 			_, _ = w.Write(a.content)
 		}
 	})
+}
+
+// A Folder is the style sheets and modules of an application, embedded, for its own pages. It is safe for
+// concurrent use.
+type Folder struct{ files map[string]asset }
+
+// NewFolder reads the files of a folder, which are served below prefix of the dashboard: the handler of
+// "GET /-/{name}" of an application whose pages are at /web/ has the prefix "/web/-/". It panics where there is no such
+// folder, as that is part of the program.
+func NewFolder(files embed.FS, folder, prefix string) *Folder {
+	return &Folder{readAssets(files, folder, func(name string, content []byte) string {
+		sum := sha256.Sum256(content)
+		return prefix + name + "?" + hex.EncodeToString(sum[:6])
+	})}
+}
+
+// Asset returns the address of a file, which changes with it, for templates.
+func (f *Folder) Asset(name string) (string, error) {
+	a, ok := f.files[name]
+	if !ok {
+		return "", fmt.Errorf("no file %s: %w", name, fs.ErrNotExist)
+	}
+	return a.address, nil
+}
+
+// ServeHTTP serves the file that the request's value "name" names.
+func (f *Folder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a, ok := f.files[r.PathValue("name")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", a.kind)
+	w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
+	_, _ = w.Write(a.content) // fails where the reader has gone
 }

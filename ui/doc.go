@@ -20,8 +20,9 @@
 //
 // What surrounds the body (the host's name, the rail, who is awake, the CSRF
 // token) is a [Frame] in the request's context. The dashboard puts it there;
-// applications are unaware of it, but for one thing: each form with method
-// POST holds {{.CSRF}}, a field of its data that [CSRF] makes.
+// applications are unaware of it, but for two things: each form with method
+// POST holds {{.CSRF}}, a field of its data that [CSRF] makes; and what is
+// one person's alone asks [Account] who is signed in.
 //
 // # Functions in templates
 //
@@ -60,5 +61,5 @@
 // Pages are private (no-store) and carry a Content-Security-Policy that allows
 // nothing inline and nothing foreign. [Assets] serves the embedded files below
 // [AssetPath] under names that contain their hash, so that they may be cached
-// for ever.
+// for ever. An application's own files are a [Folder].
 package ui

@@ -15,6 +15,7 @@ import (
 // A Page is what an application shows.
 type Page struct {
 	Title  string  // heading, and title of the window
+	Window string  // another title of the window; may be empty
 	Lead   string  // one sentence below the heading; may be empty
 	Active string  // Href of the rail entry that the page belongs to
 	Tabs   []Entry // sister pages, as links below the heading; may be empty
@@ -24,6 +25,7 @@ type Page struct {
 	Body   Body
 	Live   string // address of a Stream that keeps the page up to date; may be empty
 	Plain  bool   // heading and body only, as for signing in
+	Frames bool   // the body has frames that show documents of this host
 
 	// Alone makes a page that refers to nothing: no rail, no modules, its
 	// style inside. It can be served on any origin.
@@ -35,6 +37,7 @@ type Entry struct {
 	Href  string
 	Title string
 	Icon  string // see icons.go
+	Count int    // of what is new there; in the rail only
 }
 
 // A Frame is what surrounds every page of one session.
@@ -70,6 +73,9 @@ func FrameOf(ctx context.Context) Frame {
 	return frame
 }
 
+// Account returns who is signed in, "" for nobody.
+func Account(r *http.Request) string { return FrameOf(r.Context()).Account }
+
 // CSRFField is the name of the form field that carries a session's token.
 const CSRFField = "csrf"
 
@@ -99,6 +105,9 @@ var shell = Parse(shellFiles, "templates/page.html")
 const policy = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self'; media-src 'self'; " +
 	"style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// framesPolicy allows frames that show documents of the same host.
+const framesPolicy = policy + "; frame-src 'self'"
+
 // alonePolicy allows the one style sheet that a page with Alone holds.
 var alonePolicy = func() string {
 	sum := sha256.Sum256([]byte(aloneStyle))
@@ -111,7 +120,7 @@ func Protect(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin") // with no-referrer, a form is sent with the Origin "null"
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
@@ -148,8 +157,11 @@ func Write(w http.ResponseWriter, r *http.Request, status int, page Page) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	if page.Alone {
+	switch {
+	case page.Alone:
 		h.Set("Content-Security-Policy", alonePolicy)
+	case page.Frames:
+		h.Set("Content-Security-Policy", framesPolicy)
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")

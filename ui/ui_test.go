@@ -85,12 +85,12 @@ func TestShellIsComplete(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r = r.WithContext(WithFrame(r.Context(), Frame{
 		Host: "<maple>", Group: "home", Awake: 2, Members: 3, Account: "ada", CSRF: "token", SignOut: "/signout",
-		Rail: []Entry{{"/", "Home", "home"}, {"/members/", "Members", "people"}},
+		Rail: []Entry{{Href: "/", Title: "Home", Icon: "home"}, {Href: "/mail/", Title: "Mail", Icon: "letter", Count: 7}, {Href: "/members/", Title: "Members", Icon: "people", Count: 100}},
 	}))
 	Write(w, r, http.StatusOK, Page{Title: "Title & more", Active: "/", Live: "/events", Body: Text("<b>")})
 	body := w.Body.String()
 	for _, want := range []string{
-		"&lt;maple&gt;", "Title &amp; more", "&lt;b&gt;", "2 of 3 awake", `aria-current="page"`, `name="csrf" value="token"`,
+		"&lt;maple&gt;", "Title &amp; more", "&lt;b&gt;", "2 of 3 awake", `aria-current="page"`, `<b class="count">7<span class="hidden"> new</span></b>`, `<b class="count">99+<`, `name="csrf" value="token"`,
 		Asset("kith.css"), Asset("kith.js"), Asset("live.js"), Asset("kith.svg"), `data-live="/events"`,
 	} {
 		if want == "" || !strings.Contains(body, want) {
