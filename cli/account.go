@@ -17,9 +17,10 @@ func accountAddCommand() command {
 	var label string
 	return command{
 		name: "account add", args: "NAME", summary: "make an account for a person, or with --app a password for a program", group: groupUse,
-		help: `Makes the account NAME on this host. With --app it makes an app password for the
-account, which may exist already, and prints it alone: it is shown this once. Give each
-program one of its own; the dashboard lists and removes them.
+		help: `Makes the account NAME on this host, for whom "kith account link NAME" opens the
+dashboard. With --app it makes an app password for the account, which may exist
+already, and prints it alone: it is shown this once. Give each program one of its own;
+the dashboard lists and removes them.
 
 Example: kith account add ada --app --label phone`,
 		flags: func(set *flag.FlagSet) {
@@ -35,7 +36,7 @@ Example: kith account add ada --app --label phone`,
 				return err
 			}
 			if !app {
-				return e.Print(control.Account{Name: name}, fmt.Sprintf("The account %s is made.\n", name))
+				return e.Print(control.Account{Name: name}, fmt.Sprintf("The account %s is made. A link that opens the dashboard as %s: %s\n", name, name, e.Line("account", "link", name)))
 			}
 			password, err := node.AddAppPassword(ctx, name, label)
 			if err != nil {
@@ -43,6 +44,22 @@ Example: kith account add ada --app --label phone`,
 			}
 			e.Tell("App password for %s, shown this once:", name)
 			return e.Print(password, password.Secret+"\n")
+		},
+	}
+}
+
+func accountLinkCommand() command {
+	return command{
+		name: "account link", args: "NAME", summary: "print a link that opens the dashboard as a person of this host", group: groupUse,
+		help: `The link signs NAME in to the dashboard on this computer, with mail and settings of their
+own. It works once, within 10 minutes; the browser stays signed in. There a password can
+be set for the next time.`,
+		ask: func(ctx context.Context, e *env, node *control.Client, words []string) error {
+			link, err := node.SignInLink(ctx, words[0])
+			if err != nil {
+				return err
+			}
+			return e.Print(map[string]string{"link": link}, link+"\n")
 		},
 	}
 }

@@ -37,7 +37,7 @@ Example: kith backup --replace /media/stick/maple.kith`,
 				return err
 			}
 			if _, err := os.Lstat(path); err == nil && !replace {
-				return remedied{fmt.Errorf("%s: %w", path, kith.Exists), "To put the backup in its place: --replace"}
+				return remedied{fmt.Errorf("%s exists already: %w", path, kith.Exists), "To put the backup in its place: --replace"}
 			}
 			stream, err := node.Backup(ctx)
 			if err != nil {

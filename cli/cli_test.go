@@ -88,9 +88,11 @@ func TestCommands(t *testing.T) {
 		{"rename", "", "rename needs HOST, or --group NAME", 2},
 		{"rename cedar --name fir", "", "two names", 2},
 		{"account add eve", "The account eve is made", "", 0},
-		{"account add ada", "", "account ada: exists already", 6},
+		{"account add ada", "", "there is an account ada already", 6},
 		{"account add ada --app --label phone", "abcd-efgh\n", "shown this once", 0},
 		{"account add ada --app --json", `"secret": "abcd-efgh"`, "", 0},
+		{"account link ada", "http://localhost:8080/signin\n", "", 0},
+		{"account link ada --json", `"link": "http://localhost:8080/signin"`, "", 0},
 		{"account list", "phone, 8", "", 0},
 		{"doctor", "good     Every listener accepts.", "", 0},
 		{"members", "5 minutes  symmetric  the direct path was lost", "", 0},
@@ -228,7 +230,7 @@ func TestJoinRefused(t *testing.T) {
 	p := newPrompt(t)
 	data := filepath.Join(t.TempDir(), "new")
 	_, told, code := p.run(t, "join", "expired", "--data", data)
-	if code != 12 || !strings.HasPrefix(told, "kith: join: the ticket of yesterday: expired\n") {
+	if code != 12 || !strings.HasPrefix(told, "kith: join: the ticket of yesterday has expired\n") {
 		t.Errorf("%d: %s", code, told)
 	}
 	if _, err := os.Stat(data); !errors.Is(err, os.ErrNotExist) {
@@ -267,7 +269,8 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("there is no folder a; b; check its name: %w", kith.NotFound), "there is no folder a; b", "Check its name"},
 		{fmt.Errorf("/x is not published; kith sites shows what is: %w", kith.NotFound), "/x is not published", "kith sites shows what is"},
 		{remedied{fmt.Errorf("the ticket is used up; ask for a new one: %w", kith.Denied), "Ask for a new ticket"}, "the ticket is used up", "Ask for a new ticket"},
-		{fmt.Errorf("account ada: %w", kith.Exists), "account ada: exists already", ""},
+		{fmt.Errorf("there is an account ada: %w", kith.Exists), "there is an account ada", ""},
+		{fmt.Errorf("the host started; try again in a moment: %w", kith.Temporary), "the host started", "Try again in a moment"},
 		{fmt.Errorf("lan: timeout; tls: timeout: %w", kith.Unreachable), "lan: timeout; tls: timeout: no path", "To find out why: kith doctor"},
 		{fmt.Errorf("invite: %w", kith.NotMember), "invite: not a member", "To see who is in the group: kith members"},
 		{&fs.PathError{Op: "open", Path: filepath.Join(e.data, "lock"), Err: fs.ErrPermission},

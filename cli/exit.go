@@ -75,24 +75,21 @@ type remedied struct {
 func (r remedied) Unwrap() error { return r.error }
 
 // explain takes err apart for a person: what happened, and what to do about
-// it, or "". Errors of applications end in advice, after a semicolon, and then
-// their kind, which says nothing that is not before it.
+// it, or "". Most errors end in their kind, which says nothing that is not before
+// it; applications put advice before that, after a semicolon. The network's
+// errors are lists of reasons, and only the kind says what came of them.
 func (e *env) explain(verb string, err error) (what, remedy string) {
 	what, remedy = err.Error(), e.remedy(verb, err)
 	var kind kith.Kind
-	if !errors.As(err, &kind) {
+	if !errors.As(err, &kind) || kind == kith.NotMember || kind == kith.Refused || kind == kith.Unreachable {
 		return what, remedy
 	}
-	text, ok := strings.CutSuffix(what, ": "+kind.Error())
-	switch kind {
-	case kith.NotMember, kith.Unreachable, kith.Temporary:
-		return what, remedy // the network's errors list reasons so
-	}
-	if i := strings.LastIndex(text, "; "); ok && i >= 0 {
-		what = text[:i]
-		if advice := text[i+2:]; remedy == "" {
+	what, ok := strings.CutSuffix(what, ": "+kind.Error())
+	if i := strings.LastIndex(what, "; "); ok && i >= 0 {
+		if advice := what[i+2:]; remedy == "" || kind == kith.Temporary {
 			remedy = sentenceCase(advice)
 		}
+		what = what[:i]
 	}
 	return what, remedy
 }

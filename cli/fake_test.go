@@ -26,6 +26,7 @@ type fakeNode struct {
 	ready  chan struct{}
 	stop   chan struct{}
 	joined string
+	opened map[string]string
 
 	configured control.Settings
 	fail       error // the answer to what may fail
@@ -35,14 +36,14 @@ type fakeNode struct {
 var fakeTime = time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
 
 func newFake(cfg node.Config) *fakeNode {
-	return &fakeNode{cfg: cfg, ready: make(chan struct{}), stop: make(chan struct{})}
+	return &fakeNode{cfg: cfg, ready: make(chan struct{}), stop: make(chan struct{}), opened: make(map[string]string)}
 }
 
 func (n *fakeNode) Ready() <-chan struct{} { return n.ready }
 
 func (n *fakeNode) Serve(ctx context.Context) error {
 	if n.cfg.Ticket == "expired" {
-		return fmt.Errorf("join: the ticket of yesterday: %w", kith.Expired)
+		return fmt.Errorf("join: the ticket of yesterday has expired: %w", kith.Expired)
 	}
 	dir, err := config.Open(n.cfg.Data, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -132,7 +133,7 @@ func (n *fakeNode) Invite(_ context.Context, r control.InviteRequest) (control.I
 func (n *fakeNode) Join(_ context.Context, ticket string) error {
 	n.joined = ticket
 	if ticket == "expired" {
-		return fmt.Errorf("join: the ticket of yesterday: %w", kith.Expired)
+		return fmt.Errorf("join: the ticket of yesterday has expired: %w", kith.Expired)
 	}
 	return nil
 }
@@ -145,6 +146,11 @@ func (n *fakeNode) Rename(context.Context, control.RenameRequest) error { return
 func (n *fakeNode) SignInLink(context.Context, string) (string, error) {
 	return "http://localhost:8080/signin", nil
 }
+func (n *fakeNode) Open(_ context.Context, app, to string) error {
+	n.opened[app] = to
+	return n.fail
+}
+
 func (n *fakeNode) Certificate(context.Context) (control.Certificate, error) {
 	return control.Certificate{
 		PEM: "-----BEGIN CERTIFICATE-----\n", Fingerprint: "AB:CD", Title: "kith on maple", Names: []string{"localhost", "127.0.0.0/8"}, Expires: fakeTime,
@@ -157,7 +163,7 @@ func (n *fakeNode) Dial(context.Context, kith.Address) (net.Conn, error) { retur
 
 func (n *fakeNode) AddAccount(_ context.Context, name string) error {
 	if name == "ada" {
-		return fmt.Errorf("account ada: %w", kith.Exists)
+		return fmt.Errorf("there is an account ada already: %w", kith.Exists)
 	}
 	return n.fail
 }

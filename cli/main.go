@@ -60,7 +60,7 @@ func (e *env) commands() []command {
 		revokeCommand(), trustCommand(), leaveCommand(), renameCommand(), adminCommand("add"), adminCommand("remove"),
 		pingCommand(), traceCommand(),
 		dialCommand(),
-		accountAddCommand(), accountListCommand(), caCommand(),
+		accountAddCommand(), accountLinkCommand(), accountListCommand(), caCommand(), openCommand(), closeCommand(),
 		statusCommand(), doctorCommand(), relayCommand(), stopCommand(),
 		backupCommand(), backupVerifyCommand(), restoreCommand(),
 		serviceCommand("install"), serviceCommand("remove"), serviceCommand("status"),

@@ -247,6 +247,11 @@ func (c *Client) SignInLink(ctx context.Context, account string) (string, error)
 	return out.Link, err
 }
 
+// Open is [Node.Open].
+func (c *Client) Open(ctx context.Context, app, to string) error {
+	return c.call(ctx, "open", openRequest{app, to}, nil)
+}
+
 // Certificate is [Node.Certificate].
 func (c *Client) Certificate(ctx context.Context) (out Certificate, err error) {
 	return out, c.call(ctx, "certificate", nil, &out)

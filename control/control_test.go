@@ -70,6 +70,7 @@ var calls = []struct {
 	}, nil},
 	{"SignInLink[ada]", func(ctx context.Context, n Node) (any, error) { return n.SignInLink(ctx, "ada") },
 		"http://localhost:8080/sign-in#x"},
+	{"Open[mail lan]", func(ctx context.Context, n Node) (any, error) { return nil, n.Open(ctx, "mail", "lan") }, nil},
 	{"Certificate[]", func(ctx context.Context, n Node) (any, error) { return n.Certificate(ctx) }, fakeCertificate},
 }
 

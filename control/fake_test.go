@@ -95,6 +95,8 @@ func (n *fakeNode) SignInLink(_ context.Context, account string) (string, error)
 	return "http://localhost:8080/sign-in#x", n.note("SignInLink", account)
 }
 
+func (n *fakeNode) Open(_ context.Context, app, to string) error { return n.note("Open", app, to) }
+
 func (n *fakeNode) Certificate(context.Context) (Certificate, error) {
 	return fakeCertificate, n.note("Certificate")
 }

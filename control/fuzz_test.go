@@ -156,6 +156,7 @@ func (fuzzNode) AddAppPassword(context.Context, string, string) (AppPassword, er
 func (fuzzNode) RemoveAppPassword(context.Context, string, string) error { return nil }
 func (fuzzNode) SetPassword(context.Context, string, string) error       { return nil }
 func (fuzzNode) SignInLink(context.Context, string) (string, error)      { return "", nil }
+func (fuzzNode) Open(context.Context, string, string) error              { return nil }
 func (fuzzNode) Certificate(context.Context) (Certificate, error)        { return fakeCertificate, nil }
 
 func (fuzzNode) Backup(context.Context) (Backup, error) { return Backup{}, kith.Quota }

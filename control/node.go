@@ -44,6 +44,11 @@ type Node interface {
 	SetPassword(ctx context.Context, account, password string) error // for the dashboard; "" removes it
 	SignInLink(ctx context.Context, account string) (string, error)  // opens the dashboard once, within 10 minutes; "" is the first account
 
+	// Open lets client programs of other computers reach an application: to those on the local
+	// networks (kith.OpenLAN), to all (kith.OpenAny), or at one address of this computer; "" is nobody. For
+	// this run and the next ones.
+	Open(ctx context.Context, app, to string) error
+
 	Certificate(ctx context.Context) (Certificate, error)
 	Backup(ctx context.Context) (Backup, error) // until ctx ends
 }
@@ -69,6 +74,8 @@ type Status struct {
 	Suspended      int       `json:"suspended"`                // of the sockets: those without a path at present
 	SuspendedSince time.Time `json:"suspended_since,omitzero"` // the one that has waited longest
 	Relaying       Relaying  `json:"relaying"`
+
+	Doors []Door `json:"doors,omitempty"` // of applications that can be opened
 }
 
 // A Listener is a place where the node accepts connections.
@@ -77,6 +84,15 @@ type Listener struct {
 	Protocol string `json:"protocol"`
 	Address  string `json:"address"` // "127.0.0.1:8080", "[::]:4747", "overlay:80"
 	Error    string `json:"error,omitempty"`
+}
+
+// A Door is open or closed to client programs of other computers.
+type Door struct {
+	App       string   `json:"app"`
+	Open      string   `json:"open"`                // as [Node].Open has it
+	Name      string   `json:"name,omitempty"`      // that those on the local networks know this host by
+	Addresses []string `json:"addresses,omitempty"` // of this computer, at which they are let in now
+	Problems  []string `json:"problems,omitempty"`  // why not elsewhere, in sentences
 }
 
 // What the node itself listens for, as a Listener names it; the other names are

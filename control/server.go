@@ -133,6 +133,7 @@ func (s *Server) methods() map[string]http.Handler {
 			return linkAnswer{link}, err
 		}),
 
+		"open":        do(func(ctx context.Context, in openRequest) error { return n.Open(ctx, in.App, in.To) }),
 		"certificate": ask(n.Certificate),
 		"backup":      http.HandlerFunc(s.backup),
 
@@ -192,7 +193,7 @@ func (s *Server) counted(name string, next http.Handler) http.Handler {
 
 func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	if s.cfg.Metrics == nil {
-		kith.WriteError(w, fmt.Errorf("metrics: %w", kith.NotFound))
+		kith.WriteError(w, fmt.Errorf("this node counts nothing: %w", kith.NotFound))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

@@ -41,6 +41,11 @@ type accountRequest struct {
 	Password    string `json:"password,omitempty"`
 }
 
+type openRequest struct {
+	App string `json:"app"`
+	To  string `json:"to"`
+}
+
 type linkAnswer struct {
 	Link string `json:"link"`
 }
