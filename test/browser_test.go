@@ -216,11 +216,7 @@ func TestHostilePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tab.Load(link) // the person is signed in to the dashboard,
-	if browser.Evaluate[bool](tab, `!!document.querySelector("form[action='/signin'] button")`) {
-		browser.Evaluate[any](tab, `document.querySelector("form[action='/signin'] button").click()`)
-		tab.Await(`!location.pathname.startsWith("/signin")`)
-	}
+	tab.SignIn(link)          // the person is signed in to the dashboard,
 	tab.Load(targets["site"]) // and knows the site
 	if got := browser.Evaluate[string](tab, `document.title`); got != "notes" {
 		t.Fatalf("the site shows %q", got)
@@ -267,4 +263,30 @@ func TestHostilePage(t *testing.T) {
 	tab.Load(pages["another member"])
 	browser.Evaluate[any](tab, `location.href = `+strconv.Quote(targets["site"]))
 	tab.Await(`document.title == "notes"`)
+}
+
+// TestForms fills in forms of the dashboard in an unmodified Chromium, through the gateway, which refuses those of
+// other origins.
+func TestForms(t *testing.T) {
+	maple := kithtest.New(t, "maple").Nodes[0]
+	kithOn(t, maple, "account", "add", "ann")
+	tab := browser.Open(t, nil)
+	tab.SignIn(strings.TrimSpace(kithOn(t, maple, "account", "link", "ann")))
+	dashboard := browser.Evaluate[string](tab, `location.origin`)
+
+	tab.Load(dashboard + "/settings/accounts")
+	tab.Click("form[action='/settings/accounts'] input[name=name]")
+	tab.Press("bob")
+	tab.Click("form[action='/settings/accounts'] button")
+	tab.Await(`document.body.innerText.includes("bob")`)
+
+	tab.Load(dashboard + "/mail/write")
+	tab.Click("#f-to")
+	tab.Press("ann")
+	tab.Click("#f-subject")
+	tab.Press("Through the gateway")
+	tab.Click("#send")
+	tab.Await(`!location.pathname.startsWith("/mail/write")`)
+	tab.Load(dashboard + "/mail/")
+	tab.Await(`document.body.innerText.includes("Through the gateway")`)
 }

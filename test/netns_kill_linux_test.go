@@ -2,7 +2,6 @@ package test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -14,8 +13,6 @@ import (
 	"kith.alt/kith/kithtest/netlab"
 	"kith.alt/kith/kithtest/require"
 )
-
-var kills = flag.Int("kills", 0, "`ROUNDS` of TestShareKilled; 0: 6, or 50 under KITH_TEST=all")
 
 // TestShareKilled kills a seed and its takers at random while they share, and starts them again.
 // Everybody gets each file, nobody ever has a wrong byte under its name, and what

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -31,6 +32,9 @@ const patience = 30 * time.Second
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"kith": func() {
+			if os.Getenv(nodeVariable) != "" {
+				os.Exit(runMailNode())
+			}
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			os.Exit(cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -44,7 +48,8 @@ func TestMain(m *testing.M) {
 //	start NAME [ARG...]  runs "kith ARG..." on the data directory NAME, binding
 //	                     loopback only, and waits for the line "ready"; stdout is
 //	                     what it printed until then. It is told to end, and must
-//	                     exit 0, when the script ends or by "halt NAME".
+//	                     exit 0, when the script ends or by "halt NAME". A data
+//	                     directory that is there has its ports, but for --port-base=free.
 //	on NAME VERB [ARG...] runs "kith VERB ARG..." on that data directory
 //	until COMMAND...     repeats a command until it succeeds
 //	fetch URL            gets a page with curl
@@ -55,6 +60,11 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
+			earlier, err := filepath.Abs("testdata/earlier")
+			if err != nil {
+				return err
+			}
+			env.Setenv("EARLIER", earlier)
 			env.Setenv("XDG_DATA_HOME", "")
 			env.Values[nodesKey{}] = make(map[string]*process)
 			return nil
@@ -104,7 +114,12 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	if _, err := os.Stat(data(ts, name)); err != nil {
 		line = append(line, "--port-base", freeBase(ts))
 	}
-	line = append(line, args[1:]...)
+	for _, arg := range args[1:] {
+		if arg == "--port-base=free" {
+			arg = "--port-base=" + freeBase(ts)
+		}
+		line = append(line, arg)
+	}
 	cmd := exec.Command(kith, line...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("WORK"))

@@ -49,6 +49,7 @@ type Host struct {
 	awaited  []string      // protocols that the application does not listen for yet
 	complete chan struct{} // closed when there is none
 	events   []string
+	names    []string // beside those of accounts
 }
 
 var _ kith.Host = (*Host)(nil)
@@ -60,6 +61,7 @@ func NewHost(t testing.TB, app kith.App) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
+	store.Single() // finds a View within a View
 	blobs := blob.New(blob.Config{Dir: filepath.Join(t.TempDir(), "blobs"), Store: store})
 	if err := blobs.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -197,6 +199,17 @@ func (h *Host) Admit(name string, online bool) kith.ID {
 	return id
 }
 
+// Tell changes what is known of a member.
+func (h *Host) Tell(name string, change func(*kith.Member)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.members {
+		if h.members[i].Host == name {
+			change(&h.members[i])
+		}
+	}
+}
+
 // CA returns the certificate of the host's authority, in PEM, for its clients.
 func (h *Host) CA() []byte { return h.trust.Certificate().PEM }
 
@@ -235,6 +248,21 @@ func (h *Host) Members() []kith.Member {
 }
 
 // Resolve knows the short names of members, their names in the group home, and IDs.
+// SetNames keeps what Names returns.
+func (h *Host) SetNames(_ context.Context, names []string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.names = slices.Clone(names)
+	return nil
+}
+
+// Names returns what the application last told members.
+func (h *Host) Names() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.names
+}
+
 func (h *Host) Resolve(name string) (kith.ID, error) {
 	name = strings.TrimSuffix(strings.ToLower(name), "."+kith.Domain)
 	if id, err := kith.ParseID(name); err == nil {

@@ -49,7 +49,7 @@ func (p *Post) Send(ctx context.Context, tx *sql.Tx, d kith.Draft) (kith.LetterI
 	if d.Expires.IsZero() {
 		d.Expires = now.Add(kith.LetterExpiry)
 	}
-	l := kith.Letter{ID: kith.NewLetterID(), From: p.host.ID(), To: d.To, App: p.host.app.Name, Payload: d.Payload, Sent: now, Expires: d.Expires}
+	l := kith.Letter{ID: kith.NewLetterID(), From: p.host.ID(), To: d.To, App: p.host.app.Name, Note: d.Note, Payload: d.Payload, Sent: now, Expires: d.Expires}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.letters = append(p.letters, kith.LetterStatus{Letter: l, State: kith.LetterQueued, Since: now})
@@ -103,7 +103,7 @@ func (p *Post) Lost(context.Context) ([]kith.LostLetter, error) { return nil, ni
 
 // BringLetter brings the application a letter of another host, as a node does, and
 // returns what the application says to it.
-func (h *Host) BringLetter(t testing.TB, from kith.ID, payload []byte) error {
+func (h *Host) BringLetter(t testing.TB, from kith.ID, note, payload []byte) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -112,7 +112,7 @@ func (h *Host) BringLetter(t testing.TB, from kith.ID, payload []byte) error {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	l := kith.Letter{ID: kith.NewLetterID(), From: from, To: h.ID(), App: h.app.Name, Payload: b, Sent: now, Expires: now.Add(kith.LetterExpiry)}
+	l := kith.Letter{ID: kith.NewLetterID(), From: from, To: h.ID(), App: h.app.Name, Note: note, Payload: b, Sent: now, Expires: now.Add(kith.LetterExpiry)}
 	return h.store.Update(ctx, func(tx *sql.Tx) error { return h.Service.Receive(ctx, tx, l) })
 }
 

@@ -130,6 +130,7 @@ func (s *Swarm) Publish(ctx context.Context, p kith.Publication) (kith.Entry, er
 		s.holdings = slices.Insert(s.holdings, 0, h)
 	}
 	h.Name, h.Path, h.Size, h.Have, h.Files, h.State, h.Entry = entry.Name, p.Path, entry.Size, entry.Size, entry.Files, kith.HoldingComplete, entry
+	h.Follow = p.Follow
 	return entry, nil
 }
 
@@ -243,7 +244,7 @@ func (s *Swarm) Take(_ context.Context, t kith.Taking) (kith.Holding, error) {
 		h = &holding{Holding: kith.Holding{Content: t.Content, Name: t.Name, State: kith.HoldingAsking, Entry: t.Entry, Added: time.Now()}}
 		s.holdings = slices.Insert(s.holdings, 0, h)
 	}
-	h.taking = t
+	h.taking, h.Follow = t, h.Follow || t.Follow
 	if t.Path != "" {
 		h.Path = t.Path
 	}
@@ -378,6 +379,19 @@ func (s *Swarm) Pin(_ context.Context, content kith.ContentID, pinned bool) erro
 		h.Pinned = pinned
 		s.tell()
 	})
+}
+
+// Follow notes what it is told; newer versions do not come by themselves.
+func (s *Swarm) Follow(_ context.Context, content kith.ContentID, on bool) (err error) {
+	missing := s.with(content, func(h *holding) {
+		if on && h.Entry.Version == 0 {
+			err = fmt.Errorf("no title of the library leads to %s: %w", content, kith.Invalid)
+			return
+		}
+		h.Follow = on
+		s.tell()
+	})
+	return errors.Join(missing, err)
 }
 
 func (s *Swarm) Drop(_ context.Context, content kith.ContentID) error {

@@ -105,6 +105,16 @@ func (b *Tab) Load(address string) {
 	b.Do(chromedp.Navigate(address), chromedp.WaitReady("body"))
 }
 
+// SignIn opens a link to a dashboard, and presses its button if it has one.
+func (b *Tab) SignIn(link string) {
+	b.t.Helper()
+	b.Load(link)
+	if Evaluate[bool](b, `!!document.querySelector("form[action='/signin']")`) {
+		b.Click("form[action='/signin'] button")
+	}
+	b.See("nav.rail")
+}
+
 // Click clicks on the element that a CSS selector finds, once it is visible.
 func (b *Tab) Click(selector string) {
 	b.t.Helper()
@@ -162,15 +172,25 @@ func Evaluate[T any](b *Tab, expression string) T {
 	return Get(b, chromedp.Evaluate[T](expression))
 }
 
-// Await evaluates the expression until it is true.
+// Await evaluates the expression until it is true. While a page gives way to
+// the next one an expression may fail: that is not yet true.
 func (b *Tab) Await(expression string) {
 	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
-		if Evaluate[bool](b, "!!("+expression+")") {
+	var failed error
+	for {
+		value, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		if err == nil && value {
 			return
 		}
+		select {
+		case <-ctx.Done():
+			b.t.Fatalf("never true in the page: %s (last error: %v)", expression, failed)
+		case <-tick.C:
+			failed = err
+		}
 	}
-	b.t.Fatalf("never true in the page: %s", expression)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +23,7 @@ type Program struct {
 	group  int // its processes
 	done   chan struct{}
 	err    error // set when done is closed
+	died   bool  // likewise: it ended by itself
 	killed atomic.Bool
 }
 
@@ -40,16 +42,19 @@ func (c *Computer) Start(line, home string) *Program {
 		c.t.Fatal(err)
 	}
 	p := &Program{c: c, line: line, group: cmd.Process.Pid, done: make(chan struct{})}
-	c.t.Cleanup(p.Stop)
+	c.t.Cleanup(func() {
+		p.Stop()
+		if errors.Len() > 0 && (c.t.Failed() || p.died) {
+			c.t.Logf("%s said on %s:\n%s", line, c.Name, errors.String())
+		}
+	})
 	late := time.AfterFunc(readyPatience, func() { p.Signal(syscall.SIGKILL) })
 	ready := p.awaitReady(out)
 	late.Stop()
 	go func() {
 		io.Copy(io.Discard, out)
 		p.err = cmd.Wait()
-		if errors.Len() > 0 && (c.t.Failed() || p.err != nil && !p.killed.Load()) {
-			c.t.Logf("%s said on %s:\n%s", line, c.Name, errors.String())
-		}
+		p.died = p.err != nil && !p.killed.Load()
 		close(p.done)
 	}()
 	if !ready {
@@ -91,6 +96,20 @@ func (p *Program) Kill() {
 	p.killed.Store(true)
 	p.Signal(syscall.SIGKILL)
 	<-p.done
+}
+
+// Exits waits until the program ends by itself, with this code.
+func (p *Program) Exits(code int) {
+	p.c.t.Helper()
+	p.killed.Store(true) // that it ends is no complaint
+	select {
+	case <-p.done:
+	case <-time.After(2 * patience):
+		p.c.t.Fatalf("%s on %s does not end", p.line, p.c.Name)
+	}
+	if exit, ok := p.err.(*exec.ExitError); !ok || exit.ExitCode() != code {
+		p.c.t.Errorf("%s on %s ended with %v", p.line, p.c.Name, p.err)
+	}
 }
 
 // Signal sends a signal to all processes of the program.
