@@ -73,7 +73,7 @@ func (a *attacker) verdictOn(t testing.TB, h *header) verdict {
 	if !ok {
 		return 0
 	}
-	_, v, _, err := readAnswer(payload)
+	_, v, _, _, err := readAnswer(payload)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,9 +374,9 @@ func FuzzTalk(f *testing.F) {
 	h := a.offerTo(oak.id, []byte("sealed"), func(b *headerBody) { b.Expires = 1 << 32 })
 	for _, frame := range [][]byte{
 		gossip.BeginFrame(frameVector), append(gossip.BeginFrame(frameVector), make([]byte, vectorEntry)...),
-		offerFrame(h, []kith.ID{oak.id}), answerFrame(h.key(), verdictWant, ""), answerFrame(h.key(), verdictFull, "no room"),
-		keyFrame(frameBegin, h.key()), append(gossip.BeginFrame(frameBody), "sealed"...), keyFrame(frameKept, h.key()),
-		appendHolders(keyFrame(frameHolders, h.key()), []kith.ID{maple.id}), gossip.BeginFrame(frameReceipts), gossip.BeginFrame(frameHello), gossip.BeginFrame(frameKind(77)),
+		offerFrame(h, []holder{{oak.id, prove(oak.key, h)}}), answerFrame(h.key(), verdictWant, ""), answerFrame(h.key(), verdictFull, "no room"),
+		keyFrame(frameBegin, h.key()), append(gossip.BeginFrame(frameBody), "sealed"...), keptFrame(h.key(), prove(oak.key, h)),
+		appendHolders(keyFrame(frameHolders, h.key()), []holder{{maple.id, prove(maple.key, h)}}), gossip.BeginFrame(frameReceipts), gossip.BeginFrame(frameHello), gossip.BeginFrame(frameKind(77)),
 	} {
 		f.Add(bytes.Clone(gossip.FinishFrame(frame)))
 	}

@@ -87,7 +87,6 @@ func (p *Post) admit(ctx context.Context, h *header, peer kith.ID) (have bool, e
 	case over, held != nil && held.own():
 		return true, nil
 	case held != nil && held.header.Seal >= h.Seal:
-		held.holders[peer] = true
 		return true, nil
 	}
 	return false, p.roomLocked(h, returned)
@@ -136,14 +135,18 @@ func (p *Post) room() int64 {
 // errOver is of a letter whose receipt came before its last byte.
 var errOver = fmt.Errorf("its receipt has come: %w", kith.Exists)
 
-// hold keeps a letter that has come, in the place of one that was sealed before.
-func (p *Post) hold(ctx context.Context, e *expectation) error {
-	h, holders, now := e.header, e.holders, time.Now()
+// hold keeps a letter that has come, in the place of one that was sealed before, and proves it.
+func (p *Post) hold(ctx context.Context, e *expectation) (proof, error) {
+	h, now := e.header, time.Now()
+	holders, err := p.proven(h, e.holders)
+	if err != nil {
+		return nil, fmt.Errorf("hold: %w", err)
+	}
 	k, until := h.key(), h.Expires
 	if e.returned {
 		until = min(until, now.Add(safety).Unix())
 	}
-	err := p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+	err = p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
 		if over, err := isOver(ctx, tx, h.key(), h.To); err != nil {
 			return err
 		} else if over && !e.returned {
@@ -166,22 +169,17 @@ func (p *Post) hold(ctx context.Context, e *expectation) error {
 		if err != nil {
 			return err
 		}
-		for _, host := range holders {
-			if err := addHolder(ctx, tx, k, host); err != nil {
-				return err
-			}
-		}
-		return nil
+		return storeHolders(ctx, tx, k, holders)
 	})
 	if err != nil {
-		return fmt.Errorf("hold: %w", err)
+		return nil, fmt.Errorf("hold: %w", err)
 	}
 	c := &parcel{
 		key: k, to: h.To, header: h, arrived: now, until: time.Unix(until, 0), done: e.returned, again: e.returned, returned: e.returned,
-		holders: make(map[kith.ID]bool), told: make(map[kith.ID]offer),
+		holders: make(map[kith.ID]proof), told: make(map[kith.ID]offer), proof: prove(p.cfg.Key, h),
 	}
-	for _, host := range holders {
-		c.holders[host] = true
+	for _, o := range holders {
+		c.holders[o.id] = o.proof
 	}
 	p.mu.Lock()
 	if old := p.parcels[k]; old != nil {
@@ -193,12 +191,7 @@ func (p *Post) hold(ctx context.Context, e *expectation) error {
 	if c.to == p.cfg.Self {
 		nudge(p.inbox)
 	}
-	return nil
-}
-
-func addHolder(ctx context.Context, tx *sql.Tx, k key, host kith.ID) error {
-	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO post_holders (sender, letter, host) VALUES (?, ?, ?)`, k.from[:], k.letter[:], host[:])
-	return err
+	return c.proof, nil
 }
 
 // heldHeader returns the header of a letter of another host that is here, or nil.
@@ -270,7 +263,7 @@ func (p *Post) loadHeld(ctx context.Context) error {
 		}
 		defer rows.Close()
 		for rows.Next() {
-			c := &parcel{holders: make(map[kith.ID]bool), told: make(map[kith.ID]offer)}
+			c := &parcel{holders: make(map[kith.ID]proof), told: make(map[kith.ID]offer)}
 			var s signed
 			var arrived, until int64
 			if err := rows.Scan(&s.raw, &s.signature, &arrived, &until, &c.done, &c.returned); err != nil {
@@ -356,13 +349,13 @@ func (v *view) deposits(c *parcel) []kith.ID {
 	}
 	var candidates []kith.ID
 	for id := range v.members {
-		if id != v.self && id != c.to && id != c.from && !c.holders[id] && v.up(id) && !c.told[id].next.After(v.now) {
+		if id != v.self && id != c.to && id != c.from && c.holders[id] == nil && v.up(id) && !c.told[id].next.After(v.now) {
 			candidates = append(candidates, id)
 		}
 	}
 	order := custodians(c.key, candidates, v.weight)
 	for id, o := range c.told { // on its way there already
-		if o.at != nil && !c.holders[id] && id != c.to {
+		if o.at != nil && c.holders[id] == nil && id != c.to {
 			missing--
 			order = slices.DeleteFunc(order, func(other kith.ID) bool { return other == id })
 		}

@@ -233,47 +233,6 @@ func TestGap(t *testing.T) {
 	})
 }
 
-// TestKeysLost has the receiver lose the keys that letters were sealed to.
-func TestKeysLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, "maple", "oak", "elm")
-		v.acquaint(t)
-		defer v.sleepAll()
-		maple, oak, elm := v.hosts[0], v.hosts[1], v.hosts[2]
-		oak.sleep()
-		id := maple.post(t, oak, []byte("open me"), nil)
-		v.until(t, "custody", func() bool { return len(maple.state(t, id).Held) == 1 })
-		oak.dir = t.TempDir() // as after a restore of an old copy
-		maple.sleep()
-		oak.wake(t)
-		v.until(t, "elm to let go of it", func() bool { elm.Post.mu.Lock(); defer elm.Post.mu.Unlock(); return elm.stored.letters == 0 })
-		maple.wake(t)
-		v.until(t, "delivery", func() bool { return oak.received() == 1 })
-	})
-}
-
-func TestKeysTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, "maple")
-		v.acquaint(t)
-		maple := v.hosts[0]
-		first := v.sealKey(maple.id)
-		v.sleepAll()
-		time.Sleep(keyLife + time.Hour)
-		maple.wake(t)
-		v.until(t, "another key", func() bool { return !bytes.Equal(first, v.sealKey(maple.id)) })
-		if maple.keyOf(first) == nil || maple.keyOf(v.sealKey(maple.id)) == nil {
-			t.Error("a key is gone")
-		}
-		v.sleepAll()
-		time.Sleep(keyRest + time.Hour)
-		maple.wake(t)
-		v.until(t, "the first key to be erased", func() bool { return maple.keyOf(first) == nil })
-		v.sleepAll()
-	})
-}
-
-// TestQuota fills a custodian: the sender is told, and keeps its letters.
 func TestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, "maple", "oak", "elm")

@@ -16,7 +16,7 @@
 //
 // A host that was restored from a backup learns from the numbers of its own receipts, which others know, that it
 // had received more. It goes on above them, asks for those letters again, and lists what nobody kept
-// (lost.go). A copy of a host, which stops when it meets the other, gives what it had received back to members for that one
+// (lost.go). Of each start it remembers where its numbers end, so that this also shows where it has signed others since. A copy of a host, which stops when it meets the other, gives what it had received back to members for that one
 // (handover.go).
 //
 // # Conversation
@@ -32,8 +32,8 @@
 //
 // Header, contents and receipt are signed, each with a domain of its own (Ed25519, RFC 8032), and name the group: in another one they count for nothing. A
 // custodian checks the header's signature and the hash of what it holds; it cannot read it, and learns sender,
-// receiver, padded size and expiry. Only the receiver's receipt ends a letter. A member that lies of what it holds costs a copy of
-// three; one that floods reaches its quota, and its frames are taken at a bounded pace.
+// receiver, padded size and expiry. Only the receiver's receipt ends a letter. That a member holds a letter is signed by that member,
+// and passed on so; one that signs and does not hold it costs a copy of three; one that floods reaches its quota, and its frames are taken at a bounded pace.
 //
 // # Locking
 //

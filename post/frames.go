@@ -1,6 +1,7 @@
 package post
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -18,14 +19,15 @@ const (
 	frameHello     frameKind = iota + 1 // greeting, in JSON; the first one
 	frameVector                         // how far the receipts of each receiver are here: ID and number, any number of them; an empty one is the last
 	frameReceipts                       // signed receipts
-	frameOffer                          // a signed header, and IDs of members that have the letter
-	frameAnswer                         // key, verdict, reason
+	frameOffer                          // a signed header, and holders
+	frameAnswer                         // key, verdict, reason, or the proof that the letter is here
 	frameBegin                          // key: the body of a letter that was wanted follows
 	frameBody                           // bytes of it
-	frameKept                           // key: the letter is durable here
-	frameHolders                        // key and IDs: members that have it, too
+	frameKept                           // key and proof: the letter is durable here
+	frameHolders                        // key and holders: members that have it, too, each an ID and a proof
 	frameAgain                          // keys of letters that the peer had received, and has lost
 	frameWithdrawn                      // key: a letter that was offered, and wanted, will not come
+	frameGaps                           // pairs of numbers: receipts of the peer between them, which it may not know; before its vector
 )
 
 // A verdict answers an offer.
@@ -40,10 +42,12 @@ const (
 )
 
 const (
-	maxHolders   = 16      // that a frame names
+	maxHolders   = 16 // that a frame names
+	holderSize   = len(kith.ID{}) + proofSize
 	maxVector    = 1 << 16 // receivers
 	vectorEntry  = len(kith.ID{}) + 8
 	bodyPart     = 32 << 10 // bytes of a letter in a frame
+	gapSize      = 16
 	vectorInOne  = 1000
 	maxUnsettled = 64 // letters offered in a talk and not answered, and wanted and not come
 )
@@ -95,6 +99,25 @@ func readVector(payload []byte, into map[kith.ID]int64) error {
 	return nil
 }
 
+func gapsFrame(gaps []gap) []byte {
+	frame := gossip.BeginFrame(frameGaps)
+	for _, g := range gaps {
+		frame = binary.BigEndian.AppendUint64(frame, uint64(g.after))
+		frame = binary.BigEndian.AppendUint64(frame, uint64(g.before))
+	}
+	return frame
+}
+
+func readGaps(payload []byte) (gaps []gap, err error) {
+	if len(payload)%gapSize != 0 || len(payload) > maxGaps*gapSize {
+		return nil, fmt.Errorf("gaps of %d bytes: %w", len(payload), kith.Invalid)
+	}
+	for ; len(payload) > 0; payload = payload[gapSize:] {
+		gaps = append(gaps, gap{int64(binary.BigEndian.Uint64(payload)), int64(binary.BigEndian.Uint64(payload[8:]))})
+	}
+	return gaps, nil
+}
+
 func readReceipts(payload []byte) (list []*receipt, err error) {
 	payload = append([]byte(nil), payload...)
 	for len(payload) > 0 {
@@ -109,11 +132,11 @@ func readReceipts(payload []byte) (list []*receipt, err error) {
 	return list, nil
 }
 
-func offerFrame(h *header, holders []kith.ID) []byte {
+func offerFrame(h *header, holders []holder) []byte {
 	return appendHolders(h.append(gossip.BeginFrame(frameOffer)), holders)
 }
 
-func readOffer(payload []byte) (*header, []kith.ID, error) {
+func readOffer(payload []byte) (*header, []holder, error) {
 	s, rest, err := cutSigned(append([]byte(nil), payload...))
 	if err != nil {
 		return nil, nil, err
@@ -126,25 +149,42 @@ func readOffer(payload []byte) (*header, []kith.ID, error) {
 	return h, holders, err
 }
 
-func appendHolders(frame []byte, holders []kith.ID) []byte {
-	for _, id := range holders[:min(len(holders), maxHolders)] {
-		frame = append(frame, id[:]...)
+func appendHolders(frame []byte, holders []holder) []byte {
+	for _, o := range holders[:min(len(holders), maxHolders)] {
+		frame = append(append(frame, o.id[:]...), o.proof...)
 	}
 	return frame
 }
 
-func readHolders(payload []byte) (list []kith.ID, err error) {
-	if len(payload)%len(kith.ID{}) != 0 || len(payload) > maxHolders*len(kith.ID{}) {
+func readHolders(payload []byte) (list []holder, err error) {
+	if len(payload)%holderSize != 0 || len(payload) > maxHolders*holderSize {
 		return nil, fmt.Errorf("members that have a letter in %d bytes: %w", len(payload), kith.Invalid)
 	}
-	for ; len(payload) > 0; payload = payload[len(kith.ID{}):] {
-		list = append(list, kith.ID(payload[:len(kith.ID{})]))
+	payload = bytes.Clone(payload)
+	for ; len(payload) > 0; payload = payload[holderSize:] {
+		id, word := payload[:len(kith.ID{})], payload[len(kith.ID{}):holderSize:holderSize]
+		list = append(list, holder{kith.ID(id), word})
 	}
 	return list, nil
 }
 
+func readKept(payload []byte) (k key, word proof, err error) {
+	k, rest, err := cutKey(payload)
+	if err == nil && len(rest) != proofSize {
+		err = fmt.Errorf("letter kept in %d bytes: %w", len(payload), kith.Invalid)
+	}
+	return k, bytes.Clone(rest), err
+}
+
+func keptFrame(k key, word proof) []byte { return append(keyFrame(frameKept, k), word...) }
+
 func answerFrame(k key, v verdict, reason string) []byte {
 	return append(append(k.append(gossip.BeginFrame(frameAnswer)), byte(v)), shorten(reason)...)
+}
+
+// haveFrame answers that a letter is here, or with no proof that it ended.
+func haveFrame(k key, word proof) []byte {
+	return append(append(k.append(gossip.BeginFrame(frameAnswer)), byte(verdictHave)), word...)
 }
 
 // answerTo puts an error into an answer.
@@ -168,15 +208,23 @@ func faultTo(k key, err error) []byte {
 	return answerFrame(k, verdictBusy, "a fault of its own")
 }
 
-func readAnswer(payload []byte) (k key, v verdict, reason string, err error) {
+func readAnswer(payload []byte) (k key, v verdict, reason string, word proof, err error) {
 	k, rest, err := cutKey(payload)
 	if err == nil && (len(rest) < 1 || len(rest) > 1+maxReason) {
 		err = fmt.Errorf("answer of %d bytes: %w", len(payload), kith.Invalid)
 	}
 	if err != nil {
-		return k, 0, "", err
+		return k, 0, "", nil, err
 	}
-	return k, verdict(rest[0]), strings.ToValidUTF8(string(rest[1:]), "?"), nil
+	switch v, rest = verdict(rest[0]), rest[1:]; {
+	case v != verdictHave:
+		reason = strings.ToValidUTF8(string(rest), "?")
+	case len(rest) == proofSize:
+		word = bytes.Clone(rest)
+	case len(rest) > 0:
+		err = fmt.Errorf("proof of %d bytes: %w", len(rest), kith.Invalid)
+	}
+	return k, v, reason, word, err
 }
 
 func keyFrame(kind frameKind, k key) []byte { return k.append(gossip.BeginFrame(kind)) }

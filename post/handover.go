@@ -140,7 +140,7 @@ func (v *view) heirs(c *parcel) []kith.ID {
 		switch o := c.told[id]; {
 		case o.at != nil:
 			missing--
-		case id != v.self && !c.holders[id] && v.up(id) && !o.next.After(v.now):
+		case id != v.self && c.holders[id] == nil && v.up(id) && !o.next.After(v.now):
 			candidates = append(candidates, id)
 		}
 	}

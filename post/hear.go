@@ -64,6 +64,12 @@ func (t *talk) take(ctx context.Context, kind frameKind, payload []byte) error {
 	switch kind {
 	case frameVector:
 		return t.takeVector(payload)
+	case frameGaps:
+		gaps, err := readGaps(payload)
+		t.mu.Lock()
+		t.gaps = gaps
+		t.mu.Unlock()
+		return err
 	case frameReceipts:
 		return t.takeReceipts(ctx, payload)
 	case frameOffer:
@@ -71,11 +77,7 @@ func (t *talk) take(ctx context.Context, kind frameKind, payload []byte) error {
 	case frameAnswer:
 		return t.takeAnswer(ctx, payload)
 	case frameKept:
-		k, _, err := cutKey(payload)
-		if err != nil {
-			return err
-		}
-		return t.takeKept(ctx, k)
+		return t.takeKept(ctx, payload)
 	case frameHolders:
 		return t.takeHolders(ctx, payload)
 	case frameAgain:
@@ -134,11 +136,16 @@ func (t *talk) takeOffer(ctx context.Context, payload []byte) error {
 	t.mu.Lock()
 	t.used = time.Now()
 	var answer []byte
+	var held *parcel
 	switch {
 	case err != nil:
 		answer = answerTo(k, err)
 	case have:
-		answer = answerFrame(k, verdictHave, "")
+		var word proof
+		if held = p.parcels[k]; held != nil && held.header != nil {
+			word = p.proofLocked(held)
+		}
+		answer = haveFrame(k, word)
 	case t.expected[k] != nil || p.comesLocked(k) || len(t.expected) >= maxUnsettled:
 		answer = answerFrame(k, verdictBusy, "")
 	default:
@@ -154,6 +161,9 @@ func (t *talk) takeOffer(ctx context.Context, payload []byte) error {
 		return err // a forged header
 	}
 	t.say(answer)
+	if held != nil {
+		return p.addHolders(ctx, held, holders...)
+	}
 	return nil
 }
 
@@ -187,7 +197,7 @@ func (t *talk) takeWithdrawn(payload []byte) error {
 
 // takeAnswer notes what the peer says of an offer.
 func (t *talk) takeAnswer(ctx context.Context, payload []byte) error {
-	k, v, reason, err := readAnswer(payload)
+	k, v, reason, word, err := readAnswer(payload)
 	if err != nil {
 		return err
 	}
@@ -217,6 +227,8 @@ func (t *talk) takeAnswer(ctx context.Context, payload []byte) error {
 		full := c.told[t.peer].full
 		c.told[t.peer] = offer{next: time.Now().Add(min(busyPause<<full, refusedPause)), reason: reason, full: min(full+1, 16)}
 		p.noteChangeLocked()
+	case v == verdictHave: // without a proof it has ended, and the receipt is on its way
+		c.told[t.peer] = offer{next: time.Now().Add(busyPause)}
 	case v == verdictRefused:
 		c.told[t.peer] = offer{next: time.Now().Add(refusedPause), reason: reason}
 		p.noteChangeLocked()
@@ -228,14 +240,18 @@ func (t *talk) takeAnswer(ctx context.Context, payload []byte) error {
 	p.mu.Unlock()
 	nudge(t.wake)
 	nudge(p.house)
-	if c != nil && v == verdictHave {
-		return p.addHolders(ctx, c, t.peer)
+	if c != nil && word != nil {
+		return p.addHolders(ctx, c, holder{t.peer, word})
 	}
 	return nil
 }
 
 // takeKept notes that the peer has a letter now.
-func (t *talk) takeKept(ctx context.Context, k key) error {
+func (t *talk) takeKept(ctx context.Context, payload []byte) error {
+	k, word, err := readKept(payload)
+	if err != nil {
+		return err
+	}
 	p := t.post
 	p.mu.Lock()
 	t.mu.Lock()
@@ -246,6 +262,7 @@ func (t *talk) takeKept(ctx context.Context, k key) error {
 	var c *parcel
 	if sent && o.standsLocked(p) {
 		c = o.parcel
+		c.told[t.peer] = offer{next: time.Now().Add(busyPause)}
 		c.noteThere(t)
 	}
 	p.mu.Unlock()
@@ -253,7 +270,7 @@ func (t *talk) takeKept(ctx context.Context, k key) error {
 	if c == nil {
 		return nil // it ended meanwhile
 	}
-	return p.addHolders(ctx, c, t.peer)
+	return p.addHolders(ctx, c, holder{t.peer, word})
 }
 
 // takeLetter takes the body of a letter that was wanted.
@@ -289,8 +306,9 @@ func (t *talk) takeLetter(ctx context.Context, payload []byte) error {
 	}
 	t.holding.Go(func() {
 		defer cancel()
+		var word proof
 		if err == nil {
-			err = t.post.hold(ctx, e)
+			word, err = t.post.hold(ctx, e)
 		}
 		t.post.mu.Lock()
 		t.mu.Lock()
@@ -301,14 +319,14 @@ func (t *talk) takeLetter(ctx context.Context, payload []byte) error {
 		t.mu.Unlock()
 		t.post.mu.Unlock()
 		if errors.Is(err, errOver) {
-			t.say(answerFrame(k, verdictHave, ""))
+			t.say(haveFrame(k, nil))
 			return
 		} else if err != nil {
 			t.post.log.Warn("letter not kept", "letter", k.letter, "from", k.from.Short(), "err", err)
 			t.say(faultTo(k, err))
 			return
 		}
-		t.say(keyFrame(frameKept, k))
+		t.say(keptFrame(k, word))
 	})
 	return nil
 }

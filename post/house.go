@@ -287,7 +287,7 @@ func (p *Post) call(ctx context.Context, id kith.ID) {
 func (p *Post) sealAll(ctx context.Context, list []*parcel) {
 	slots := make(chan struct{}, sealing)
 	for _, c := range list {
-		if p.cfg.SealKey(c.to) == nil {
+		if p.keyFor(c) == nil {
 			continue
 		}
 		slots <- struct{}{}
@@ -354,12 +354,12 @@ func (p *Post) explainLocked(s *kith.LetterStatus, members map[kith.ID]kith.Memb
 	}
 	slices.SortFunc(s.Held, func(a, b kith.ID) int { return slices.Compare(a[:], b[:]) })
 	switch {
-	case c.holders[c.to]:
+	case c.header == nil || c.stale:
+		s.Held, s.Reason = nil, "The receiver has not said yet to which key letters are sealed."
+	case c.holders[c.to] != nil:
 		s.State, s.Reason = kith.LetterHeld, "It is there, and not taken yet."
 	case len(s.Held) > 0:
 		s.State = kith.LetterHeld
-	case c.header == nil:
-		s.Reason = "The receiver has not said yet to which key letters are sealed."
 	default:
 		for id, o := range c.told {
 			if o.reason != "" {

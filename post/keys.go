@@ -29,7 +29,7 @@ type sealKey struct {
 func (p *Post) loadKeys(ctx context.Context) error {
 	var keys []sealKey
 	err := p.cfg.Store.View(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT public, private, made, retired FROM post_keys ORDER BY made DESC`)
+		rows, err := tx.QueryContext(ctx, `SELECT public, private, made, retired FROM post_keys ORDER BY retired != 0, made DESC`)
 		if err != nil {
 			return err
 		}
@@ -77,7 +77,8 @@ func (p *Post) turnKeys(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `UPDATE post_keys SET retired = ? WHERE retired = 0`, now.Unix()); err != nil {
+			// A clock that was ahead retired some too late.
+			if _, err := tx.ExecContext(ctx, `UPDATE post_keys SET retired = ?1 WHERE retired = 0 OR retired > ?1`, now.Unix()); err != nil {
 				return err
 			}
 			_, err = tx.ExecContext(ctx, `INSERT INTO post_keys (public, private, made) VALUES (?, ?, ?)`, public, private, now.Unix())

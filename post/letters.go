@@ -124,7 +124,7 @@ func (p *Post) collect(ctx context.Context) error {
 		}
 		defer rows.Close()
 		for rows.Next() {
-			c := &parcel{holders: make(map[kith.ID]bool), told: make(map[kith.ID]offer)}
+			c := &parcel{holders: make(map[kith.ID]proof), told: make(map[kith.ID]offer)}
 			var id, receiver []byte
 			var s signed
 			var sent, expires int64
@@ -164,32 +164,26 @@ func (p *Post) collect(ctx context.Context) error {
 	return nil
 }
 
-func loadHolders(ctx context.Context, tx *sql.Tx, parcels []*parcel) error {
-	for _, c := range parcels {
-		rows, err := tx.QueryContext(ctx, `SELECT host FROM post_holders WHERE sender = ? AND letter = ?`, c.from[:], c.letter[:])
-		if err != nil {
-			return err
-		}
-		for rows.Next() {
-			var host []byte
-			if err := rows.Scan(&host); err != nil {
-				rows.Close()
-				return err
-			}
-			c.holders[kith.ID(host)] = true
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return err
-		}
+// maxSeals is how often a letter is sealed, where its receiver cannot open it.
+const maxSeals = 16
+
+// keyFor returns the key to seal a letter to: nil where the receiver has not said one, or none but that which it
+// did not have when it was to open the letter.
+func (p *Post) keyFor(c *parcel) []byte {
+	public := p.cfg.SealKey(c.to)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.stale && bytes.Equal(public, c.header.Key) {
+		return nil
 	}
-	return nil
+	return public
 }
 
 // sealLetter seals a letter of this host to its receiver's key, and keeps the result.
 func (p *Post) sealLetter(ctx context.Context, c *parcel) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	public := p.cfg.SealKey(c.to)
+	public := p.keyFor(c)
 	if public == nil {
 		return nil // looked at again when members change
 	}
@@ -207,7 +201,15 @@ func (p *Post) sealLetter(ctx context.Context, c *parcel) error {
 	if len(note) > 0 {
 		inside.Note, inside.NoteSize = sha256.Sum256(note), len(note)
 	}
-	head.Seal++
+	if head.Seal++; head.Seal > maxSeals {
+		err := p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+			return p.end(ctx, tx, c.key, kith.LetterRefused, fmt.Sprintf("The receiver cannot open it: it was sealed to %d keys.", maxSeals), time.Now())
+		})
+		if err == nil {
+			p.ended(c.key)
+		}
+		return err
+	}
 	s, err := sign(p.cfg.Key, letterDomain, inside)
 	if err != nil {
 		return err
@@ -250,17 +252,12 @@ func (p *Post) sealLetter(ctx context.Context, c *parcel) error {
 		return err
 	}
 	p.mu.Lock()
-	c.header, c.stale = h, false
+	c.header, c.stale, c.there = h, false, nil
 	clear(c.told)
 	clear(c.holders)
 	p.mu.Unlock()
 	nudge(p.house)
 	return nil
-}
-
-func deleteHolders(ctx context.Context, tx *sql.Tx, k key) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM post_holders WHERE sender = ? AND letter = ?`, k.from[:], k.letter[:])
-	return err
 }
 
 // end brings a letter of this host into its last state. A late receipt may still turn expired into

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"kith.alt/kith"
@@ -12,12 +13,53 @@ import (
 
 const (
 	maxAgain   = 1000 // letters that a frame asks for again
+	maxGaps    = 100
 	lostListed = 500
 )
 
 // A host that was restored from a backup meets receipts that it signed after the backup was made: of
 // letters whose effect is gone. It asks for those letters again; members that were asked to keep them for a
 // while (kith.PostLimits, Margin) still have them.
+
+// A gap is a time before a start in which this host signed no receipt, as far as it knows, by numbers of
+// receipts. If it was restored since, it signed some: then they are below those that it signs now, and a member that has the latter would
+// not pass on the former.
+type gap struct{ after, before int64 }
+
+func inGaps(gaps []gap, number int64) bool {
+	return slices.ContainsFunc(gaps, func(g gap) bool { return g.after < number && number < g.before })
+}
+
+// loadGaps notes that this host starts.
+func (p *Post) loadGaps(ctx context.Context) error {
+	return p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		newest, err := newestNumber(ctx, tx, p.cfg.Self)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		if _, err := tx.ExecContext(ctx, `INSERT INTO post_gaps (after, before) VALUES (?, ?) ON CONFLICT (after) DO UPDATE SET before = excluded.before`, newest, now.UnixMicro()); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM post_gaps WHERE before < ?`, now.Add(-kith.LetterExpiry-receiptSlack).UnixMicro()); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `SELECT after, before FROM post_gaps ORDER BY after DESC LIMIT ?`, maxGaps)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		p.gaps = nil
+		for rows.Next() {
+			var g gap
+			if err := rows.Scan(&g.after, &g.before); err != nil {
+				return err
+			}
+			p.gaps = append(p.gaps, g)
+		}
+		return rows.Err()
+	})
+}
 
 // noteLost notes a receipt of this host that it does not know.
 func (p *Post) noteLost(ctx context.Context, tx *sql.Tx, r *receipt) error {

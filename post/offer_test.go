@@ -184,7 +184,7 @@ func TestReceiptOvertakes(t *testing.T) {
 		}
 		a.say(t, r.append(gossip.BeginFrame(frameReceipts)), keyFrame(frameBegin, h.key()), append(gossip.BeginFrame(frameBody), body...))
 		payload, ok := a.hear(frameAnswer)
-		if _, v, _, err := readAnswer(payload); !ok || err != nil || v != verdictHave {
+		if _, v, _, _, err := readAnswer(payload); !ok || err != nil || v != verdictHave {
 			t.Errorf("verdict %d, %v", v, err)
 		}
 		a.conn.Close()

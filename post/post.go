@@ -65,8 +65,9 @@ type Post struct {
 	mu        sync.Mutex
 	receivers map[string]Receiver // nil: not known yet
 	limits    kith.PostLimits
-	keys      []sealKey // of this host, the newest first
+	keys      []sealKey // of this host, the one in use first
 	parcels   map[key]*parcel
+	gaps      []gap     // since Load
 	collected int64     // the last letter of this host that is a parcel
 	mine      int       // letters of this host under way
 	untold    bool      // an application may be to hear how a letter ended
@@ -95,7 +96,8 @@ type parcel struct {
 	returned bool // by a copy of its receiver
 	until    time.Time
 	there    *talk             // in which its receiver said that it has it
-	holders  map[kith.ID]bool  // who has it, beside this host
+	holders  map[kith.ID]proof // who has it, beside this host
+	proof    proof             // that this host has it; nil: not made yet
 	told     map[kith.ID]offer // what was offered to whom
 	opening  bool              // the inbox is at it
 	tries    int               // of the inbox
@@ -110,7 +112,7 @@ func (p *parcel) with(id kith.ID) bool {
 	if id == p.to {
 		return p.there != nil
 	}
-	return p.holders[id]
+	return p.holders[id] != nil
 }
 
 // noteThere notes that the peer of a talk has the letter.
@@ -147,7 +149,7 @@ func (p *Post) Load(ctx context.Context) error {
 	if err := p.cfg.Store.Migrate(ctx, "post", own); err != nil {
 		return fmt.Errorf("open post: %w", err)
 	}
-	for _, load := range []func(context.Context) error{p.loadLimits, p.loadKeys, p.turnKeys, p.loadHeld, p.collect, p.loadHosts, p.loadLost} {
+	for _, load := range []func(context.Context) error{p.loadLimits, p.loadKeys, p.turnKeys, p.loadGaps, p.loadHeld, p.collect, p.loadHosts, p.loadLost} {
 		if err := load(ctx); err != nil {
 			return fmt.Errorf("open post: %w", err)
 		}

@@ -142,10 +142,10 @@ func (p *Post) takeReceipts(ctx context.Context, list []*receipt) error {
 				}
 				newest[r.To] = n
 			}
-			if r.Number <= newest[r.To] {
+			if r.Number <= newest[r.To] && !(r.To == p.cfg.Self && inGaps(p.gaps, r.Number)) {
 				continue
 			}
-			newest[r.To] = r.Number
+			newest[r.To] = max(newest[r.To], r.Number)
 			if r.To == p.cfg.Self {
 				if err := p.noteLost(ctx, tx, r); err != nil {
 					return err

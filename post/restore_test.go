@@ -68,6 +68,46 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// TestRestoredAmongStrangers has a host that went back to an old copy of its disk receive something from one that knows of
+// nothing, before it meets those that know what it had received.
+func TestRestoredAmongStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVillage(t, "maple", "oak", "elm")
+		v.acquaint(t)
+		defer v.sleepAll()
+		maple, oak, elm := v.hosts[0], v.hosts[1], v.hosts[2]
+		v.sleepAll()
+		old := t.TempDir()
+		if err := os.CopyFS(old, os.DirFS(oak.dir)); err != nil {
+			t.Fatal(err)
+		}
+		maple.wake(t)
+		oak.wake(t)
+		lost := maple.post(t, oak, []byte("after the copy"), nil)
+		v.until(t, "the first letter", func() bool { return maple.state(t, lost).State == kith.LetterDelivered })
+		v.sleepAll()
+
+		oak.dir = old
+		for range 2 { // starts of its own
+			oak.wake(t)
+			elm.wake(t)
+			id := elm.post(t, oak, []byte("from a stranger"), nil)
+			v.until(t, "a letter of a stranger", func() bool { return elm.state(t, id).State == kith.LetterDelivered })
+			v.sleepAll()
+			time.Sleep(time.Hour)
+		}
+		oak.wake(t)
+		maple.wake(t)
+		v.until(t, "what was lost", func() bool {
+			list, err := oak.Lost(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(list) == 1 && list[0].ID == lost
+		})
+	})
+}
+
 // TestHandedOver has a copy of a receiver take letters that the receiver has not, opened or not, and stop: members bring them
 // to the receiver, once.
 func TestHandedOver(t *testing.T) {

@@ -26,6 +26,7 @@ const (
 	headerDomain  = "kith letter header 1\x00"
 	letterDomain  = "kith letter 1\x00"
 	receiptDomain = "kith letter receipt 1\x00"
+	custodyDomain = "kith letter custody 1\x00"
 )
 
 // A key names a letter.

@@ -43,6 +43,7 @@ type talk struct {
 	mu      sync.Mutex
 	used    time.Time
 	vector  map[kith.ID]int64 // receipts that the peer has
+	gaps    []gap             // in what the peer knows of its own receipts
 	whole   bool              // all of the vector has come
 	cursor  int64             // arrival of the last receipt that was looked at
 	queue   [][]byte          // frames
@@ -67,8 +68,8 @@ func (o *proposal) standsLocked(p *Post) bool {
 // An expectation is a letter that is to come in a talk.
 type expectation struct {
 	header   *header
-	holders  []kith.ID
-	returned bool // by a copy of its receiver
+	holders  []holder // by the word of who offered it
+	returned bool     // by a copy of its receiver
 	since    time.Time
 	begun    bool // its body is coming, or has come
 }
@@ -175,7 +176,7 @@ func (t *talk) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, frame := range append([][]byte{hello}, vectorFrames(vector)...) {
+	for _, frame := range append([][]byte{hello, gapsFrame(t.post.gaps)}, vectorFrames(vector)...) {
 		if err := t.send(frame); err != nil {
 			return err
 		}
@@ -236,8 +237,8 @@ func (t *talk) sendReceipts(ctx context.Context) (more bool, err error) {
 	t.mu.Lock()
 	t.cursor = last
 	for _, r := range list {
-		if r.Number > t.vector[r.To] {
-			t.vector[r.To] = r.Number
+		if r.Number > t.vector[r.To] || r.To == t.peer && inGaps(t.gaps, r.Number) {
+			t.vector[r.To] = max(t.vector[r.To], r.Number)
 			frame = r.append(frame)
 			t.used = time.Now()
 		}
@@ -268,16 +269,7 @@ func (t *talk) offerNext() bool {
 		}
 		c.told[t.peer] = offer{at: t, full: c.told[t.peer].full}
 		t.open[c.key] = &proposal{parcel: c, header: c.header}
-		holders := make([]kith.ID, 0, len(c.holders)+1)
-		for id := range c.holders {
-			if id != t.peer {
-				holders = append(holders, id)
-			}
-		}
-		if !c.own() {
-			holders = append(holders, p.cfg.Self)
-		}
-		t.queue = append(t.queue, offerFrame(c.header, holders))
+		t.queue = append(t.queue, offerFrame(c.header, p.holdersLocked(c)))
 		t.used = time.Now()
 		return true
 	}
