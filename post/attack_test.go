@@ -32,6 +32,9 @@ func (h *villager) attack(t testing.TB, victim *villager) *attacker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetReadDeadline(time.Now().Add(time.Hour)); err != nil { // so that a test fails that waits in vain
+		t.Fatal(err)
+	}
 	return &attacker{villager: h, conn: conn}
 }
 

@@ -85,6 +85,7 @@ func TestWithdrawn(t *testing.T) {
 		maple.post(t, oak, []byte("text"), nil)
 		a := oak.act(t, maple)
 		old := a.offered(t)
+		v.setSealKey(oak.id, someKey(t))
 		maple.Post.mu.Lock()
 		maple.parcels[old.key()].stale = true
 		maple.Post.mu.Unlock()
