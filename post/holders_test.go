@@ -72,6 +72,7 @@ func TestHearsay(t *testing.T) {
 				maple, oak, mallory, others := v.hosts[0], v.hosts[1], v.hosts[2], v.hosts[3:]
 				v.sleepAll()
 				maple.wake(t)
+				synctest.Wait()
 				id := maple.post(t, oak, []byte("text"), nil)
 				a := mallory.act(t, maple)
 				h := a.keeps(t)
