@@ -65,7 +65,8 @@ type Service struct {
 	Receive func(ctx context.Context, tx *sql.Tx, letter Letter) error
 
 	// Ended learns, in a transaction, that a letter of the application was delivered
-	// or will not be. An error has it called again later. It may be nil.
+	// or will not be. It is called again for one that was delivered after all (Late). An error has it
+	// called again later. It may be nil.
 	Ended func(ctx context.Context, tx *sql.Tx, letter LetterStatus) error
 }
 

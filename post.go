@@ -83,6 +83,7 @@ type LetterStatus struct {
 	Reason string    `json:"reason,omitempty"` // why it is where it is, as a sentence
 	Held   []ID      `json:"held,omitempty"`   // members that have it now
 	Since  time.Time `json:"since"`            // of the state
+	Late   bool      `json:"late,omitempty"`   // it arrived after all: the application was told that it had expired
 }
 
 // Ended reports whether the state is the last one.

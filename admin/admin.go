@@ -54,7 +54,7 @@ type Admin struct {
 	mux      *http.ServeMux
 	rail     []ui.Entry
 	unseen   map[int]func(context.Context, string) (int, error) // of entries of the rail: what is new there
-	streams  chan struct{}                                      // holds one for each open stream
+	streams  ui.Streams
 }
 
 //go:embed templates
@@ -75,9 +75,8 @@ var pages = ui.ParseWith(template.FuncMap{
 }, files, "templates/*.html")
 
 const (
-	maxForm    = 64 << 10
-	maxScreen  = 32 << 20 // of a request to an application's screen
-	maxStreams = 16
+	maxForm   = 64 << 10
+	maxScreen = 32 << 20 // of a request to an application's screen
 )
 
 // New returns the dashboard. It starts nothing.
@@ -87,7 +86,6 @@ func New(config Config) *Admin {
 		accounts: config.Accounts,
 		log:      config.Log,
 		mux:      http.NewServeMux(),
-		streams:  make(chan struct{}, maxStreams),
 		unseen:   make(map[int]func(context.Context, string) (int, error)),
 	}
 	a.rail = append(a.rail, ui.Entry{Href: "/", Title: "Home", Icon: "home"})

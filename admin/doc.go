@@ -24,7 +24,7 @@
 // Handlers gather data from the node and hand it to a template of the same
 // name. What changes by itself lies in fragments whose names begin with
 // "live-": the template of that name draws it within the page, and again in
-// the page's stream below /events/, at most 16 streams at a time. Screens of an
+// the page's stream below /events/, at most 16 streams of an account at a time. Screens of an
 // application are mounted below /<name>/ behind the same checks, with the
 // prefix removed and bodies limited to 32 MiB.
 //

@@ -98,6 +98,11 @@ func (a *Admin) guarded(limit int64, next handler) http.Handler {
 		token := csrfToken(session)
 		r = r.WithContext(ui.WithFrame(r.Context(), a.frame(r.Context(), status, account, token)))
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		defer func() { // the server does so for its own request alone
+			if r.MultipartForm != nil {
+				r.MultipartForm.RemoveAll()
+			}
+		}()
 		if !safeMethod(r.Method) {
 			sent, err := sentToken(r)
 			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {

@@ -43,15 +43,7 @@ func (a *Admin) events(w http.ResponseWriter, r *http.Request, v visit) {
 		http.Error(w, "no such view", http.StatusNotFound)
 		return
 	}
-	select {
-	case a.streams <- struct{}{}:
-		defer func() { <-a.streams }()
-	default:
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
-		return
-	}
-	ui.Stream(w, r, time.Second, func(ctx context.Context) ([]ui.Fragment, error) {
+	a.streams.Serve(w, r, time.Second, func(ctx context.Context) ([]ui.Fragment, error) {
 		status, err := a.node.Status(ctx)
 		if err != nil {
 			return nil, err

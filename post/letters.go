@@ -293,7 +293,7 @@ func (p *Post) end(ctx context.Context, tx *sql.Tx, k key, state, reason string,
 	if err := deleteHolders(ctx, tx, k); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE post_letters SET state = ?, reason = ?, since = ?, told = 0, header = NULL, signature = NULL WHERE number = ?`,
+	_, err = tx.ExecContext(ctx, `UPDATE post_letters SET state = ?, reason = ?, since = ?, told = CASE told WHEN 1 THEN 2 ELSE 0 END, header = NULL, signature = NULL WHERE number = ?`,
 		state, reason, at.UnixMilli(), number)
 	if err == nil {
 		p.cfg.Metrics.Counter("kith_post_ended_total", "Letters of this host that came to an end.", "state", state).Add(1)
@@ -325,7 +325,7 @@ func (p *Post) tellApps(ctx context.Context) error {
 	if receivers == nil || !untold {
 		return nil
 	}
-	ended, err := p.query(ctx, `WHERE told = 0 AND state NOT IN (?, ?) ORDER BY number LIMIT ?`, kith.LetterQueued, kith.LetterHeld, tellAtOnce)
+	ended, err := p.query(ctx, `WHERE told IN (0, 2) AND state NOT IN (?, ?) ORDER BY number LIMIT ?`, kith.LetterQueued, kith.LetterHeld, tellAtOnce)
 	again := err != nil || len(ended) == tellAtOnce
 	defer func() {
 		if again {
@@ -334,26 +334,32 @@ func (p *Post) tellApps(ctx context.Context) error {
 			p.mu.Unlock()
 		}
 	}()
+	errs := []error{err}
 	for _, s := range ended {
-		tell := receivers[s.App].Ended
-		err := p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
-			if tell != nil {
-				if err := tx.QueryRowContext(ctx, `SELECT note FROM post_letters WHERE id = ?`, s.ID[:]).Scan(&s.Note); err != nil {
-					return err
-				}
-				if err := tell(ctx, tx, s); err != nil {
-					return err
-				}
-			}
-			_, err := tx.ExecContext(ctx, `UPDATE post_letters SET told = 1 WHERE id = ? AND state = ?`, s.ID[:], s.State)
-			return err
-		})
-		if err != nil {
+		if err := p.tellApp(ctx, s, receivers[s.App].Ended); err != nil {
 			again = true
-			return fmt.Errorf("tell %s of a letter: %w", s.App, err)
+			errs = append(errs, fmt.Errorf("tell %s of a letter: %w", s.App, err))
 		}
 	}
-	return err
+	return errors.Join(errs...)
+}
+
+// tellApp tells an application how a letter ended. Blobs that it writes and does not keep go afterwards.
+func (p *Post) tellApp(ctx context.Context, s kith.LetterStatus, tell func(context.Context, *sql.Tx, kith.LetterStatus) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return p.cfg.Store.Update(ctx, func(tx *sql.Tx) error {
+		if tell != nil {
+			if err := tx.QueryRowContext(ctx, `SELECT note FROM post_letters WHERE id = ?`, s.ID[:]).Scan(&s.Note); err != nil {
+				return err
+			}
+			if err := tell(ctx, tx, s); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE post_letters SET told = 1 WHERE id = ? AND state = ?`, s.ID[:], s.State)
+		return err
+	})
 }
 
 // Letter implements [kith.Post].
@@ -379,7 +385,7 @@ func (p *Post) Letters(ctx context.Context, app string, limit int) ([]kith.Lette
 
 func (p *Post) query(ctx context.Context, where string, args ...any) (list []kith.LetterStatus, err error) {
 	err = p.cfg.Store.View(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT id, receiver, app, payload, size, sent, expires, state, reason, since FROM post_letters `+where, args...)
+		rows, err := tx.QueryContext(ctx, `SELECT id, receiver, app, payload, size, sent, expires, state, reason, since, told = 2 FROM post_letters `+where, args...)
 		if err != nil {
 			return err
 		}
@@ -388,7 +394,7 @@ func (p *Post) query(ctx context.Context, where string, args ...any) (list []kit
 			s := kith.LetterStatus{Letter: kith.Letter{From: p.cfg.Self}}
 			var id, receiver, payload []byte
 			var sent, expires, since int64
-			if err := rows.Scan(&id, &receiver, &s.App, &payload, &s.Payload.Size, &sent, &expires, &s.State, &s.Reason, &since); err != nil {
+			if err := rows.Scan(&id, &receiver, &s.App, &payload, &s.Payload.Size, &sent, &expires, &s.State, &s.Reason, &since, &s.Late); err != nil {
 				return err
 			}
 			s.ID, s.To, s.Payload.ID = kith.LetterID(id), kith.ID(receiver), kith.BlobID(payload)

@@ -54,7 +54,7 @@
 // copy buttons; the light and dark switch (kept in the cookie kith_theme, so
 // that the server draws the right one at once); times that stay right;
 // a[data-dialog=ID], which opens the dialog of that id instead of following
-// the link; and live fragments: Page.Live names a stream made with [Stream],
+// the link; and live fragments: Page.Live names a stream made with [Streams],
 // whose fragments take the place of what is in the elements with their ids;
 // Page.Lead is in live-lead.
 //

@@ -23,7 +23,7 @@ type Page struct {
 	Action Entry   // the one primary action, beside the heading; may be empty
 	Back   Entry   // a link to the page above; may be empty
 	Body   Body
-	Live   string // address of a Stream that keeps the page up to date; may be empty
+	Live   string // address of a stream that keeps the page up to date; may be empty
 	Plain  bool   // heading and body only, as for signing in
 	Frames bool   // the body has frames that show documents of this host
 

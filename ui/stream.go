@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -19,14 +20,50 @@ const (
 	streamLife  = 5 * time.Minute  // then the browser asks again, and its session is checked again
 	streamPause = 15 * time.Second // a comment at least this often, to notice readers that left
 	streamWrite = 10 * time.Second // a reader slower than this is cut off
+	maxStreams  = 16               // of an account
 )
 
-// Stream keeps a page up to date by server-sent events (HTML Living Standard
+// Streams are the open pages that change by themselves, at most 16 of an account. The zero Streams is ready. It is safe for
+// concurrent use.
+type Streams struct {
+	mu   sync.Mutex
+	open map[string]int // by account
+}
+
+// enter reports whether an account may have another one.
+func (s *Streams) enter(account string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[account] >= maxStreams {
+		return false
+	}
+	if s.open == nil {
+		s.open = make(map[string]int)
+	}
+	s.open[account]++
+	return true
+}
+
+func (s *Streams) leave(account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[account]--; s.open[account] == 0 {
+		delete(s.open, account)
+	}
+}
+
+// Serve keeps a page up to date by server-sent events (HTML Living Standard
 // 9.2): it asks draw for the fragments at once and then every interval, and
 // sends those that changed since. It returns when the reader leaves, when draw
-// fails, and after five minutes; browsers come again by themselves. The
-// caller bounds the number of streams.
-func Stream(w http.ResponseWriter, r *http.Request, interval time.Duration, draw func(context.Context) ([]Fragment, error)) {
+// fails, and after five minutes; browsers come again by themselves.
+func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, interval time.Duration, draw func(context.Context) ([]Fragment, error)) {
+	account := Account(r)
+	if !s.enter(account) {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.leave(account)
 	ctx, cancel := context.WithTimeout(r.Context(), streamLife)
 	defer cancel()
 	control := http.NewResponseController(w)

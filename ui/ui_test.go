@@ -185,11 +185,28 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+func TestStreamsOfAnAccount(t *testing.T) {
+	var streams Streams
+	for n := range maxStreams + 1 {
+		if ok := streams.enter("ann"); ok != (n < maxStreams) {
+			t.Errorf("number %d: %v", n+1, ok)
+		}
+	}
+	if !streams.enter("bob") {
+		t.Error("another account has none")
+	}
+	streams.leave("ann")
+	if !streams.enter("ann") {
+		t.Error("none is free when one was closed")
+	}
+}
+
 func TestStreamSendsWhatChanged(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
+	var streams Streams
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		Stream(w, r, time.Millisecond, func(context.Context) ([]Fragment, error) {
+		streams.Serve(w, r, time.Millisecond, func(context.Context) ([]Fragment, error) {
 			if n++; n == 3 {
 				cancel()
 				return nil, context.Canceled

@@ -187,17 +187,20 @@ func (m *mail) list(ctx context.Context, r request) ([]Item, error) {
 		return []Item{}, nil
 	}
 	first := view.UID(max(view.Count()-limit, 0) + 1)
-	found, err := m.mailboxes.Messages(ctx, f.ID, mailbox.Range{From: first, To: f.UIDNext}, limit, true)
-	if err != nil {
-		return nil, err
-	}
-	items := make([]Item, 0, len(found))
-	for _, one := range found {
-		item, _, err := itemOf(one, f)
-		if err != nil {
-			return nil, err
+	items := []Item{}
+	for len(items) < limit {
+		found, err := m.mailboxes.Messages(ctx, f.ID, mailbox.Range{From: first, To: f.UIDNext}, limit-len(items), true)
+		if err != nil || len(found) == 0 {
+			return items, err
 		}
-		items = append(items, item)
+		for _, one := range found {
+			item, _, err := itemOf(one, f)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, item)
+			first = one.UID + 1
+		}
 	}
 	return items, nil
 }

@@ -17,6 +17,7 @@ import (
 	"kith.alt/kith/app/mail/mailbox"
 	"kith.alt/kith/app/mail/pop"
 	"kith.alt/kith/app/mail/submission"
+	"kith.alt/kith/ui"
 )
 
 //go:embed migrations
@@ -65,11 +66,12 @@ type mail struct {
 
 	cleaner *html.Cleaner
 	undo    undoList
-	streams chan struct{} // of pages that change by themselves
+	sending sync.Mutex // of messages written in the browser
+	streams ui.Streams
 }
 
 func newMail(host kith.Host) *mail {
-	m := &mail{host: host, cleaner: html.New(writeTo), streams: make(chan struct{}, maxStreams)}
+	m := &mail{host: host, cleaner: html.New(writeTo)}
 	m.mailboxes = mailbox.New(mailbox.Config{Store: host.Store(), Blobs: host.Blobs(), Log: host.Log()})
 	m.book = address.New(host)
 	m.delivery = delivery.New(delivery.Config{Host: host, Mailboxes: m.mailboxes, Book: m.book})

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/emersion/go-imap/v2"
-
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/mailbox"
 	"kith.alt/kith/ui"
@@ -86,16 +84,7 @@ func (m *mail) formFolders(w http.ResponseWriter, r *http.Request, v *visit) err
 			done = "The folder is called " + name + " now."
 			break
 		}
-		if f.Messages > 0 { // nothing is lost
-			trash, failed := m.special(ctx, v, imap.MailboxAttrTrash)
-			if failed != nil {
-				return failed
-			}
-			if _, err := m.mailboxes.Transfer(ctx, v.account, f.ID, []mailbox.Range{{From: 1, To: 1<<32 - 1}}, trash.Name, true); err != nil {
-				return err
-			}
-		}
-		err = m.mailboxes.Delete(ctx, v.account, f.Name)
+		err = m.mailboxes.Discard(ctx, v.account, f.Name)
 		done = "The folder " + f.Name + " is deleted. What was in it is in Trash."
 	}
 	if err != nil {

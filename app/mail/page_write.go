@@ -261,11 +261,18 @@ func (m *mail) formWrite(w http.ResponseWriter, r *http.Request, v *visit) error
 	ctx := r.Context()
 	script := strings.HasPrefix(r.Header.Get("Accept"), "application/json")
 	form, err := m.read(r, v)
+	if r.MultipartForm != nil {
+		defer r.MultipartForm.RemoveAll() // the server does so for its own request alone
+	}
 	if form == nil {
 		return err
 	}
 	back := local(r.PostFormValue("back"))
 	do := r.PostFormValue("do")
+	if do == "send" { // twice at the same time it goes once
+		m.sending.Lock()
+		defer m.sending.Unlock()
+	}
 	if err == nil && do != "discard" {
 		if err = m.meet(ctx, v, form); errors.Is(err, kith.Exists) {
 			if failed := m.keep(ctx, v, form); failed != nil { // so that its files are there when it is sent

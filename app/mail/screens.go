@@ -30,9 +30,6 @@ const (
 	programsScreen = "/settings/programs" // of the dashboard
 )
 
-// maxStreams is how many pages that change by themselves may be open.
-const maxStreams = 16
-
 func folderPage(id int64) string { return screenPath + "f/" + strconv.FormatInt(id, 10) }
 
 // conversationPage is where a message is shown among those that belong to it, come to from a folder.
@@ -280,18 +277,10 @@ func (v *visit) window(text string) string {
 
 // events streams the fragments of a page; draw is asked for them when mail or a letter has changed.
 func (m *mail) events(w http.ResponseWriter, r *http.Request, v *visit, draw func(context.Context) ([]ui.Fragment, error)) error {
-	select {
-	case m.streams <- struct{}{}:
-		defer func() { <-m.streams }()
-	default:
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
-		return nil
-	}
 	var before string
 	var fragments []ui.Fragment
 	var letters <-chan struct{}
-	ui.Stream(w, r, time.Second, func(ctx context.Context) ([]ui.Fragment, error) {
+	m.streams.Serve(w, r, time.Second, func(ctx context.Context) ([]ui.Fragment, error) {
 		if err := v.load(ctx, m); err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package post
 
 import (
 	"kith.alt/kith"
+	"kith.alt/kith/ui"
 )
 
 // App returns the application.
@@ -19,11 +20,11 @@ func App() kith.App {
 // post is the application on one host.
 type post struct {
 	host    kith.Host
-	streams chan struct{} // holds one for each open page that changes by itself
+	streams ui.Streams
 }
 
 func newPost(host kith.Host) *post {
-	return &post{host: host, streams: make(chan struct{}, maxStreams)}
+	return &post{host: host}
 }
 
 func (p *post) service() kith.Service {

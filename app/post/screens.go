@@ -22,11 +22,10 @@ const (
 )
 
 const (
-	gibi       = 1 << 30
-	maxDisk    = 1 << 20 // GiB
-	maxCopies  = 8       // as the node has it
-	maxShown   = 50      // letters in each part of the page
-	maxStreams = 16      // pages that change by themselves
+	gibi      = 1 << 30
+	maxDisk   = 1 << 20 // GiB
+	maxCopies = 8       // as the node has it
+	maxShown  = 50      // letters in each part of the page
 )
 
 //go:embed templates
@@ -49,15 +48,7 @@ func (p *post) screens() []kith.Screen {
 // events streams the changes of a page: of the template, and the element, of that name.
 func (p *post) events(id string, page func(context.Context) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case p.streams <- struct{}{}:
-			defer func() { <-p.streams }()
-		default:
-			w.Header().Set("Retry-After", "10")
-			http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
-			return
-		}
-		ui.Stream(w, r, time.Second, func(ctx context.Context) ([]ui.Fragment, error) {
+		p.streams.Serve(w, r, time.Second, func(ctx context.Context) ([]ui.Fragment, error) {
 			shown, err := page(ctx)
 			return []ui.Fragment{{ID: id, Body: pages.Body(id, shown)}}, err
 		})

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"kith.alt/kith"
+	"kith.alt/kith/ui"
 )
 
 //go:embed migrations
@@ -43,13 +44,12 @@ type share struct {
 	rates    rates
 	jobs     *jobs
 	stopped  stoppedList
-	streams  chan struct{} // holds one for each open page that changes by itself
+	streams  ui.Streams
 }
 
 func newShare(host kith.Host) *share {
 	return &share{
 		host: host, log: host.Log(), settings: settings{store: host.Store()}, jobs: newJobs(),
-		streams: make(chan struct{}, maxStreams),
 	}
 }
 

@@ -79,24 +79,13 @@ func (s *share) view(r *http.Request) (view, error) {
 	return s.libraryPage(r), nil
 }
 
-// maxStreams is how many pages that change by themselves may be open.
-const maxStreams = 16
-
 // events streams the changes of a page.
 func (s *share) events(w http.ResponseWriter, r *http.Request) {
 	if _, err := s.view(r); err != nil {
 		http.Error(w, "no such view", http.StatusNotFound)
 		return
 	}
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
-		return
-	}
-	ui.Stream(w, r, time.Second, func(context.Context) ([]ui.Fragment, error) {
+	s.streams.Serve(w, r, time.Second, func(context.Context) ([]ui.Fragment, error) {
 		shown, err := s.view(r)
 		if err != nil {
 			return nil, err

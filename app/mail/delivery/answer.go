@@ -60,6 +60,7 @@ func (d *Delivery) planAnswer(ctx context.Context, tx *sql.Tx, e Envelope, accou
 		return nil, err
 	}
 	p, err := d.planAt(ctx, tx, Envelope{Recipients: []Recipient{{Address: e.Sender}}, Arrived: time.Now().UTC().Truncate(time.Second)}, blob, c.answer())
+	sender.Detail = "" // the same person
 	return &answer{account, sender.String(), p}, err
 }
 
@@ -79,6 +80,9 @@ func automatic(h message.Header) bool {
 // answer sends an answer, if the sender has had none for some time.
 func (d *Delivery) answer(ctx context.Context, tx *sql.Tx, a *answer) error {
 	now := time.Now()
+	if _, err := tx.ExecContext(ctx, `DELETE FROM mail_answered WHERE at <= ?`, now.Add(-answerAgain).Unix()); err != nil {
+		return err
+	}
 	result, err := tx.ExecContext(ctx, `INSERT INTO mail_answered (account, sender, at) VALUES (?, ?, ?)
 		ON CONFLICT (account, sender) DO UPDATE SET at = excluded.at WHERE at <= ?`, a.account, a.sender, now.Unix(), now.Add(-answerAgain).Unix())
 	if err != nil {

@@ -321,11 +321,76 @@ func TestNotifications(t *testing.T) {
 			if got != string(want) {
 				t.Errorf("%s, want\n%s", got, want)
 			}
-			l.State = kith.LetterDelivered
+			l.State, l.Late = kith.LetterDelivered, true
 			if err := maple.Store().Update(t.Context(), func(tx *sql.Tx) error { return maple.Ended(t.Context(), tx, l) }); err != nil {
 				t.Errorf("ended again: %v", err)
 			}
 		})
+	}
+}
+
+// TestLate has a letter arrive after its sender was told that it had expired: what others keep of the message stays.
+func TestLate(t *testing.T) {
+	group := newGroup(t, "ann", "bob")
+	maple, oak := group[0], group[1]
+	if err := maple.submit(t, plain, "bob@oak", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	l := maple.letters(t)[0]
+	maple.end(t, l, kith.LetterExpired, "", oak.id)
+	l.Late = true
+	maple.end(t, l, kith.LetterDelivered, "", oak.id)
+	if got := maple.inbox(t, "ann"); len(got) != 2 || !strings.HasSuffix(got[0], plain) {
+		t.Errorf("ann has %q", got)
+	}
+}
+
+// TestFullSender has a sender whose mailbox is full be told.
+func TestFullSender(t *testing.T) {
+	group := newGroup(t, "ann", "bob")
+	maple, oak := group[0], group[1]
+	for maple.submit(t, plain+strings.Repeat("0123456789\r\n", 100), "ann") == nil {
+	}
+	before := len(maple.inbox(t, "ann"))
+	if err := maple.submit(t, plain, "bob@oak"); err != nil {
+		t.Fatal(err)
+	}
+	maple.end(t, maple.letters(t)[0], kith.LetterExpired, "", oak.id)
+	if got := maple.inbox(t, "ann"); len(got) != before+1 || !strings.Contains(got[before], "was not there in time") {
+		t.Errorf("ann has %d messages more", len(got)-before)
+	}
+}
+
+// TestNoticeForwarded has a notification go to an account that forwards, and keeps no copies.
+func TestNoticeForwarded(t *testing.T) {
+	group := newGroup(t, "ann", "bob")
+	maple, oak := group[0], group[1]
+	maple.set(t, "ann", Settings{Forward: "bob@oak"})
+	note := noteOf(t, Envelope{Recipients: []Recipient{{Address: "ann"}}})
+	if err := maple.receive(t, oak.id, note, []byte("From: postmaster@oak\r\nSubject: Not delivered\r\n\r\nx\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(maple.inbox(t, "ann")); n != 1 || len(maple.letters(t)) != 1 {
+		t.Errorf("%d messages, %d letters", n, len(maple.letters(t)))
+	}
+}
+
+// TestRelayed has a sender ask what becomes of two recipients on a host, of whom that host takes the message for one.
+func TestRelayed(t *testing.T) {
+	group := newGroup(t, "ann", "bob")
+	maple, oak := group[0], group[1]
+	oak.accounts.Add("eve")
+	want := []string{"SUCCESS", "FAILURE"}
+	s := Submission{Account: "ann", Sender: "ann@maple", Message: strings.NewReader(plain), Recipients: []Recipient{{Address: "bob@oak", Notify: want}, {Address: "eve@oak", Notify: want}}}
+	if err := maple.Submit(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if err := maple.carry(t, oak); err != nil {
+		t.Fatal(err)
+	}
+	got := maple.inbox(t, "ann")
+	if len(got) != 1 || strings.Count(got[0], "Action: relayed\r\nStatus: 2.0.0\r\n") != 2 {
+		t.Errorf("ann has %q", got)
 	}
 }
 
@@ -348,6 +413,7 @@ func TestForged(t *testing.T) {
 		{"bare sender", "ann", "bob", message("ann@maple"), kith.Invalid},
 		{"outside", "ann@example.com", "bob", message("ann@maple"), kith.Invalid},
 		{"author of another", "ann@maple", "bob", message("bob@oak"), kith.Invalid},
+		{"author of another behind many fields", "ann@maple", "bob", "From: ann@maple\r\n" + strings.Repeat("X: y\r\n", 1000) + message("bob@oak"), kith.Invalid},
 		{"notification of another", "", "bob", message("postmaster@elm"), kith.Invalid},
 		{"two From", "ann@maple", "bob", "From: ann@maple\r\n" + message("eve@elm"), kith.Invalid},
 		{"no author", "ann@maple", "bob", "\r\nx\r\n", kith.Invalid},

@@ -23,6 +23,7 @@ import (
 const (
 	failed    = "failed"
 	delivered = "delivered"
+	relayed   = "relayed"
 )
 
 // maxReturned is how many bytes of a message come back with a notification: all, as what was forwarded
@@ -40,7 +41,7 @@ type notification struct {
 // wanted keeps the recipients of whom the sender wants to know (RFC 3461 4.1).
 func (n *notification) wanted() {
 	n.about = slices.DeleteFunc(slices.Clone(n.about), func(f failure) bool {
-		if n.action == delivered {
+		if n.action != failed {
 			return !slices.Contains(f.recipient.Notify, "SUCCESS")
 		}
 		return len(f.recipient.Notify) > 0 && !slices.Contains(f.recipient.Notify, "FAILURE")
@@ -73,14 +74,16 @@ func (d *Delivery) notify(ctx context.Context, tx *sql.Tx, host kith.ID, n notif
 			return err
 		}
 		why, err := d.send(ctx, tx, l, origin{})
-		if why != nil {
+		if why != nil && why.Kind == kith.Quota {
+			return why // later
+		} else if why != nil {
 			d.log.Warn("sender was not told of a failure", "host", host.Short(), "why", why.Text)
 		}
 		return err
 	}
 	account, err := d.book.Account(ctx, tx, sender.Account)
 	if err == nil {
-		_, err = d.mailboxes.Deliver(ctx, tx, account, mailbox.Inbox, mailbox.Delivery{Blob: blob})
+		_, err = d.mailboxes.Deliver(ctx, tx, account, mailbox.Inbox, mailbox.Delivery{Blob: blob, Notice: true})
 	}
 	if errors.Is(err, kith.NotFound) || errors.Is(err, kith.Quota) {
 		d.log.Warn("sender was not told of a failure", "account", sender.Account, "err", err)
@@ -100,7 +103,7 @@ func (d *Delivery) notification(n notification, original io.Reader) (io.Reader, 
 	now := time.Now()
 	edge := strings.ToLower(rand.Text())
 	title := "Not delivered"
-	if n.action == delivered {
+	if n.action != failed {
 		title = "Delivered"
 	}
 	var b bytes.Buffer
@@ -137,9 +140,12 @@ func (d *Delivery) notification(n notification, original io.Reader) (io.Reader, 
 
 // explain writes the part for people.
 func (n *notification) explain(write func(string, ...any)) {
-	if n.action == delivered {
+	switch n.action {
+	case delivered:
 		write("Your message has arrived.\r\n")
-	} else {
+	case relayed:
+		write("Your message has arrived at the computer of its recipients.\r\n")
+	default:
 		write("Your message could not be delivered to:\r\n")
 	}
 	for _, f := range n.about {

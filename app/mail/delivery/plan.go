@@ -195,7 +195,7 @@ func (d *Delivery) planBox(ctx context.Context, tx *sql.Tx, p *plan, e Envelope,
 		}
 		if forward != nil {
 			p.passed, forward.forward = append(p.passed, forward), true
-			if !wanted.Keep {
+			if !wanted.Keep && e.Sender != "" { // of a notification that is lost on the way nobody would be told
 				forward.instead = &b
 				return nil
 			}

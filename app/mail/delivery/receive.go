@@ -130,12 +130,13 @@ func reason(s kith.LetterStatus) *address.Refusal {
 // Ended learns how a letter of this host ended, as [kith.Service] has it: its sender is told of failures, and of
 // success where that was asked for.
 func (d *Delivery) Ended(ctx context.Context, tx *sql.Tx, s kith.LetterStatus) error {
-	if err := arrived(ctx, tx, s); err != nil {
+	if err := arrived(ctx, tx, s); err != nil || s.Late { // when it expired the message was let go, and its sender told
 		return err
 	}
 	e, r, err := readEnvelope(ctx, d.host.Blobs(), s.Letter)
 	if errors.Is(err, kith.NotFound) || errors.Is(err, kith.Invalid) {
-		return nil // it ended before
+		d.log.Error("sender is not told what became of a message", "letter", s.ID, "err", err)
+		return nil
 	} else if err != nil {
 		return err
 	}
@@ -143,7 +144,12 @@ func (d *Delivery) Ended(ctx context.Context, tx *sql.Tx, s kith.LetterStatus) e
 	n := notification{envelope: *e, action: failed, letter: s}
 	switch {
 	case s.State == kith.LetterDelivered:
-		n.action, n.about = delivered, arrivals(e.Recipients)
+		if n.action, n.about = delivered, arrivals(e.Recipients); len(n.about) > 1 { // of some that host may tell otherwise
+			n.action = relayed
+			for i := range n.about {
+				n.about[i].why = &address.Refusal{Status: "2.0.0", Text: "the host of the recipient has it"}
+			}
+		}
 	default:
 		why := reason(s)
 		for _, to := range e.Recipients {
@@ -158,11 +164,7 @@ func (d *Delivery) Ended(ctx context.Context, tx *sql.Tx, s kith.LetterStatus) e
 	if err := d.notify(ctx, tx, d.host.ID(), n, r); err != nil {
 		return err
 	}
-	err = d.host.Blobs().Release(ctx, tx, s.Payload.ID)
-	if errors.Is(err, kith.NotFound) {
-		return nil
-	}
-	return err
+	return d.host.Blobs().Release(ctx, tx, s.Payload.ID)
 }
 
 // hostName returns the full name of a member, or the one that is its ID.

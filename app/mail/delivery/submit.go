@@ -221,6 +221,9 @@ func (d *Delivery) checkHops(h message.Header) error {
 // checkFields refuses a message with two fields of authors (RFC 5322 3.6): one would be checked, and another
 // one shown.
 func checkFields(h message.Header) error {
+	if len(h) >= message.MaxFields { // there may be more, which nobody has looked at
+		return address.Refuse("5.6.0", kith.Invalid, "the header of a message has less than %d fields", message.MaxFields)
+	}
 	for _, field := range []string{"From", "Sender"} {
 		if count(h, field) > 1 {
 			return address.Refuse("5.6.0", kith.Invalid, "the message has more than one %s", field)

@@ -19,6 +19,8 @@ const (
 	fetchBatch = 256       // messages that are read at once
 	flagsBatch = 2048      // where nothing but their flags is wanted
 	maxHeader  = 512 << 10 // bytes of a header in which fields are looked for
+	// maxSections that a command may ask for: those of their fields are in memory at once.
+	maxSections = 100
 )
 
 // A depth is how much of messages is to be read.
@@ -52,7 +54,7 @@ func (s *session) each(ranges []mailbox.Range, deep depth, do func([]mailbox.Mes
 			if err := do(batch); err != nil {
 				return err
 			}
-			if len(batch) < limit {
+			if len(batch) == 0 || batch[len(batch)-1].UID == r.To || deep != summaries && len(batch) < limit {
 				break
 			}
 			r.From = batch[len(batch)-1].UID + 1
@@ -68,7 +70,11 @@ func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, options *ima
 		return err
 	}
 	defer end()
-	content := len(options.BodySection)+len(options.BinarySection)+len(options.BinarySectionSize) > 0
+	sections := len(options.BodySection) + len(options.BinarySection) + len(options.BinarySectionSize)
+	if sections > maxSections {
+		return no(imap.ResponseCodeLimit, fmt.Sprintf("At most %d sections of a message at once", maxSections))
+	}
+	content := sections > 0
 	seen := false // who reads a message has seen it
 	for _, section := range options.BodySection {
 		seen = seen || !section.Peek
@@ -90,6 +96,9 @@ func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, options *ima
 			}
 		}
 		for i := range batch {
+			if s.ctx.Err() != nil {
+				return s.failed(s.ctx.Err())
+			}
 			own := *options
 			own.Flags = options.Flags || marked[batch[i].UID]
 			if err := s.fetch(w, &batch[i], &own, content); err != nil {

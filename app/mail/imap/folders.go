@@ -22,13 +22,11 @@ func (s *session) Create(name string, options *imap.CreateOptions) error {
 
 func (s *session) Delete(name string) error {
 	return s.change(func() error {
-		if err := s.mail().Delete(s.ctx, s.account, name); err != nil {
-			return err
-		}
-		if s.view != nil && s.view.Folder.Name == name {
+		gone, err := s.mail().Delete(s.ctx, s.account, name)
+		if err == nil && s.view != nil && s.view.Folder.ID == gone.ID {
 			s.gone = true
 		}
-		return nil
+		return err
 	})
 }
 
@@ -190,10 +188,10 @@ func matches(name, reference, pattern string) bool {
 		return false
 	}
 	// reach[i]: the pattern so far can stand for the first i bytes of the name.
-	reach := make([]bool, len(name)+1)
+	reach, next := make([]bool, len(name)+1), make([]bool, len(name)+1)
 	reach[0] = true
 	for i := range len(pattern) {
-		next := make([]bool, len(name)+1)
+		clear(next)
 		switch c := pattern[i]; c {
 		case '*', '%':
 			for j := range reach {
@@ -204,7 +202,7 @@ func matches(name, reference, pattern string) bool {
 				next[j] = reach[j-1] && name[j-1] == c
 			}
 		}
-		reach = next
+		reach, next = next, reach
 	}
 	return reach[len(name)]
 }

@@ -331,6 +331,22 @@ func (c *client) rest(command string) string {
 	}
 }
 
+// TestDeleteRenamed has a client select a folder that another renames, and delete a new one of the old name.
+func TestDeleteRenamed(t *testing.T) {
+	w := start(t, Limits{}, true)
+	one, two := w.client(t), w.client(t)
+	one.want("CREATE A", "OK")
+	one.want("SELECT A", "OK")
+	two.want("RENAME A B", "OK")
+	two.want("CREATE A", "OK")
+	one.want("DELETE A", "OK")
+	two.append("B", "Subject: x\r\n\r\ny\r\n")
+	if got := one.do("NOOP"); !strings.Contains(got, "* 1 EXISTS") {
+		t.Errorf("it hears %q", got)
+	}
+	one.want("FETCH 1 ("+strings.Repeat("BODY.PEEK[HEADER.FIELDS (X)] ", 200)+"UID)", "NO")
+}
+
 // TestBadInput sends what nobody should.
 func TestBadInput(t *testing.T) {
 	w := start(t, Limits{}, true)

@@ -205,8 +205,25 @@ func (s *Store) Create(ctx context.Context, account, name string, use imap.Mailb
 		if _, err := folder(ctx, tx, account, name); !errors.Is(err, kith.NotFound) {
 			return cmpErr(err, fmt.Errorf("there is a folder %.60q already: %w", name, kith.Exists))
 		}
+		if use, err = freeUse(ctx, tx, account, name, use); err != nil {
+			return err
+		}
 		return s.make(ctx, tx, account, name, use)
 	})
+}
+
+// freeUse returns what a new folder is for: one with the name of a standard folder is for the same, where none is.
+func freeUse(ctx context.Context, tx *sql.Tx, account, name string, use imap.MailboxAttr) (imap.MailboxAttr, error) {
+	i := slices.IndexFunc(standard, func(f standardFolder) bool { return f.name == name })
+	if use != "" || i < 0 {
+		return use, nil
+	}
+	var taken bool
+	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM mail_folders WHERE account = ? AND use = ?)`, account, standard[i].use).Scan(&taken)
+	if err != nil || taken {
+		return "", err
+	}
+	return standard[i].use, nil
 }
 
 func cmpErr(err, otherwise error) error {
@@ -245,35 +262,67 @@ func (s *Store) make(ctx context.Context, tx *sql.Tx, account, name string, use 
 	return nil
 }
 
-// Delete removes a folder and its messages; those below it stay. INBOX cannot be removed
+// Delete removes a folder and its messages, and returns what it was; those below it stay. INBOX cannot be removed
 // (Invalid).
-func (s *Store) Delete(ctx context.Context, account, name string) error {
+func (s *Store) Delete(ctx context.Context, account, name string) (gone Folder, err error) {
 	if n, err := CheckName(name); err == nil && n == Inbox {
-		return fmt.Errorf("INBOX cannot be deleted: %w", kith.Invalid)
+		return gone, fmt.Errorf("INBOX cannot be deleted: %w", kith.Invalid)
 	}
-	var gone Folder
-	err := s.store.Update(ctx, func(tx *sql.Tx) (err error) {
+	err = s.store.Update(ctx, func(tx *sql.Tx) (err error) {
 		if gone, err = folder(ctx, tx, account, name); err != nil {
 			return err
 		}
-		contents, err := column[int64](ctx, tx, `DELETE FROM mail_messages WHERE folder = ? RETURNING content`, gone.ID)
-		if err != nil {
-			return err
-		}
-		if err := s.release(ctx, tx, contents); err != nil {
-			return err
-		}
-		for _, table := range []string{`mail_expunged WHERE folder`, `mail_folders WHERE id`} {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` = ?`, gone.ID); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.remove(ctx, tx, gone.ID)
 	})
 	if err == nil {
 		s.changed(gone.ID)
 	}
+	return gone, err
+}
+
+// Discard removes a folder; its messages move to Trash. It fails with kind Invalid for INBOX, and for Trash itself.
+func (s *Store) Discard(ctx context.Context, account, name string) error {
+	var gone, trash Folder
+	err := s.store.Update(ctx, func(tx *sql.Tx) (err error) {
+		if gone, err = folder(ctx, tx, account, name); err != nil {
+			return err
+		}
+		to, err := s.standing(ctx, tx, account, Trash)
+		if err != nil {
+			return err
+		}
+		if trash, err = folder(ctx, tx, account, to); err != nil {
+			return err
+		}
+		if gone.ID == trash.ID || gone.Name == Inbox {
+			return fmt.Errorf("the folder %.60q stays: %w", gone.Name, kith.Invalid)
+		}
+		if _, err := s.transfer(ctx, tx, account, gone.ID, []Range{{1, 1<<32 - 1}}, to, true); err != nil {
+			return err
+		}
+		return s.remove(ctx, tx, gone.ID)
+	})
+	if err == nil {
+		s.changed(gone.ID, trash.ID)
+	}
 	return err
+}
+
+// remove deletes a folder and what is in it.
+func (s *Store) remove(ctx context.Context, tx *sql.Tx, id int64) error {
+	contents, err := column[int64](ctx, tx, `DELETE FROM mail_messages WHERE folder = ? RETURNING content`, id)
+	if err != nil {
+		return err
+	}
+	if err := s.release(ctx, tx, contents); err != nil {
+		return err
+	}
+	for _, table := range []string{`mail_expunged WHERE folder`, `mail_folders WHERE id`} {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` = ?`, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Rename moves a folder and those below it to another name. INBOX stays, and its messages

@@ -101,9 +101,9 @@ func TestFolders(t *testing.T) {
 		{func() error { return s.Rename(ctx, ann, "Work", "Trash") }, kith.Exists},
 		{func() error { return s.Rename(ctx, ann, "Work", "Töpfe") }, nil},
 		{func() error { _, err := s.Folder(ctx, ann, "To\u0308pfe/2026/May"); return err }, nil},
-		{func() error { return s.Delete(ctx, ann, "Inbox") }, kith.Invalid},
-		{func() error { return s.Delete(ctx, ann, "Töpfe") }, nil},
-		{func() error { return s.Delete(ctx, ann, "Töpfe") }, kith.NotFound},
+		{func() error { _, err := s.Delete(ctx, ann, "Inbox"); return err }, kith.Invalid},
+		{func() error { _, err := s.Delete(ctx, ann, "Töpfe"); return err }, nil},
+		{func() error { _, err := s.Delete(ctx, ann, "Töpfe"); return err }, kith.NotFound},
 		{func() error { return s.Subscribe(ctx, ann, "Töpfe", true) }, kith.NotFound},
 	} {
 		if err := test.do(); !errors.Is(err, test.want) {
@@ -114,11 +114,66 @@ func TestFolders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(s.Delete(ctx, ann, "Trash"), s.Create(ctx, ann, "Trash", imap.MailboxAttrTrash)); err != nil {
+	if _, err := s.Delete(ctx, ann, "Trash"); err != nil {
 		t.Fatal(err)
 	}
-	if after, err := s.Folder(ctx, ann, "Trash"); err != nil || after.UIDValidity <= before.UIDValidity {
-		t.Errorf("made again: UIDVALIDITY %d after %d, %v", after.UIDValidity, before.UIDValidity, err)
+	if err := s.Create(ctx, ann, "Trash", ""); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := s.Folder(ctx, ann, "Trash"); err != nil || after.UIDValidity <= before.UIDValidity || after.Use != imap.MailboxAttrTrash {
+		t.Errorf("made again: UIDVALIDITY %d after %d, for %q, %v", after.UIDValidity, before.UIDValidity, after.Use, err)
+	}
+}
+
+// TestDiscard has a folder deleted whose messages are to be kept.
+func TestDiscard(t *testing.T) {
+	s, _ := open(t, Limits{})
+	ctx := t.Context()
+	if err := s.Create(ctx, ann, "Old", ""); err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, "Old", text("one", "1"))
+	for _, name := range []string{Inbox, Trash} {
+		if err := s.Discard(ctx, ann, name); !errors.Is(err, kith.Invalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := errors.Join(s.Rename(ctx, ann, Trash, "Bin"), s.Discard(ctx, ann, "Old")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Folder(ctx, ann, "Old"); !errors.Is(err, kith.NotFound) {
+		t.Errorf("the folder: %v", err)
+	}
+	if f, err := s.Folder(ctx, ann, "Bin"); err != nil || f.Messages != 1 {
+		t.Errorf("Trash by another name has %d messages, %v", f.Messages, err)
+	}
+	if err := s.Discard(ctx, ann, "Bin"); !errors.Is(err, kith.Invalid) {
+		t.Errorf("Trash by another name: %v", err)
+	}
+}
+
+// TestCopies has an account copy a message until it may have no more.
+func TestCopies(t *testing.T) {
+	raw := text("one", "1")
+	s, _ := open(t, Limits{Bytes: 1 << 20})
+	ctx := t.Context()
+	add(t, s, Inbox, raw)
+	v := view(t, s, Inbox)
+	all := []Range{{1, 1<<32 - 1}}
+	var err error
+	for err == nil {
+		_, err = s.Transfer(ctx, ann, v.Folder.ID, all, Inbox, false)
+	}
+	f, failed := s.Folder(ctx, ann, Inbox)
+	if !errors.Is(err, kith.Quota) || failed != nil || f.Messages != 2048 {
+		t.Errorf("%d messages, %v, %v", f.Messages, err, failed)
+	}
+	list, _, err := s.Conversations(ctx, v.Folder.ID, Cursor{}, 10)
+	if err != nil || len(list) != 1 {
+		t.Errorf("%d conversations, %v", len(list), err)
+	}
+	if _, err := s.Transfer(ctx, ann, v.Folder.ID, all, Trash, true); err != nil {
+		t.Errorf("move: %v", err)
 	}
 }
 
@@ -147,7 +202,7 @@ func TestStandardFolder(t *testing.T) {
 	if name, _ := deliver(); name != "Sent Items" {
 		t.Errorf("renamed: it is in %q", name)
 	}
-	if err := s.Delete(ctx, ann, "Sent Items"); err != nil {
+	if _, err := s.Delete(ctx, ann, "Sent Items"); err != nil {
 		t.Fatal(err)
 	}
 	if name, use := deliver(); name != Sent || use != imap.MailboxAttrSent {
@@ -212,7 +267,7 @@ func TestTwoViews(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := view(t, s, "Short")
-	if err := s.Delete(ctx, ann, "Short"); err != nil {
+	if _, err := s.Delete(ctx, ann, "Short"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Sync(ctx, true); !errors.Is(err, kith.NotFound) {

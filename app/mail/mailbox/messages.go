@@ -21,6 +21,7 @@ type Delivery struct {
 	Parsed   *message.Message // as [Store.Parse] has it; nil: Deliver reads it, and all who write wait
 	Flags    []imap.Flag
 	Received time.Time // zero: now
+	Notice   bool      // that a message did not arrive: a full account has room for some
 }
 
 // A Placed is where a message went.
@@ -106,7 +107,7 @@ func (s *Store) deliver(ctx context.Context, tx *sql.Tx, account, name string, d
 	if err != nil {
 		return placed, err
 	}
-	if err := s.room(ctx, tx, f, 1, d.Blob.Size); err != nil {
+	if err := s.room(ctx, tx, f, 1, d.Blob.Size, d.Notice); err != nil {
 		return placed, err
 	}
 	if d.Parsed == nil {
@@ -147,20 +148,35 @@ func (s *Store) deliver(ctx context.Context, tx *sql.Tx, account, name string, d
 	return Placed{f, uid, content}, err
 }
 
+// What of an account's limit is there for notices alone, and what a message takes of it beside its bytes: copies share
+// their bytes, but each has a place of its own.
+const (
+	noticePart  = 8
+	perMessage  = 512
+	minMessages = 1000
+)
+
 // room checks that a folder can take more.
-func (s *Store) room(ctx context.Context, tx *sql.Tx, f Folder, messages int, bytes int64) error {
+func (s *Store) room(ctx context.Context, tx *sql.Tx, f Folder, messages int, bytes int64, notice bool) error {
 	if int(f.Messages)+messages > s.limits.Messages {
 		return fmt.Errorf("folder %.60q has %d messages, at most %d: %w", f.Name, f.Messages, s.limits.Messages, kith.Quota)
 	}
 	if int64(f.UIDNext)+int64(messages) >= 1<<32 {
 		return fmt.Errorf("folder %.60q has had too many messages: %w", f.Name, kith.Quota)
 	}
-	used, err := usage(ctx, tx, f.Account)
+	used, places, err := usage(ctx, tx, f.Account)
 	if err != nil {
 		return err
 	}
-	if used+bytes > s.limits.Bytes {
-		return fmt.Errorf("the messages of %s would have %d bytes, at most %d: %w", f.Account, used+bytes, s.limits.Bytes, kith.Quota)
+	limit := s.limits.Bytes
+	if notice {
+		limit += limit / noticePart
+	}
+	if used+bytes > limit {
+		return fmt.Errorf("the messages of %s would have %d bytes, at most %d: %w", f.Account, used+bytes, limit, kith.Quota)
+	}
+	if all, most := places+int64(messages), max(limit/perMessage, minMessages); all > most {
+		return fmt.Errorf("%s would have %d messages, at most %d: %w", f.Account, all, most, kith.Quota)
 	}
 	return nil
 }
@@ -173,12 +189,14 @@ func advance(ctx context.Context, tx *sql.Tx, folder int64, count int) (first im
 	return imap.UID(next - int64(count)), modseq, err
 }
 
-// Messages returns at most limit messages of a folder whose UID is in a range, in ascending order.
+// Messages returns at most limit messages of a folder whose UID is in a range, in ascending order, and less where their summaries
+// are large; none where there are no more.
 func (s *Store) Messages(ctx context.Context, folder int64, r Range, limit int, summaries bool) (list []Message, err error) {
 	columns, source := `m.uid, m.flags, m.keywords, m.modseq, m.received, m.zone, m.size`, `mail_messages m`
 	if summaries {
 		columns, source = columns+`, c.blob, c.summary`, source+` CROSS JOIN mail_contents c ON c.id = m.content`
 	}
+	size := 0
 	err = s.store.View(ctx, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT `+columns+` FROM `+source+` WHERE m.folder = ? AND m.uid BETWEEN ? AND ? ORDER BY m.uid LIMIT ?`,
 			folder, r.From, r.To, limit)
@@ -192,6 +210,9 @@ func (s *Store) Messages(ctx context.Context, folder int64, r Range, limit int, 
 				return err
 			}
 			list = append(list, m)
+			if size += len(m.Summary); size > maxSummaries {
+				break
+			}
 		}
 		return rows.Err()
 	})
@@ -356,7 +377,11 @@ func (s *Store) transfer(ctx context.Context, tx *sql.Tx, account string, from i
 	if move {
 		bytes = 0
 	}
-	if err := s.room(ctx, tx, t.Folder, len(t.Source), bytes); err != nil {
+	places := len(t.Source)
+	if move {
+		places = 0
+	}
+	if err := s.room(ctx, tx, t.Folder, places, bytes, false); err != nil {
 		return t, err
 	}
 	next, modseq, err := advance(ctx, tx, t.Folder.ID, len(t.Source))

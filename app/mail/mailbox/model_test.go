@@ -137,7 +137,7 @@ func TestModel(t *testing.T) {
 					f.view.Close()
 				}
 				before := m.folders["a"].validity
-				if err := s.Delete(ctx, account, "a"); err != nil {
+				if _, err := s.Delete(ctx, account, "a"); err != nil {
 					r.Fatal(err)
 				}
 				if err := s.Create(ctx, account, "a", ""); err != nil {

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -210,6 +211,7 @@ func day(t time.Time) int64 {
 
 // ranges returns a condition that UIDs meet.
 func (q *query) ranges(list []Range) string {
+	list = merged(list)
 	if len(list) == 0 {
 		return "0"
 	}
@@ -225,8 +227,20 @@ func (q *query) ranges(list []Range) string {
 	if err != nil {
 		panic(err) // numbers
 	}
-	q.arg(string(text))
-	return `EXISTS (SELECT 1 FROM json_each(?) r WHERE m.uid BETWEEN r.value ->> '$.From' AND r.value ->> '$.To')`
+	q.arg(string(text), q.folder)
+	return `m.uid IN (SELECT u.uid FROM json_each(?) r CROSS JOIN mail_messages u ON u.folder = ? AND u.uid BETWEEN r.value ->> '$.From' AND r.value ->> '$.To')`
+}
+
+// merged returns ranges in ascending order, with those that touch as one.
+func merged(list []Range) (all []Range) {
+	for _, r := range slices.SortedFunc(slices.Values(list), func(a, b Range) int { return cmp.Compare(a.From, b.From) }) {
+		if n := len(all); n > 0 && uint64(r.From) <= uint64(all[n-1].To)+1 {
+			all[n-1].To = max(all[n-1].To, r.To)
+			continue
+		}
+		all = append(all, r)
+	}
+	return all
 }
 
 func (q *query) flag(b *strings.Builder, flag imap.Flag, before string) error {

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,29 @@ func TestSearch(t *testing.T) {
 }
 
 // TestSearchFollows: what is kept in memory for searches follows what becomes of messages.
+// TestSearchRanges has very many ranges of UIDs, in any order, and more than once.
+func TestSearchRanges(t *testing.T) {
+	s, _ := open(t, Limits{})
+	for n := range 300 {
+		add(t, s, Inbox, text(fmt.Sprint("n", n), "x"))
+	}
+	v := view(t, s, Inbox)
+	var set imap.UIDSet
+	var want []imap.UID
+	for n := 299; n > 0; n -= 2 {
+		set = append(set, imap.UIDRange{Start: imap.UID(n), Stop: imap.UID(n)}, imap.UIDRange{Start: 7, Stop: 8})
+	}
+	for n := imap.UID(1); n < 300; n++ {
+		if n%2 == 1 || n == 8 {
+			want = append(want, n)
+		}
+	}
+	got, err := s.Search(t.Context(), v.Folder.ID, v, &imap.SearchCriteria{UID: []imap.UIDSet{set}, Larger: 1})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestSearchFollows(t *testing.T) {
 	s, _ := open(t, Limits{})
 	for _, subject := range []string{"red", "green", "red", "blue", "red"} {

@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -75,20 +74,36 @@ func New(cfg Config) *Store {
 // keptExpunged is how many changes of a folder back the log of what was expunged goes, at least.
 const keptExpunged = 100_000
 
+const forgetEvery = 12 * time.Hour
+
 // Serve puts what arrives into conversations, indexes it and tells of what is delivered, until ctx ends.
 func (s *Store) Serve(ctx context.Context) error {
-	err := s.store.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM mail_expunged WHERE modseq <= (SELECT f.modseq - ? FROM mail_folders f WHERE f.id = folder)`, keptExpunged)
-		return err
-	})
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("forget what was expunged: %w", err)
-	}
 	var tasks sync.WaitGroup
+	tasks.Go(func() { s.forget(ctx) })
 	tasks.Go(func() { s.tell(ctx) })
 	tasks.Go(func() { s.indexAll(ctx) })
 	tasks.Wait()
 	return nil
+}
+
+// forget shortens the log of what was expunged, now and then.
+func (s *Store) forget(ctx context.Context) {
+	tick := time.NewTicker(forgetEvery)
+	defer tick.Stop()
+	for {
+		err := s.store.Update(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `DELETE FROM mail_expunged WHERE modseq <= (SELECT f.modseq - ? FROM mail_folders f WHERE f.id = folder)`, keptExpunged)
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("what was expunged is not forgotten", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // tell notifies of deliveries whose transactions have ended.
@@ -125,15 +140,15 @@ func wake(c chan struct{}) {
 // Usage returns how many bytes an account's messages have, and how many they may have.
 func (s *Store) Usage(ctx context.Context, account string) (used, limit int64, err error) {
 	err = s.store.View(ctx, func(tx *sql.Tx) error {
-		used, err = usage(ctx, tx, account)
+		used, _, err = usage(ctx, tx, account)
 		return err
 	})
 	return used, s.limits.Bytes, err
 }
 
-func usage(ctx context.Context, tx *sql.Tx, account string) (used int64, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(bytes), 0) FROM mail_folders WHERE account = ?`, account).Scan(&used)
-	return used, err
+func usage(ctx context.Context, tx *sql.Tx, account string) (bytes, messages int64, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT coalesce(sum(bytes), 0), coalesce(sum(messages), 0) FROM mail_folders WHERE account = ?`, account).Scan(&bytes, &messages)
+	return bytes, messages, err
 }
 
 // Open reads the bytes of a message, which the caller closes.

@@ -18,10 +18,12 @@ import (
 )
 
 const (
-	maxThread   = 200 // messages of a conversation; the next one begins another
-	maxParents  = 20  // messages that one names as those before it
-	threadBatch = 500 // contents in a transaction
-	maxSnippet  = 160 // characters
+	maxItems     = 2000     // that are shown of a conversation, with copies in several folders
+	maxSummaries = 32 << 20 // bytes, of the conversations of a page
+	maxThread    = 200      // messages of a conversation; the next one begins another
+	maxParents   = 20       // messages that one names as those before it
+	threadBatch  = 500      // contents in a transaction
+	maxSnippet   = 160      // characters
 )
 
 // threadOf returns the conversation of an account that a message belongs to: that of the messages that it names, and of those
@@ -246,7 +248,7 @@ func (s *Store) Conversations(ctx context.Context, folder int64, after Cursor, l
 	if err := s.threadRest(ctx); err != nil {
 		return nil, next, err
 	}
-	seen := make(map[int64]bool)
+	seen, size := make(map[int64]bool), 0
 	if after == (Cursor{}) {
 		after = Cursor{1<<63 - 1, 1<<63 - 1}
 	}
@@ -262,7 +264,10 @@ func (s *Store) Conversations(ctx context.Context, folder int64, after Cursor, l
 			}
 			seen[thread] = true
 			all, err := s.items(ctx, ` FROM mail_contents c CROSS JOIN mail_messages m ON m.content = c.id
-				WHERE c.thread = ? AND m.flags & 8 = 0 ORDER BY m.received, c.id`, thread)
+				WHERE c.thread = ? AND m.flags & 8 = 0 ORDER BY m.received, c.id LIMIT ?`, thread, maxItems)
+			if err == nil && len(all) == maxItems { // somebody has copied one very often: the message alone
+				all, err = s.items(ctx, ` FROM mail_messages m JOIN mail_contents c ON c.id = m.content WHERE m.folder = ? AND m.uid = ?`, folder, places[i].UID)
+			}
 			if err != nil {
 				return nil, next, err
 			}
@@ -277,6 +282,12 @@ func (s *Store) Conversations(ctx context.Context, folder int64, after Cursor, l
 				return nil, next, err
 			}
 			list, next = append(list, all), after
+			for i := range all {
+				size += len(all[i].Summary)
+			}
+			if size > maxSummaries {
+				return list, next, nil
+			}
 		}
 		if len(places) < batch {
 			return list, Cursor{}, nil
@@ -327,7 +338,7 @@ func (s *Store) Conversation(ctx context.Context, account string, content int64)
 		return nil, err
 	}
 	list, err := s.items(ctx, ` FROM mail_contents c CROSS JOIN mail_messages m ON m.content = c.id JOIN mail_folders f ON f.id = m.folder
-		WHERE c.thread = (SELECT thread FROM mail_contents WHERE id = ?) AND f.account = ? AND m.flags & 8 = 0 ORDER BY m.received, c.id`, content, account)
+		WHERE c.thread = (SELECT thread FROM mail_contents WHERE id = ?) AND f.account = ? AND m.flags & 8 = 0 ORDER BY m.received, c.id LIMIT ?`, content, account, maxItems)
 	return list, missing(list, err)
 }
 
@@ -335,7 +346,7 @@ func (s *Store) Conversation(ctx context.Context, account string, content int64)
 // NotFound.
 func (s *Store) Content(ctx context.Context, account string, content int64) ([]Item, error) {
 	list, err := s.items(ctx, ` FROM mail_contents c CROSS JOIN mail_messages m ON m.content = c.id JOIN mail_folders f ON f.id = m.folder
-		WHERE c.id = ? AND f.account = ? ORDER BY m.folder`, content, account)
+		WHERE c.id = ? AND f.account = ? ORDER BY m.folder LIMIT ?`, content, account, maxItems)
 	return list, missing(list, err)
 }
 

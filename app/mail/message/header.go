@@ -46,7 +46,7 @@ func ParseHeader(raw []byte) Header {
 		end()
 		name, first, ok := bytes.Cut(line, []byte(":"))
 		name = bytes.TrimRight(name, " \t")
-		if kept = ok && len(name) > 0 && !bytes.ContainsAny(name, " \t") && len(header) < maxFields; kept {
+		if kept = ok && len(name) > 0 && !bytes.ContainsAny(name, " \t") && len(header) < MaxFields; kept {
 			header, value = append(header, Field{Name: string(name)}), append(value[:0], first...)
 		}
 	}

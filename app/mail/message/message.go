@@ -12,7 +12,8 @@ const (
 	maxDepth     = 32        // parts within parts
 	maxParts     = 512       // in all
 	maxHeader    = 256 << 10 // bytes of the message's header, and of each part's
-	maxFields    = 1000      // of a header
+	maxHeaders   = 384 << 10 // bytes of all headers
+	MaxFields    = 1000      // of a header
 	maxAddresses = 1000      // of a field
 	maxValue     = 4 << 10   // bytes of a text in an envelope or a structure
 	maxParams    = 32        // of a field

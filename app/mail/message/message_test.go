@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -192,6 +193,19 @@ func BenchmarkParse(b *testing.B) {
 
 // TestFolded reads fields of many lines. Of a hostile one it takes no longer than of its bytes: otherwise this test
 // takes minutes.
+// TestHeadersAreBounded has a message of headers: little is kept of them.
+func TestHeadersAreBounded(t *testing.T) {
+	part := "--b\r\nContent-Type: text/plain"
+	for n := range 31 {
+		part += fmt.Sprintf(";\r\n p%d=\"%s\"", n, strings.Repeat("x", 4000))
+	}
+	m := parse(t, "Content-Type: multipart/mixed; boundary=b\r\n\r\n"+strings.Repeat(part+"\r\n\r\n\r\n", 200)+"--b--\r\n")
+	data, err := m.MarshalBinary()
+	if err != nil || len(data) > 2*maxHeaders || len(m.Root.Parts) != 200 {
+		t.Errorf("%d bytes, %d parts, %v", len(data), len(m.Root.Parts), err)
+	}
+}
+
 func TestFolded(t *testing.T) {
 	for raw, want := range map[string]Header{
 		"Subject: a\r\n b\r\n\tc \r\nTo: d\r\n":         {{"Subject", "a b\tc"}, {"To", "d"}},

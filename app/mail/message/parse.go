@@ -144,6 +144,8 @@ type lines struct {
 	before int64 // offset of the line that was read last
 	feed   int64 // how long the end of the line before that was: 0, 1 or 2 bytes
 	ended  int64 // how long that of the last line was
+
+	headers int64 // bytes of them so far
 }
 
 // longLine is how much of a line is looked at.
@@ -231,7 +233,7 @@ func (l *lines) header(around []boundary) (raw []byte, end *ending, err error) {
 		if line[0] == '\n' || string(line) == "\r\n" {
 			return raw, nil, nil
 		}
-		if len(raw)+len(line) <= maxHeader {
+		if l.headers += int64(len(line)); len(raw)+len(line) <= maxHeader && l.headers <= maxHeaders {
 			if raw = append(raw, line...); line[len(line)-1] != '\n' {
 				raw = append(raw, '\n')
 			}

@@ -231,7 +231,11 @@ func (m *maildrop) Read(ctx context.Context, index int) (io.ReadCloser, error) {
 
 func (m *maildrop) Delete(ctx context.Context, indexes []int) error {
 	var ranges []mailbox.Range
-	for _, i := range indexes {
+	for n, i := range indexes {
+		if n > 0 && i == indexes[n-1]+1 { // nothing is between the two
+			ranges[len(ranges)-1].To = m.uids[i]
+			continue
+		}
 		ranges = append(ranges, mailbox.Range{From: m.uids[i], To: m.uids[i]})
 	}
 	_, err := m.server.cfg.Mailboxes.Expunge(ctx, m.folder.ID, ranges, true)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kith.alt/kith"
 	"kith.alt/kith/app/mail/delivery"
 )
 
@@ -49,7 +50,7 @@ func TestHostile(t *testing.T) {
 		{"a line of 10 MB in a message", begun + "DATA\r\n" + head + repeat("x", 10<<20) + "\r\n.\r\n", "250 250 354 500 500 -"},
 		{"a header of 1 MB", begun + "DATA\r\nFrom: ann@maple\r\n" + repeat("X: y\r\n", 200_000) + "\r\n.\r\n", "250 250 354 552 221"},
 		{"one field of 1 MB", begun + "DATA\r\nFrom: ann@maple\r\nX: " + repeat("y\r\n ", 300_000) + "\r\n\r\n.\r\n", "250 250 354 552 221"},
-		{"10,000 fields", begun + "DATA\r\nFrom: ann@maple\r\n" + repeat("X: y\r\n", 10_000) + "\r\n.\r\n", "250 250 354 250 221"},
+		{"10,000 fields", begun + "DATA\r\nFrom: ann@maple\r\n" + repeat("X: y\r\n", 10_000) + "\r\n.\r\n", "250 250 354 550 221"},
 		{"10,000 parts, each in the one before", begun + "DATA\r\nFrom: ann@maple\r\n" + deep(10_000) + ".\r\n", "250 250 354 250 221"},
 		{"a message that is too large", begun + "DATA\r\n" + head + repeat(repeat("x", 998)+"\r\n", 33<<10) + ".\r\n", "250 250 354 552 221"},
 		{"a chunk of 2^32", begun + "BDAT 4294967296\r\n", "250 250 501 221"},
@@ -89,6 +90,31 @@ func TestHostile(t *testing.T) {
 	other.say("RCPT TO:<ann@maple>", "250")
 	other.say("DATA", "354")
 	other.say("From: ann@maple\r\n\r\nx\r\n.", "250")
+}
+
+// TestCutOff has a connection end within a message: nothing of it is taken.
+func TestCutOff(t *testing.T) {
+	w := start(t, nil)
+	for _, text := range []string{
+		"BDAT 1000 LAST\r\nFrom: ann@maple\r\n\r\nx\r\n",
+		"BDAT 20\r\nFrom: ann@maple\r\n\r\nxBDAT 100 LAST\r\ny\r\n",
+		"BDAT 20\r\nFrom: ann@maple\r\n\r\nx",
+		"DATA\r\nFrom: ann@maple\r\n\r\nx\r\n",
+		"DATA\r\nFrom: ann@maple\r\n\r\nx\r\n.",
+	} {
+		c := w.dial(t)
+		c.signIn()
+		c.say("MAIL FROM:<ann@maple>", "250")
+		c.say("RCPT TO:<ann@maple>", "250")
+		io.WriteString(c.conn, text)
+		if err := kith.CloseWrite(c.conn); err != nil {
+			t.Fatal(err)
+		}
+		rest, _ := io.ReadAll(c.R)
+		if list := w.inbox(t); len(list) > 0 || strings.Contains(string(rest), "queued") {
+			t.Errorf("%q: answered with %q; %d messages", text, rest, len(list))
+		}
+	}
 }
 
 // TestWithin has a client say what it likes within a message, by DATA and in chunks. What is taken has whole lines, and

@@ -177,22 +177,34 @@ func (d *door) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 	server *Server
-	failed error // of reading, which one does at a time
 
 	mu      sync.Mutex
 	stop    func() bool // of the watch on the server's context
 	timer   *time.Timer
 	account string // that has signed in
 	closed  bool
+	failed  error // of reading
 }
 
 // Read fails for good once it has failed: the library takes what came until a deadline for a line, and
 // listens on.
 func (c *conn) Read(b []byte) (n int, err error) {
-	if c.failed == nil {
-		n, c.failed = c.Conn.Read(b)
+	if c.ended() {
+		return 0, c.failed
 	}
-	return n, c.failed
+	if n, err = c.Conn.Read(b); err != nil {
+		c.mu.Lock()
+		c.failed = err
+		c.mu.Unlock()
+	}
+	return n, err
+}
+
+// ended reports whether nothing more comes.
+func (c *conn) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed != nil
 }
 
 // Write closes the connection to who does not read: the library goes on when it fails.

@@ -177,7 +177,7 @@ func (s *session) Data(r io.Reader) error {
 	s.mu.Lock()
 	mail := s.mail
 	s.mu.Unlock()
-	mail.Client, mail.Protocol, mail.Message = s.client(), "ESMTPA", r
+	mail.Client, mail.Protocol, mail.Message = s.client(), "ESMTPA", &whole{r, s.conn}
 	if _, secure := s.smtp.TLSConnectionState(); secure {
 		mail.Protocol = "ESMTPSA"
 	}
@@ -187,6 +187,21 @@ func (s *session) Data(r io.Reader) error {
 	}
 	s.server.messages.Add(1)
 	return nil
+}
+
+// whole is a message that fails where the connection ends before it: the library takes a chunk (RFC 3030) that is cut
+// off for a message.
+type whole struct {
+	r    io.Reader
+	conn *conn
+}
+
+func (w *whole) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if err == io.EOF && w.conn.ended() {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // client is what the Received line tells of where the message comes from (RFC 5321 4.4).
