@@ -35,7 +35,7 @@ func ParseID(text string) (ID, error) {
 		return id, fmt.Errorf("host ID has %d characters, want %d: %w", len(text), idTextLen, Invalid)
 	}
 	raw, err := idEncoding.DecodeString(text)
-	if err != nil {
+	if err != nil || len(raw) != len(id)+idChecksum+1 { // shorter: the decoder skips line breaks
 		return id, fmt.Errorf("host ID is not lower-case base32: %w", Invalid)
 	}
 	copy(id[:], raw)

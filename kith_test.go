@@ -28,7 +28,8 @@ func TestID(t *testing.T) {
 	}
 	wrong := []byte(text)
 	wrong[3] ^= 1
-	for _, bad := range []string{"", text[:55], text + "a", strings.ToUpper(text), string(wrong), strings.Repeat("1", 56), strings.Repeat("a", 56)} {
+	for _, bad := range []string{"", text[:55], text + "a", strings.ToUpper(text), string(wrong), strings.Repeat("1", 56),
+		strings.Repeat("a", 56), strings.Repeat("\n", 56), text[:55] + "\n", "\r\n" + text[2:]} {
 		if _, err := kith.ParseID(bad); !errors.Is(err, kith.Invalid) {
 			t.Errorf("ParseID(%q): %v, want kind %q", bad, err, kith.Invalid)
 		}
