@@ -252,7 +252,7 @@ func (m *mail) draft(ctx context.Context, v *visit, text string) (*written, erro
 	}
 	e := parsed.Envelope
 	list := func(name string, addresses []imap.Address) string {
-		if !h.IsList(name) {
+		if _, err := h.List(name); err != nil {
 			return h.Text(name)
 		}
 		var all []string

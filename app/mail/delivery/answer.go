@@ -114,8 +114,10 @@ func (d *Delivery) planForward(ctx context.Context, tx *sql.Tx, e Envelope, blob
 		e.Sender = own
 	}
 	e.Return = "FULL" // for nobody else may have it
-	p, err := d.passOn(ctx, tx, e, blob, "Delivered-To: "+own+"\r\n", []string{to}, c)
-	if err != nil || len(p.failed) > 0 {
+	p, err := d.passOn(ctx, tx, e, blob, own, "Delivered-To: "+own+"\r\n", []string{to}, c)
+	if isRefusal(err) && err != errCopies || err == nil && len(p.failed) > 0 {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
 	return p, nil

@@ -20,6 +20,7 @@ import (
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/address"
 	"kith.alt/kith/app/mail/mailbox"
+	"kith.alt/kith/app/mail/message"
 	"kith.alt/kith/kithtest/apptest"
 )
 
@@ -405,8 +406,11 @@ func TestForged(t *testing.T) {
 		{"former name", "ann@former-maple.home.kith.alt", "bob", message("ann@former-maple.home.kith.alt"), nil},
 		{"by ID", "ann@" + kith.ID{1}.String() + ".kith.alt", "bob", message("ann@maple"), nil},
 		{"notification", "", "bob", message("postmaster@maple"), nil},
-		{"list", "ann@maple", "bob", "List-Id: <x>\r\n" + message("eve@elm"), nil},
-		{"resent", "ann@maple", "bob", "Resent-From: ann@maple\r\n" + message("eve@elm"), nil},
+		{"list", "ann@maple", "bob", "List-Id: <x>\r\n" + message("eve@elm"), kith.Invalid},
+		{"two authors", "ann@maple", "bob", message("ann@maple, eve@elm"), kith.Invalid},
+		{"Sender of another", "ann@maple", "bob", "Sender: eve@elm\r\n" + message("ann@maple"), kith.Invalid},
+		{"forward", "ann@maple", "bob", "Delivered-To: ann@maple\r\n" + message("eve@elm"), kith.Invalid},
+		{"resent", "ann@maple", "bob", "Resent-From: ann@maple\r\n" + message("eve@elm"), kith.Invalid},
 		{"domain of ours", "ann@maple", "bob@elm", message("ann@maple"), nil},
 		{"sender of another", "eve@elm", "bob", message("ann@maple"), kith.Invalid},
 		{"our sender", "bob@oak", "bob", message("ann@maple"), kith.Invalid},
@@ -618,8 +622,60 @@ func TestList(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if at, home := oak.inbox(t, "bob"), maple.inbox(t, "ann"); len(at) != 2 || len(home) != 2 || at[1] != home[1] {
-		t.Errorf("bob has %q, ann %q", at, home)
+	at, home = oak.inbox(t, "bob"), maple.inbox(t, "ann")
+	if len(at) != 2 || len(home) != 2 || at[1] != home[1] {
+		t.Fatalf("bob has %q, ann %q", at, home)
+	}
+	for _, line := range []string{
+		"\r\nFrom: \"Bob via film\" <film@maple.home.kith.alt>\r\n", "\r\nReply-To: Bob <bob@oak.home.kith.alt>\r\n", "\r\nOriginal-From: Bob <bob@oak.home.kith.alt>\r\n",
+	} {
+		if strings.Count(at[1], line) != 1 || strings.Contains(at[1], "\r\nFrom: Bob") {
+			t.Errorf("bob has %q without %q", at[1], line)
+		}
+	}
+}
+
+// TestInTheNameOf has headers of others' messages.
+func TestInTheNameOf(t *testing.T) {
+	for _, c := range []struct{ name, header, want string }{
+		{"plain", "To: x\r\nFrom: Bob <bob@oak>\r\nSubject: y\r\n",
+			"From: \"Bob via eve\" <eve@maple>\r\nReply-To: Bob <bob@oak>\r\nOriginal-From: Bob <bob@oak>\r\nTo: x\r\nSubject: y\r\n"},
+		{"folded, with a Sender", "FROM : Bob\r\n <bob@oak>\r\nSender: x@oak\r\n y\r\nTo: x\r\n",
+			"From: \"Bob via eve\" <eve@maple>\r\nReply-To: Bob\r\n <bob@oak>\r\nOriginal-From: Bob\r\n <bob@oak>\r\nTo: x\r\n"},
+		{"answers go elsewhere, the second time", "From: \"Bob via film\" <film@elm>\r\nReply-To: b@oak\r\nOriginal-From: bob@oak\r\n",
+			"From: \"Bob via film via eve\" <eve@maple>\r\nReply-To: b@oak\r\nOriginal-From: bob@oak\r\n"},
+		{"no name", "From: bob@oak\r\nReply-To: x@oak\r\n", "From: \"bob@oak via eve\" <eve@maple>\r\nOriginal-From: bob@oak\r\nReply-To: x@oak\r\n"},
+		{"other letters", "From: =?windows-1251?Q?=C1=EE=E1?= <bob@oak>\r\nReply-To: x\r\n",
+			"From: =?utf-8?q?=D0=91=D0=BE=D0=B1_via_eve?= <eve@maple>\r\nOriginal-From: =?windows-1251?Q?=C1=EE=E1?= <bob@oak>\r\nReply-To: x\r\n"},
+		{"no address", "From: Bob\r\nReply-To: x\r\n", "From: \"Bob via eve\" <eve@maple>\r\nOriginal-From: Bob\r\nReply-To: x\r\n"},
+		{"none", "To: x\r\n", "From: \"nobody via eve\" <eve@maple>\r\nTo: x\r\n"},
+	} {
+		got := string(inTheNameOf("eve@maple", []byte(c.header), message.ParseHeader([]byte(c.header))))
+		if got != c.want {
+			t.Errorf("%s:\n%q, want\n%q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestResent has a program send a message of others again (mutt: bounce-message).
+func TestResent(t *testing.T) {
+	group := newGroup(t, "ann", "bob", "eve")
+	maple, oak := group[0], group[1]
+	for from, want := range map[string]string{
+		"Carl <carl@elm>": `From: "Carl via ann" <ann@maple.home.kith.alt>`,
+		"eve@maple":       `From: "eve@maple via ann" <ann@maple.home.kith.alt>`, // of the same host, and not of the same person
+		"ann@maple":       "From: ann@maple",
+	} {
+		if err := maple.submit(t, "Resent-From: ann@maple\r\nFrom: "+from+"\r\nSubject: "+from+"\r\n\r\nx\r\n", "bob@oak"); err != nil {
+			t.Fatal(err)
+		}
+		if err := maple.carry(t, oak); err != nil {
+			t.Fatal(err)
+		}
+		got := oak.inbox(t, "bob")
+		if last := got[len(got)-1]; strings.Count(last, "\r\nFrom:") != 1 || !strings.Contains(last, "\r\n"+want+"\r\n") {
+			t.Errorf("bob has %q, want %s", last, want)
+		}
 	}
 }
 

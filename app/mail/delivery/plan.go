@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/address"
@@ -253,34 +252,11 @@ func (d *Delivery) planList(ctx context.Context, tx *sql.Tx, e Envelope, blob ki
 	}
 	mark := fmt.Sprintf("List-Id: %s\r\nList-Post: <mailto:%s>\r\nPrecedence: list\r\n", id, d.book.Full(list.Name))
 	e.Sender = d.book.Full(list.Owner)
-	p, err := d.passOn(ctx, tx, e, blob, mark, list.Members, c)
+	p, err := d.passOn(ctx, tx, e, blob, d.book.Full(list.Name), mark, list.Members, c)
 	if p != nil {
 		p.failed = nil // members who are gone
 	}
 	return p, err
-}
-
-// passOn plans to send a message again, as e says, to others.
-func (d *Delivery) passOn(ctx context.Context, tx *sql.Tx, e Envelope, blob kith.Blob, mark string, to []string, c course) (*plan, error) {
-	marked, err := d.mark(ctx, blob, d.received("", "")+mark)
-	if err != nil {
-		return nil, err
-	}
-	again := Envelope{Sender: e.Sender, Return: e.Return, ID: e.ID, Arrived: time.Now().UTC().Truncate(time.Second)}
-	for _, text := range to {
-		again.Recipients = append(again.Recipients, Recipient{Address: text})
-	}
-	return d.planAt(ctx, tx, again, marked, c.further())
-}
-
-// mark writes a message again with more lines in front of its header.
-func (d *Delivery) mark(ctx context.Context, blob kith.Blob, lines string) (kith.Blob, error) {
-	r, err := d.host.Blobs().Open(ctx, blob.ID)
-	if err != nil {
-		return kith.Blob{}, err
-	}
-	defer r.Close()
-	return d.host.Blobs().Write(ctx, io.MultiReader(strings.NewReader(lines), r), mailbox.MaxMessage)
 }
 
 // letter returns the letter with a message for some recipients on a host.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/mail"
 	"regexp"
+	"slices"
 
 	"kith.alt/kith"
 	"kith.alt/kith/app/mail/address"
@@ -69,23 +70,17 @@ func (d *Delivery) checkOrigin(ctx context.Context, from kith.ID, e *Envelope, b
 	if err := checkFields(header); err != nil {
 		return err
 	}
-	for _, mark := range []string{"List-Id", "Delivered-To"} {
-		if header.Get(mark) != "" {
-			return nil // it was passed on; the envelope sender answers for it
-		}
+	if !d.allOf(from, header, "From") || header.Get("Sender") != "" && !d.allOf(from, header, "Sender") {
+		return address.Refuse("5.7.1", kith.Invalid, "From or Sender of the message is no address of the host that sent it")
 	}
-	for _, field := range []string{"From", "Resent-From"} {
-		authors, err := mail.ParseAddressList(header.Get(field))
-		if err != nil {
-			continue
-		}
-		for _, author := range authors {
-			if d.isOf(from, author.Address) {
-				return nil
-			}
-		}
-	}
-	return address.Refuse("5.7.1", kith.Invalid, "From of the message has no address of the host that sent it")
+	return nil
+}
+
+// allOf reports whether all addresses of a field, and at least one, are of a host.
+func (d *Delivery) allOf(host kith.ID, h message.Header, field string) bool {
+	list, err := h.List(field)
+	return err == nil && len(list) > 0 &&
+		!slices.ContainsFunc(list, func(a *mail.Address) bool { return !d.isOf(host, a.Address) })
 }
 
 // isOf reports whether an address is of a host, by any name that it has or had.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/mail"
 	"strings"
 	"time"
 
@@ -166,7 +165,14 @@ func (d *Delivery) header(ctx context.Context, r *bufio.Reader, s Submission) ([
 	if h.Get("From") == "" {
 		fmt.Fprintf(&b, "From: <%s>\r\n", d.book.Full(s.Account))
 	}
-	if err := d.checkAuthor(ctx, h, s.Account); err != nil {
+	if h.Get("Resent-From") == "" {
+		err = d.checkAuthors(ctx, s.Account, h, "From", "Sender")
+	} else if err = d.checkAuthors(ctx, s.Account, h, "Resent-From", "Resent-Sender"); err == nil {
+		if err = d.checkAuthors(ctx, s.Account, h, "From", "Sender"); isRefusal(err) {
+			raw, err = inTheNameOf(d.book.Full(s.Account), raw, h), nil
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	if h.Get("Date") == "" {
@@ -181,19 +187,14 @@ func (d *Delivery) header(ctx context.Context, r *bufio.Reader, s Submission) ([
 	return b.Bytes(), nil
 }
 
-// checkAuthor checks that the one who sends says so: in From and Sender, or where the message is sent anew,
-// in Resent-From and Resent-Sender (RFC 6409 6.1).
-func (d *Delivery) checkAuthor(ctx context.Context, h message.Header, account string) error {
-	fields := []string{"From", "Sender"}
-	if h.Get("Resent-From") != "" {
-		fields = []string{"Resent-From", "Resent-Sender"}
-	}
+// checkAuthors checks that the fields of those who wrote a message, or send it again, name an account (RFC 6409 6.1).
+func (d *Delivery) checkAuthors(ctx context.Context, account string, h message.Header, fields ...string) error {
 	return d.store.View(ctx, func(tx *sql.Tx) error {
 		for _, field := range fields {
 			if h.Get(field) == "" {
 				continue
 			}
-			authors, err := mail.ParseAddressList(h.Get(field))
+			authors, err := h.List(field)
 			if err != nil || len(authors) == 0 {
 				return address.Refuse("5.6.0", kith.Invalid, "%s of the message is no address", field)
 			}
@@ -239,67 +240,6 @@ func count(h message.Header, name string) (n int) {
 		}
 	}
 	return n
-}
-
-// readHeader reads the lines of a header without the empty one at its end. A line that is none ends it, too: it is
-// returned as the beginning of the rest.
-func readHeader(r *bufio.Reader) (raw, rest []byte, err error) {
-	for {
-		text, err := r.ReadSlice('\n')
-		line := bytes.Clone(text)
-		for errors.Is(err, bufio.ErrBufferFull) && len(raw)+len(line) <= maxHeader {
-			text, err = r.ReadSlice('\n')
-			line = append(line, text...)
-		}
-		switch {
-		case len(raw)+len(line) > maxHeader:
-			return nil, nil, address.Refuse("5.3.4", kith.Invalid, "the header of a message has at most %d KiB", maxHeader>>10)
-		case err != nil && err != io.EOF:
-			return nil, nil, err
-		case len(line) == 0 || string(line) == "\r\n":
-			return raw, nil, nil
-		case !isField(line, len(raw) > 0):
-			return raw, line, nil
-		}
-		if err == io.EOF {
-			line = append(line, "\r\n"...)
-		}
-		raw = append(raw, line...)
-	}
-}
-
-// isField reports whether a line is a header field, or more of the one before.
-func isField(line []byte, more bool) bool {
-	if line[0] == ' ' || line[0] == '\t' {
-		return more
-	}
-	name, _, ok := bytes.Cut(line, []byte(":"))
-	name = bytes.TrimRight(name, " \t")
-	for _, c := range name {
-		if c <= ' ' || c >= 0x7f {
-			return false
-		}
-	}
-	return ok && len(name) > 0
-}
-
-// without returns the lines of a header but for those of some fields.
-func without(raw []byte, names ...string) []byte {
-	kept := make([]byte, 0, len(raw))
-	skip := false
-	for line := range bytes.Lines(raw) {
-		if line[0] != ' ' && line[0] != '\t' {
-			name, _, _ := bytes.Cut(line, []byte(":"))
-			skip = false
-			for _, unwanted := range names {
-				skip = skip || strings.EqualFold(strings.TrimSpace(string(name)), unwanted)
-			}
-		}
-		if !skip {
-			kept = append(kept, line...)
-		}
-	}
-	return kept
 }
 
 // received returns a Received line (RFC 5321 4.4).

@@ -168,10 +168,9 @@ func (h Header) addresses(name string) (list []imap.Address) {
 	return list
 }
 
-// IsList reports whether a field is a list of addresses as RFC 5322 3.4 has it.
-func (h Header) IsList(name string) bool {
-	_, err := addressParser.ParseList(guess(h.Get(name)))
-	return err == nil
+// List reads a field that has to be a list of addresses as RFC 5322 3.4 has it.
+func (h Header) List(name string) ([]*netmail.Address, error) {
+	return addressParser.ParseList(guess(h.Get(name)))
 }
 
 var addressPattern = regexp.MustCompile(`[^\s<>,;:"()]+@[^\s<>,;:"()]+`)
