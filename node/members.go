@@ -12,11 +12,12 @@ func (n *Node) watchGroup(ctx context.Context) error {
 	for ctx.Err() == nil {
 		current := n.current.Load()
 		watching, cancel := current.during(ctx)
+		changes := current.Watch(watching) // before anything is made of the roster: a change meanwhile is none that is missed
 		n.updateCertificates()
 		if err := n.showCard(watching); err != nil && watching.Err() == nil {
 			n.log.Warn("members do not see who is here", "err", err)
 		}
-		for change := range current.Watch(watching) {
+		for change := range changes {
 			n.tell(change)
 			n.updateCertificates()
 		}
