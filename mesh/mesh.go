@@ -199,9 +199,10 @@ func (m *Mesh) Wake() {
 func (m *Mesh) watchGroup(ctx context.Context) {
 	for ctx.Err() == nil {
 		g, membership := m.cfg.Group()
-		m.Wake()
 		watching, cancel := during(ctx, membership)
-		for range g.Watch(watching) {
+		changes := g.Watch(watching)
+		m.Wake()
+		for range changes {
 			m.Wake()
 		}
 		cancel()
