@@ -54,9 +54,10 @@ type recordBody struct {
 	Names     []string         `json:"names,omitempty"`
 	More      bool             `json:"more,omitempty"`
 	Run       Run              `json:"run,omitzero"`
+	Saw       RunID            `json:"saw,omitzero"` // another run of the host, as [Twin] has it
 }
 
-var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat", "seal", "accounts", "names", "more", "run"}
+var recordFields = []string{"v", "host", "group", "seq", "addresses", "relays", "nat", "seal", "accounts", "names", "more", "run", "saw"}
 
 func signRecord(key ed25519.PrivateKey, b recordBody) (*record, error) {
 	b.Version = recordVersion

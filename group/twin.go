@@ -41,22 +41,16 @@ func (r Run) Before(other Run) bool {
 }
 
 // A Twin is another that signs with this host's key: a copy of its disk that runs, or this host before it
-// was restored from a backup.
+// was restored from a backup. The zero Twin is none.
 type Twin struct {
 	Run   Run
-	Times int // that a record of it came that was newer than this host's last
+	Alive bool // it has signed that it saw this run: one that is gone cannot
 }
 
-// Alive reports whether the twin answers what this host signs: records of one that is gone do not keep
-// getting newer.
-func (t Twin) Alive() bool { return t.Times >= 3 }
-
-// noteTwin notes a record of our own that we did not sign. The caller holds changing.
+// noteTwin notes a record of our own that we did not sign. The caller holds changing, and signs a record that
+// names the run that was seen.
 func (g *Group) noteTwin(own *record) {
-	if run := own.body.Run; run != g.twin.Run {
-		g.twin = Twin{Run: run}
-	}
-	g.twin.Times++
+	g.twin = Twin{Run: own.body.Run, Alive: !g.card.Run.ID.IsZero() && own.body.Saw == g.card.Run.ID}
 }
 
 // Twin returns what was seen of another that signs with this host's key, and a channel that is closed when that
@@ -71,7 +65,7 @@ func (g *Group) Twin() (Twin, <-chan struct{}) {
 func (g *Group) AwaitTwin(ctx context.Context, known ...RunID) (Twin, error) {
 	for {
 		t, changed := g.Twin()
-		if t.Alive() && !slices.Contains(known, t.Run.ID) {
+		if t.Alive && !slices.Contains(known, t.Run.ID) {
 			return t, nil
 		}
 		select {

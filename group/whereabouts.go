@@ -111,7 +111,7 @@ func (g *Group) AwaitWhereabouts(ctx context.Context, id kith.ID) error {
 func (g *Group) issueRecord(ctx context.Context, above *record) error {
 	// Numbers begin at the clock, so that a restored host does not use one twice.
 	b := recordBody{Group: g.log.genesis, Sequence: uint64(time.Now().Unix()),
-		Addresses: g.own.Addresses, Relays: g.own.Relays, NAT: g.own.NAT, SealKey: g.card.SealKey, Accounts: g.card.Accounts, Names: g.card.Names, More: g.card.More, Run: g.card.Run}
+		Addresses: g.own.Addresses, Relays: g.own.Relays, NAT: g.own.NAT, SealKey: g.card.SealKey, Accounts: g.card.Accounts, Names: g.card.Names, More: g.card.More, Run: g.card.Run, Saw: g.twin.Run.ID}
 	if above != nil && above.body.Sequence >= b.Sequence {
 		b.Sequence = above.body.Sequence + 1
 		if b.Sequence == 0 {

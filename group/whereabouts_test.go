@@ -152,7 +152,7 @@ func TestWhereaboutsAreLimited(t *testing.T) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
-	longest := recordBody{Group: Hash{1}, Sequence: 1<<64 - 1, NAT: "symmetricsymmetr"}
+	longest := recordBody{Group: Hash{1}, Sequence: 1<<64 - 1, NAT: "symmetricsymmetr", Saw: RunID{3}}
 	for i := range MaxAddresses {
 		longest.Addresses = append(longest.Addresses, netip.MustParseAddrPort(fmt.Sprintf("[2001:db8:1111:2222:3333:4444:5555:666%d]:65535", i)))
 	}

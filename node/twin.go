@@ -17,7 +17,8 @@ import (
 const (
 	keptRuns    = 100
 	handingOver = 30 * time.Second
-	probation   = 3 * time.Second // of a start, from the first contact with a member: a twin answers within it
+	probation   = 3 * time.Second  // of a start, from the first contact with a member: a record of a twin comes within it
+	answering   = 12 * time.Second // and where one came: the twin answers within it, if it lives
 )
 
 // beginRun notes that this host starts, and which start was the one before.
@@ -119,8 +120,11 @@ func (n *Node) settle(ctx context.Context) error {
 				}
 			}
 		}
-		twin, _ := n.group().Twin()
-		if alone || !contact.IsZero() && time.Since(contact) > probation*time.Duration(1+min(twin.Times, 3)) {
+		waiting := probation
+		if twin, _ := n.group().Twin(); !twin.Run.ID.IsZero() {
+			waiting = answering
+		}
+		if alone || !contact.IsZero() && time.Since(contact) > waiting {
 			n.post.Register(n.receivers)
 			<-ctx.Done()
 			return nil
