@@ -244,8 +244,8 @@ func TestResumable(t *testing.T) {
 }
 
 var (
-	machineSteps = flag.Int("machine.steps", 2_000_000, "steps of TestResumableAtLength")
-	socketSteps  = flag.Int("socket.steps", 100_000, "steps of TestSocketsAtLength")
+	machineSteps = flag.Int("machine.steps", 2_000_000/slower, "steps of TestResumableAtLength")
+	socketSteps  = flag.Int("socket.steps", 100_000/slower, "steps of TestSocketsAtLength")
 	randomSeed   = flag.Uint64("random.seed", rand.Uint64(), "of both")
 )
 
