@@ -237,6 +237,12 @@ func TestUnderPrefix(t *testing.T) {
 		"http://localhost:3001/a":          "http://localhost:3001/a",
 		"mailto:ada@maple.home.kith.alt":   "mailto:ada@maple.home.kith.alt",
 		"http://maple.home.kith.alt/wiki/": "/wiki/",
+		"http://ada@maple.home.kith.alt/a": "/wiki/a",
+		"//@/":                             "//@/",
+		"http:///a":                        "http:///a",
+		"%2fa":                             "%2fa",
+		"http:/a":                          "http:/a",
+		"///a":                             "/wiki///a",
 		":broken":                          ":broken",
 	} {
 		if got := underPrefix(reference, "/wiki", "maple.home.kith.alt", "127.0.0.1:3000"); got != want {
@@ -262,7 +268,7 @@ func TestUnderPrefix(t *testing.T) {
 // FuzzUnderPrefix has a service that redirects anywhere: what is put below the
 // prefix is below it, and the rest stays as it was.
 func FuzzUnderPrefix(f *testing.F) {
-	for _, seed := range []string{"/", "/a?b#c", "//maple.home.kith.alt/x", "http://127.0.0.1:3000", "//evil.example/", "/wiki/..", "a:b", "%", "/%2f/x"} {
+	for _, seed := range []string{"/", "/a?b#c", "//maple.home.kith.alt/x", "http://127.0.0.1:3000", "//evil.example/", "/wiki/..", "a:b", "%", "/%2f/x", "//@/", "http:/a", "%2f"} {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, reference, cookie string) {

@@ -118,16 +118,16 @@ func underPrefix(reference, prefix string, hosts ...string) string {
 	if err != nil || u.Opaque != "" {
 		return reference
 	}
-	if u.Host != "" {
+	if u.Scheme != "" || u.User != nil || u.Host != "" {
 		if !slices.Contains(hosts, u.Host) && !isLoopback(u.Host, hosts[len(hosts)-1]) || u.Scheme != "" && u.Scheme != "http" {
-			return reference
+			return reference // of another, or of no host at all: http:///a, //@/
 		}
 		u.Scheme, u.Host, u.User = "", "", nil
 		if u.Path == "" {
 			u.Path = "/"
 		}
 	}
-	if !strings.HasPrefix(u.Path, "/") {
+	if !strings.HasPrefix(u.EscapedPath(), "/") {
 		return reference // relative to the page, wherever that is
 	}
 	if u.Path != prefix && !strings.HasPrefix(u.Path, prefix+"/") { // else the service heeds X-Forwarded-Prefix
